@@ -1,0 +1,351 @@
+"""The queue's rows: hot is narrow and short-lived, cold is wide and written twice.
+
+Written and read by raw SQL in `delivery.queue` (the reasons are there), so every column has a `db_default` where an
+INSERT may leave it out. References of hot rows carry no foreign key and no index: removing a worker or a profile must
+not scan the queue.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
+from django.contrib.sites.models import Site
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from smtp_settings.models import SMTPProfile
+
+
+class SmallState(models.IntegerChoices):
+    """What `Message.state` stores; *sending* and *deferred* are read off the queue entry."""
+
+    QUEUED = 1, _("Queued")
+    SENT = 2, _("Sent")
+    FAILED = 3, _("Failed")
+    HELD = 4, _("Held")
+    CANCELLED = 5, _("Cancelled")
+    EXPIRED = 6, _("Expired")
+    SUPPRESSED = 7, _("Suppressed")
+
+
+class MessagePriority(models.IntegerChoices):
+    """How urgent a message is; in a queue entry +10 marks a suspect after a crash."""
+
+    HIGH = 1, _("High")
+    NORMAL = 2, _("Normal")
+    LOW = 3, _("Low")
+
+
+class Breaker(models.IntegerChoices):
+    """Whether a server is used at all."""
+
+    CLOSED = 1, _("Closed")
+    OPEN = 2, _("Open")
+    HALF_OPEN = 3, _("Half-open")
+
+
+class Paused(models.IntegerChoices):
+    """Who took a server out of use."""
+
+    NO = 0, _("No")
+    PERSON = 1, _("By a person")
+    FAULT = 2, _("By a configuration fault")
+
+
+def _loose(to: Any, **kwargs: Any) -> Any:  # Any: ForeignKey's own signature
+    """Make a reference without constraint or index, for hot and historic rows."""
+    return models.ForeignKey(
+        to,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="+",
+        **kwargs,
+    )
+
+
+class Pool(models.Model):
+    """A message's route, fixed at enqueue; who serves it is computed at claim time."""
+
+    id = models.SmallAutoField(primary_key=True)
+    site = models.ForeignKey(Site, models.CASCADE, null=True, related_name="+")
+    sender_domain = models.CharField(max_length=253, null=True)  # noqa: DJ001  # NULLs equal in the constraint
+    profile = models.ForeignKey(SMTPProfile, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["site", "sender_domain", "profile"], nulls_distinct=False, name="pool_is_unique"
+            )
+        ]
+
+
+class Worker(models.Model):
+    """One row per worker session: its id is the lease."""
+
+    class State(models.IntegerChoices):
+        """Whether it may hold messages."""
+
+        LIVE = 1, _("Live")
+        STOPPING = 2, _("Stopping")
+        DEAD = 3, _("Dead")
+
+    id = models.BigAutoField(primary_key=True)
+    started_at = models.DateTimeField(db_default=Now())
+    heartbeat_at = models.DateTimeField(db_default=Now())
+    pid = models.IntegerField()
+    state = models.SmallIntegerField(choices=State, db_default=State.LIVE)
+    host = models.CharField(max_length=255)
+    boot_id = models.CharField(max_length=64, db_default="")
+    wants = ArrayField(models.IntegerField(), db_default=[])
+
+
+class Message(models.Model):
+    """What was handed over and how it ended: written at insert and once at the end."""
+
+    id = models.BigAutoField(primary_key=True)
+    created_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True)
+    state = models.SmallIntegerField(_("state"), choices=SmallState, db_default=SmallState.QUEUED)
+    priority = models.SmallIntegerField(
+        _("priority"), choices=MessagePriority, db_default=MessagePriority.NORMAL
+    )
+    attempts = models.SmallIntegerField(_("attempts"), db_default=0)
+    code = models.SmallIntegerField(null=True)
+    profile = _loose(SMTPProfile)
+    site = _loose(Site)
+    pinned_profile = _loose(SMTPProfile)
+    copy_of = _loose("self")
+    tag = models.TextField(db_default="")
+    sensitive = models.BooleanField(db_default=False)
+    message_id = models.TextField()  # the header's value, with its angle brackets
+    mail_from = models.TextField()
+    rcpt_to = ArrayField(models.TextField())
+    rcpt_first = models.TextField()  # lower case, for prefix search
+    from_header = models.TextField(null=True)  # noqa: DJ001  # NULL: the profile supplies it
+    subject = models.TextField(db_default="")
+    enhanced = models.TextField(null=True)  # noqa: DJ001  # NULL: the server gave none
+    reply = models.TextField(null=True)  # noqa: DJ001  # NULL: not tried yet
+    verdicts = models.JSONField(null=True)  # only after a partial refusal: recipient -> final verdict
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        permissions = [
+            ("view_message_body", _("Can read the content of messages")),
+            ("retry_message", _("Can retry messages")),
+            ("cancel_message", _("Can cancel messages")),
+            ("hold_message", _("Can hold and release messages")),
+            ("resend_message", _("Can send messages again as a copy")),
+            ("move_message", _("Can move messages to another profile")),
+        ]
+        indexes = [
+            BrinIndex(fields=["created_at"], name="message_created_brin"),
+            models.Index(fields=["rcpt_first"], opclasses=["text_pattern_ops"], name="message_rcpt_prefix"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class Content(models.Model):
+    """The MIME bytes without From and Subject: CRLF, not dot-stuffed; blob i goes in at byte `cuts[i]`."""
+
+    message_id = models.BigIntegerField(primary_key=True)
+    size = models.IntegerField()
+    data = models.BinaryField()
+    cuts = ArrayField(models.IntegerField(), db_default=[])
+    blob_ids = ArrayField(models.BigIntegerField(), db_default=[])
+
+    class Meta:
+        indexes = [
+            # The blob purge asks which contents name a blob.
+            GinIndex(fields=["blob_ids"], condition=~Q(blob_ids=[]), name="content_blobs"),
+        ]
+
+
+class Blob(models.Model):
+    """A large part's wire bytes, stored once however many messages carry it."""
+
+    id = models.BigAutoField(primary_key=True)
+    digest = models.BinaryField(unique=True)
+    size = models.IntegerField()
+    last_used_on = models.DateField(db_default=models.functions.TruncDate(Now()))
+    data = models.BinaryField()
+
+
+class QueueEntry(models.Model):
+    """Pending work, some seventy bytes; deleted in the statement that records how it ended."""
+
+    message_id = models.BigIntegerField(primary_key=True)
+    ready_at = models.DateTimeField(db_default=Now())
+    lease_id = models.BigIntegerField(null=True)  # a Worker's id; NULL = claimable
+    profile_id = models.IntegerField(null=True)
+    last_profile_id = models.IntegerField(null=True)
+    pool_id = models.SmallIntegerField()
+    priority = models.SmallIntegerField(db_default=MessagePriority.NORMAL)
+    attempts = models.SmallIntegerField(db_default=0)
+    drops = models.SmallIntegerField(db_default=0)
+    crashes = models.SmallIntegerField(db_default=0)
+    uncertain = models.BooleanField(db_default=False)
+
+    class Meta:
+        indexes = [
+            models.Index(  # the claim, one range start per lane
+                fields=["pool_id", "priority", "ready_at", "message_id"],
+                condition=Q(lease_id=None),
+                name="entry_lane",
+            ),
+            models.Index(
+                fields=["lease_id"], condition=Q(lease_id__isnull=False), name="entry_lease"
+            ),  # reclaim
+        ]
+
+
+class Failure(models.Model):
+    """What needs a person (failed, held, expired), with what putting back needs."""
+
+    message_id = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+    state = models.SmallIntegerField(choices=SmallState)
+    profile_id = models.IntegerField(null=True)
+    code = models.SmallIntegerField(null=True)
+    cause = models.TextField(db_default="")
+    uncertain = models.BooleanField(db_default=False)
+    pool_id = models.SmallIntegerField()
+    priority = models.SmallIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "at"], name="failure_state_at")]
+
+
+class Attempt(models.Model):
+    """One try that did not end in *sent*; for a success the message row is the record."""
+
+    class Result(models.TextChoices):
+        """How the try ended."""
+
+        RETRY = "retry", _("Put off")
+        FAILED = "failed", _("Refused")
+        RELEASED = "released", _("Given back")
+        UNCERTAIN = "uncertain", _("Uncertain")
+        LOST = "lost", _("Worker lost")
+        PARTIAL = "partial", _("Accepted for some")
+        LATE = "late", _("Accepted under a lost lease")
+
+    message_id = models.BigIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    worker_id = models.BigIntegerField(null=True)
+    profile_id = models.IntegerField(null=True)
+    n = models.SmallIntegerField()
+    phase = models.CharField(max_length=10, db_default="")
+    outcome = models.CharField(max_length=10, choices=Result)
+    code = models.SmallIntegerField(null=True)
+    enhanced = models.CharField(max_length=16, null=True)  # noqa: DJ001
+    reply = models.TextField(db_default="")
+    ms = models.IntegerField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["message_id"], name="attempt_message")]
+
+
+class Slot(models.Model):
+    """One allowed connection of a profile; owned by the worker session that has it open."""
+
+    profile_id = models.IntegerField()
+    n = models.SmallIntegerField()
+    worker_id = models.BigIntegerField(null=True)
+    taken_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["profile_id", "n"], name="slot_is_unique")]
+
+
+class Rate(models.Model):
+    """One limit of a profile as GCRA state: `tat` is the theoretical arrival time."""
+
+    class Kind(models.TextChoices):
+        """Which of the profile's limits this is."""
+
+        SPACING = "spacing"
+        MINUTE = "minute"
+        HOUR = "hour"
+        DAY = "day"
+
+    profile_id = models.IntegerField()
+    kind = models.CharField(max_length=10, choices=Kind)
+    emission = models.DurationField()
+    tolerance = models.DurationField()
+    tat = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["profile_id", "kind"], name="rate_is_unique")]
+
+
+class ProfileState(models.Model):
+    """What workers know of a profile: breaker, pause, learned limits."""
+
+    profile = models.OneToOneField(SMTPProfile, models.CASCADE, primary_key=True, related_name="+")
+    breaker = models.SmallIntegerField(choices=Breaker, db_default=Breaker.CLOSED)
+    penalty = models.SmallIntegerField(db_default=0)
+    open_until = models.DateTimeField(null=True)
+    probe_worker_id = models.BigIntegerField(null=True)
+    connections = models.SmallIntegerField(null=True)  # learned limit, at most the configured one
+    paused = models.SmallIntegerField(choices=Paused, db_default=Paused.NO)
+    reason = models.TextField(db_default="")
+    paused_by = _loose(settings.AUTH_USER_MODEL)
+    changed_at = models.DateTimeField(db_default=Now())
+
+
+class Stat(models.Model):
+    """What a worker did through a profile in one minute."""
+
+    pk = models.CompositePrimaryKey("minute", "profile_id", "worker_id")
+    minute = models.DateTimeField()
+    profile_id = models.IntegerField()
+    worker_id = models.BigIntegerField()
+    sent = models.IntegerField(db_default=0)
+    deferred = models.IntegerField(db_default=0)
+    failed = models.IntegerField(db_default=0)
+    uncertain = models.IntegerField(db_default=0)
+    connects = models.IntegerField(db_default=0)
+    bytes = models.BigIntegerField(db_default=0)
+    ms = models.BigIntegerField(db_default=0)
+
+
+class IdempotencyKey(models.Model):
+    """A caller's key, so that a request repeated makes one message."""
+
+    key = models.TextField(primary_key=True)
+    message_id = models.BigIntegerField()
+    digest = models.BinaryField()
+    expires_at = models.DateTimeField()
+
+
+class BulkJob(models.Model):
+    """A long action over many messages, resumable by its cursor."""
+
+    class State(models.TextChoices):
+        """Where the job stands."""
+
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        STOPPED = "stopped", _("Stopped")
+
+    action = models.CharField(max_length=30)
+    filter = models.JSONField(default=dict)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    cursor_id = models.BigIntegerField(default=0)
+    upper_id = models.BigIntegerField()
+    estimate = models.BigIntegerField(default=0)
+    done = models.BigIntegerField(default=0)
+    skipped = models.JSONField(default=dict)
+    heartbeat_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now())

@@ -1,0 +1,1 @@
+"""The project: it composes the apps; no app imports it."""

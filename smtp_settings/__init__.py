@@ -1,0 +1,1 @@
+"""The settings: what people edit, and the gate that lets only tested settings send."""

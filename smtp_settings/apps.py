@@ -1,0 +1,12 @@
+"""The settings app."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class SmtpSettingsConfig(AppConfig):
+    """Names the app."""
+
+    name = "smtp_settings"
+    verbose_name = _("SMTP settings")
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,3 @@
+"""Settings of the tests."""
+
+from mailconf.settings import *  # noqa: F403

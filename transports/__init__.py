@@ -1,0 +1,1 @@
+"""The wire: plain Python that carries a message to a server. No Django, no Celery."""

@@ -1,0 +1,99 @@
+"""What can happen on the wire, one class per cause. Errors say what happened, never what follows.
+
+TransportError
+├── NameNotFound            the name does not exist
+├── NameLookupFailed        no answer, or a broken one, from DNS
+├── AddressNotAllowed       the address guard or the port list refused it; nothing was opened
+├── CouldNotConnect
+│   ├── ConnectionRefused
+│   └── ConnectTimeout
+├── ConnectionLost          the peer went away
+├── ReplyTimeout            no reply within the phase's limit
+├── ProtocolError           what came is not a readable reply, or one too many
+├── ReplyRefused            a readable reply that ends the session (banner, EHLO, STARTTLS, AUTH)
+├── TLSNotOffered           STARTTLS is wanted and not offered
+├── TLSFailed               the handshake broke
+│   └── CertificateRefused  the certificate is not one we accept
+├── AuthNotOffered          no mechanism we may use
+├── AuthNotEncrypted        a sign-in over plain text was not chosen
+└── NotSendable             the server cannot carry this content (SMTPUTF8, SIZE)
+"""
+
+from transports.base import Phase, Reply
+
+
+class TransportError(Exception):
+    """The base: `phase` is where, `reply` the server's words if any, str() one sentence for people."""
+
+    def __init__(self, sentence: str, *, phase: Phase, reply: Reply | None = None) -> None:
+        super().__init__(sentence)
+        self.phase = phase
+        self.reply = reply
+
+
+class NameNotFound(TransportError):
+    """The server's name does not exist."""
+
+
+class NameLookupFailed(TransportError):
+    """DNS gave no usable answer in time."""
+
+
+class AddressNotAllowed(TransportError):
+    """The address guard or the port list refused; nothing was opened."""
+
+
+class CouldNotConnect(TransportError):
+    """No address of the server could be reached."""
+
+
+class ConnectionRefused(CouldNotConnect):
+    """The machine answers, but nothing listens on the port."""
+
+
+class ConnectTimeout(CouldNotConnect):
+    """Nothing answered within the limit."""
+
+
+class ConnectionLost(TransportError):
+    """The peer closed or reset the connection."""
+
+
+class ReplyTimeout(TransportError):
+    """No complete reply within the phase's limit."""
+
+
+class ProtocolError(TransportError):
+    """What came is not a readable SMTP reply, or one reply too many."""
+
+
+class ReplyRefused(TransportError):
+    """A readable reply that ends the session before a message was begun."""
+
+
+class TLSNotOffered(TransportError):
+    """STARTTLS is required and the server does not offer it."""
+
+
+class TLSFailed(TransportError):
+    """The TLS handshake broke."""
+
+
+class CertificateRefused(TLSFailed):
+    """The certificate is not one we accept; `reason` is a short stable word: expired, name, unknown, other."""
+
+    def __init__(self, sentence: str, *, phase: Phase, reason: str) -> None:
+        super().__init__(sentence, phase=phase)
+        self.reason = reason
+
+
+class AuthNotOffered(TransportError):
+    """The server offers no sign-in mechanism this profile may use."""
+
+
+class AuthNotEncrypted(TransportError):
+    """The profile signs in, the connection is not encrypted, and nobody chose that."""
+
+
+class NotSendable(TransportError):
+    """The server cannot carry this message: SMTPUTF8 is needed and absent, or it is larger than SIZE."""
