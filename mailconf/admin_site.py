@@ -1,0 +1,79 @@
+"""The admin site: one row of ways through, filtered by permission, and the pages of no single app."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+#: The models that have a place in the navigation, in its order; the rest is reached from their pages.
+NAVIGATION: tuple[tuple[str, Promise], ...] = (
+    ("delivery.Message", _("Messages")),
+    ("smtp_settings.SMTPProfile", _("SMTP profiles")),
+    ("smtp_settings.OAuthCredential", _("OAuth credentials")),
+    ("smtp_settings.SendingPolicy", _("Sending policy")),
+    ("smtp_settings.TestRun", _("Test runs")),
+    ("smtp_settings.Event", _("Event log")),
+    ("delivery.BulkJob", _("Jobs")),
+    ("auth.User", _("Users")),
+    ("auth.Group", _("Groups")),
+    ("sites.Site", _("Sites")),
+)
+
+#: How loud the name of the environment is; every other name is shown without a tone.
+ENVIRONMENT_TONES = {"production": "is-bad", "staging": "is-warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One entry of the navigation; `count` is shown beside the label when there is one."""
+
+    label: str | Promise
+    url: str
+    is_current: bool
+    count: str = ""
+
+
+class MailconfAdminSite(AdminSite):
+    """Stock admin with our navigation, dashboard and sandbox inbox."""
+
+    site_header = "mailconf"
+    site_title = "mailconf"
+    index_title = _("Dashboard")
+    site_url = None
+    enable_nav_sidebar = False
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:  # Any: as AdminSite.each_context
+        """Add what every page shows: the navigation and the environment."""
+        environment = getattr(settings, "MAILCONF_ENVIRONMENT", "")
+        return super().each_context(request) | {
+            "navigation": self.navigation(request) if self.has_permission(request) else [],
+            "environment": environment,
+            "environment_tone": ENVIRONMENT_TONES.get(environment.lower(), "is-quiet"),
+        }
+
+    def navigation(self, request: HttpRequest) -> list[Way]:
+        """Return the entries this user may open."""
+        home = reverse("admin:index", current_app=self.name)
+        ways = [Way(_("Dashboard"), home, is_current=request.path == home)]
+        for label, title in NAVIGATION:
+            if (url := self._url_of(label, request)) is not None:
+                ways.append(Way(title, url, is_current=request.path.startswith(url)))
+        return ways
+
+    def _url_of(self, label: str, request: HttpRequest) -> str | None:
+        """Return the list's address, or None where the model is not shown or not allowed."""
+        try:
+            model = apps.get_model(label)
+        except LookupError:
+            return None
+        model_admin = self._registry.get(model)
+        if model_admin is None or not model_admin.has_view_or_change_permission(request):
+            return None
+        opts = model_admin.opts
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist", current_app=self.name)
