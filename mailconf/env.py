@@ -1,5 +1,284 @@
-"""The environment: every variable mailconf reads, in one place."""
+"""The environment: every variable mailconf reads, in one table.
 
-import environ
+`Environment` is the table: one typed field a variable, with what it means. The README's table is tested
+against it, and a `MAILCONF_` variable that is not in it is refused: a typing error does not go unnoticed.
+"""
 
-env = environ.Env()
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+#: Where manage.py lies; relative paths start here, wherever a command is called from.
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+#: A port, or the first and last of a range.
+Ports = tuple[int | tuple[int, int], ...]
+
+
+class VariableError(ValueError):
+    """A variable holds what mailconf does not understand; one sentence names it."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _flag(value: str) -> bool:
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    try:
+        return words[value.lower()]
+    except KeyError:
+        raise ValueError("use true or false") from None
+
+
+def _port(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
+        raise ValueError("use a number from 1 to 65535")
+    return int(value)
+
+
+def _ports(value: str) -> Ports:
+    return tuple(_port_or_range(part) for part in _words(value))
+
+
+def _port_or_range(part: str) -> int | tuple[int, int]:
+    low, dash, high = part.partition("-")
+    return (_port(low), _port(high)) if dash else _port(low)
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def _path(value: str) -> Path:
+    return (BASE_DIR / Path(value).expanduser()).resolve()
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"use one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One variable: its name, how its text is read, its default as text ("" = none), and what it means.
+
+    A `secret` may also come from a file: NAME_FILE holds the path (as container secrets do).
+    """
+
+    name: str
+    parse: Callable[[str], object]
+    default: str
+    meaning: str
+    secret: bool = False
+
+
+def _variable(
+    name: str, parse: Callable[[str], object], default: str, meaning: str, *, secret: bool = False
+) -> dict[str, Variable]:
+    return {"variable": Variable(name, parse, default, meaning, secret)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The environment, read. Fields are in the order of the README's table."""
+
+    database_url: str = field(
+        repr=False,
+        metadata=_variable(
+            "DATABASE_URL",
+            _text,
+            "",
+            "PostgreSQL 14 or newer, `postgresql://user:password@host/name`. Empty: a private server.",
+            secret=True,
+        ),
+    )
+    redis_url: str = field(
+        repr=False,
+        metadata=_variable(
+            "REDIS_URL",
+            _text,
+            "",
+            "The broker. Empty: files in `MAILCONF_VAR`, for one machine.",
+            secret=True,
+        ),
+    )
+    secret_key: str = field(
+        repr=False,
+        metadata=_variable(
+            "SECRET_KEY",
+            _text,
+            "",
+            "Signs sessions; 50 random characters. Required in production; `make run` makes one.",
+            secret=True,
+        ),
+    )
+    keys_file: str = field(
+        metadata=_variable(
+            "MAILCONF_KEYS_FILE",
+            _text,
+            "",
+            "File with the keys that seal passwords (`manage.py generate_key`). `make run` makes one.",
+        )
+    )
+    keys: str = field(
+        repr=False,
+        metadata=_variable(
+            "MAILCONF_KEYS",
+            _text,
+            "",
+            "The keys themselves, `id:base64,id:base64`; the first one seals.",
+            secret=True,
+        ),
+    )
+    hosts: tuple[str, ...] = field(
+        metadata=_variable(
+            "MAILCONF_HOSTS", _words, "", "Names the pages are served under. Required in production."
+        )
+    )
+    https: str = field(
+        metadata=_variable(
+            "MAILCONF_HTTPS",
+            _one_of("auto", "true", "false"),
+            "auto",
+            "Pages over HTTPS only. `auto`: yes in production, no with `make run`.",
+        )
+    )
+    behind_proxy: bool = field(
+        metadata=_variable(
+            "MAILCONF_BEHIND_PROXY",
+            _flag,
+            "false",
+            "A proxy in front sets (and strips) `X-Forwarded-Proto`; believe it.",
+        )
+    )
+    environment: str = field(
+        metadata=_variable(
+            "MAILCONF_ENVIRONMENT", _text, "", "Shown beside the user name: `Production`, `Staging`."
+        )
+    )
+    time_zone: str = field(metadata=_variable("MAILCONF_TIME_ZONE", _text, "UTC", "Time zone of the pages."))
+    var: Path = field(
+        metadata=_variable(
+            "MAILCONF_VAR",
+            _path,
+            "var",
+            "Folder for what a running mailconf writes: database, keys, caught mail.",
+        )
+    )
+    state_dir: str = field(
+        metadata=_variable(
+            "MAILCONF_STATE_DIR",
+            _text,
+            "",
+            "Folder for the workers' journals. Empty: `state` in `MAILCONF_VAR`.",
+        )
+    )
+    port: int = field(
+        metadata=_variable("MAILCONF_PORT", _port, "8000", "Port of the pages with `make run` (127.0.0.1).")
+    )
+    sandbox_port: int = field(
+        metadata=_variable(
+            "MAILCONF_SANDBOX_PORT", _port, "2525", "Port of the mail sandbox with `make run` (127.0.0.1)."
+        )
+    )
+    allowed_ports: Ports = field(
+        metadata=_variable(
+            "MAILCONF_ALLOWED_PORTS",
+            _ports,
+            "",
+            "Ports a profile may use besides 25, 465, 587, 2465, 2525, 2587: `26,1025-1030`.",
+        )
+    )
+    allowed_networks: tuple[str, ...] = field(
+        metadata=_variable(
+            "MAILCONF_ALLOWED_NETWORKS",
+            _words,
+            "",
+            "Internal networks a profile may reach: `10.1.0.0/16,fd00::/8`.",
+        )
+    )
+    allow_private: bool = field(
+        metadata=_variable(
+            "MAILCONF_ALLOW_PRIVATE", _flag, "false", "Profiles may reach every private network (RFC 1918)."
+        )
+    )
+    test_before_save: str = field(
+        metadata=_variable(
+            "MAILCONF_TEST_BEFORE_SAVE",
+            _one_of("connection", "always"),
+            "connection",
+            "When a profile needs a new test: when its connection changed, or at every save.",
+        )
+    )
+    log_level: str = field(
+        metadata=_variable(
+            "MAILCONF_LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "What is logged."
+        )
+    )
+    local: bool = field(
+        metadata=_variable(
+            "MAILCONF_LOCAL",
+            _flag,
+            "false",
+            "One machine, for trying out; `make run` sets it: HTTP on loopback, keys in `MAILCONF_VAR`.",
+        )
+    )
+    debug: bool = field(
+        metadata=_variable(
+            "MAILCONF_DEBUG", _flag, "false", "Django's debug pages; refused outside `make run`."
+        )
+    )
+
+
+def variables() -> dict[str, Variable]:
+    """Every variable by its field's name, in the order of the table."""
+    return {entry.name: entry.metadata["variable"] for entry in fields(Environment)}
+
+
+def read(environ: Mapping[str, str]) -> Environment:
+    """Read all variables. Raises VariableError with a sentence that names the variable."""
+    table = variables()
+    _refuse_unknown(environ, {variable.name for variable in table.values()})
+    return Environment(**{name: _value(environ, variable) for name, variable in table.items()})
+
+
+def _value(environ: Mapping[str, str], variable: Variable) -> Any:  # each variable has its own type
+    text = environ.get(variable.name, "").strip() or _from_file(environ, variable) or variable.default
+    try:
+        return variable.parse(text)
+    except ValueError as error:  # no secret is parsed: every one is taken as it is
+        raise VariableError(f"{variable.name} is {text!r}: {error}.") from None
+
+
+def _from_file(environ: Mapping[str, str], variable: Variable) -> str:
+    path = environ.get(f"{variable.name}_FILE", "") if variable.secret else ""
+    if not path or variable.name == "MAILCONF_KEYS":  # MAILCONF_KEYS_FILE is a variable of its own
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise VariableError(f"{variable.name}_FILE cannot be read: {error}.") from None
+
+
+def _refuse_unknown(environ: Mapping[str, str], known: set[str]) -> None:
+    for name in environ:
+        if name.startswith("MAILCONF_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise VariableError(f"{name} is not a variable mailconf knows.{hint}")

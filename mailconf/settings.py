@@ -1,16 +1,96 @@
-"""Django settings for every deployment shape; only environment variables differ."""
+"""Django settings for every deployment shape; only environment variables differ (`mailconf.env`).
 
+*local* is one machine for trying out (`make run`): HTTP on loopback, keys made in `var/`, a mail sandbox.
+Without DATABASE_URL it also has a private PostgreSQL (*embedded*). Everything else is production and refuses
+to start on a guess: SECRET_KEY and MAILCONF_HOSTS have to be there, DEBUG must not.
+"""
+
+import os
 from pathlib import Path
+from typing import Any
 
-from mailconf.env import env
+import django
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+from mailconf import embedded
+from mailconf.env import BASE_DIR, VariableError, read
 
-SECRET_KEY = env.str("SECRET_KEY", "only-until-the-ground-is-laid-0123456789abcdefghij")
-DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
+try:
+    _env = read(os.environ)
+except VariableError as error:
+    raise ImproperlyConfigured(str(error)) from None
+
+DATABASE_URL = _env.database_url
+REDIS_URL = _env.redis_url
+MAILCONF_EMBEDDED = not DATABASE_URL
+MAILCONF_LOCAL = _env.local or MAILCONF_EMBEDDED
+MAILCONF_VAR = _env.var
+MAILCONF_PORT = _env.port
+MAILCONF_SANDBOX_PORT = _env.sandbox_port
+MAILCONF_ENVIRONMENT = _env.environment
+MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
+MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
+MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "true"
+
+# What a profile may reach; transports.resolve guards it. The high ports are the providers' spare ones.
+MAILCONF_ALLOWED_PORTS = (25, 465, 587, 2465, 2525, 2587, *_env.allowed_ports)
+MAILCONF_ALLOWED_NETWORKS = [*_env.allowed_networks]
+MAILCONF_ALLOW_PRIVATE = _env.allow_private
+if MAILCONF_LOCAL:  # the sandbox
+    MAILCONF_ALLOWED_PORTS += (MAILCONF_SANDBOX_PORT,)
+    MAILCONF_ALLOWED_NETWORKS += ["127.0.0.1/32"]
+
+
+def _secret_key() -> str:
+    if _env.secret_key:
+        return _env.secret_key
+    kept = MAILCONF_VAR / "secret_key"
+    if kept.is_file():
+        return kept.read_text(encoding="ascii").strip()
+    if MAILCONF_LOCAL:
+        return get_random_secret_key()  # before the first `make run`: nothing is signed yet
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. DATABASE_URL requires it; to try mailconf on this machine: MAILCONF_LOCAL=1."
+    )
+
+
+def _hosts() -> list[str]:
+    if MAILCONF_LOCAL:
+        return ["127.0.0.1", "localhost", "[::1]", *_env.hosts]
+    if not _env.hosts:
+        raise ImproperlyConfigured("MAILCONF_HOSTS is not set: the names this installation is reached by.")
+    return [*_env.hosts]
+
+
+def _databases() -> dict[str, Any]:  # Django's own settings are not typed
+    if MAILCONF_EMBEDDED:
+        default = embedded.connection_settings(MAILCONF_VAR)
+    else:
+        default = environ.Env.db_url_config(DATABASE_URL)
+        if not str(default.get("ENGINE", "")).endswith("postgresql"):
+            raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL server: postgresql://…")
+    # A web thread keeps its connection for a minute; workers hold theirs in a thread of their own.
+    return {"default": {**default, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+
+
+SECRET_KEY = _secret_key()
+DEBUG = _env.debug
+if DEBUG and not MAILCONF_LOCAL:
+    raise ImproperlyConfigured(
+        "MAILCONF_DEBUG is only for `make run`: it shows settings and data to visitors."
+    )
+ALLOWED_HOSTS = _hosts()
+
+# The keys that seal passwords; smtp_settings.sealing reads them when needed, and reports a missing one.
+MAILCONF_KEYS = _env.keys
+MAILCONF_KEYS_FILE = _env.keys_file or (
+    "" if MAILCONF_KEYS or not MAILCONF_LOCAL else str(MAILCONF_VAR / "keys")
+)
+
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "mailconf.apps.MailconfAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -20,9 +100,33 @@ INSTALLED_APPS = [
     "django.contrib.sites",
     "smtp_settings",
     "delivery",
+    "mailconf",
 ]
+
+# One policy, no exceptions for scripts or styles: the pages have none inline.
+_CSP = {
+    "default-src": ["'self'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "frame-ancestors": ["'none'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "object-src": ["'none'"],
+}
+if django.VERSION >= (6, 0):
+    SECURE_CSP = _CSP
+    _CSP_MIDDLEWARE = "django.middleware.csp.ContentSecurityPolicyMiddleware"
+else:
+    CONTENT_SECURITY_POLICY = {"DIRECTIVES": _CSP}
+    _CSP_MIDDLEWARE = "csp.middleware.CSPMiddleware"
+    INSTALLED_APPS.append("csp")
+
 MIDDLEWARE = [
+    "mailconf.health.HealthMiddleware",  # first: a probe knows neither the host name nor HTTPS
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    _CSP_MIDDLEWARE,
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -31,6 +135,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "mailconf.urls"
+WSGI_APPLICATION = "mailconf.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -45,9 +150,62 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {"default": env.db("DATABASE_URL")}
-USE_TZ = True
-TIME_ZONE = "UTC"
-STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+DATABASES = _databases()
 SITE_ID = 1
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+USE_TZ = True
+TIME_ZONE = _env.time_zone
+LANGUAGE_CODE = "en"
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = MAILCONF_VAR / "static" if MAILCONF_LOCAL else BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# Cookies and transport. A __Host- name binds a cookie to this host and the root path; it needs HTTPS.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = MAILCONF_HTTPS
+SESSION_COOKIE_NAME = "__Host-sessionid" if MAILCONF_HTTPS else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if MAILCONF_HTTPS else "csrftoken"
+SESSION_COOKIE_AGE = 8 * 60 * 60  # a working day
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = (
+    "Lax"  # not Strict: the return from an OAuth sign-in is cross-site
+)
+CSRF_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if MAILCONF_HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if _env.behind_proxy:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SILENCED_SYSTEM_CHECKS = [
+    # Subdomains and the preload list bind more than this installation: for the owner of the domain to decide.
+    "security.W005",
+    "security.W021",
+]
+
+# The doorbell (D3); the rest of the Celery settings is in mailconf.celery.
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": _env.log_level},
+    "loggers": {
+        # Django's own handlers speak only with DEBUG, or mail admins: one handler is enough.
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+    },
+}
