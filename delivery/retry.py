@@ -1,0 +1,103 @@
+"""When a message, or a server, is tried again. Pure: age and jitter are arguments.
+
+Two backoffs, never mixed: the message's (`decide`), from the profile that answered it, and the server's
+(`breaker_pause`), which costs a message nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+#: Common among mail servers: Postfix gives up after 5 days, people expect to hear of a late report in two.
+GIVE_UP_AGE = timedelta(hours=48)
+#: Give-up by age needs this many tries, so that an outage alone expires nothing.
+TRIES_BEFORE_GIVE_UP = 3
+#: An uncertain message waits this long: the server's own copy is most likely through by then.
+UNCERTAIN_PAUSE = timedelta(minutes=10)
+#: The connection may be lost with a message inside three times for free; then it is the message's doing.
+FREE_DROPS = 3
+
+_LONGEST_OPEN = timedelta(hours=1)
+_CLEAN = timedelta(minutes=1)
+
+
+class Next(StrEnum):
+    """What follows a temporary refusal."""
+
+    AGAIN = "again"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A profile's retry settings. `max_retries` None: no limit by count."""
+
+    max_retries: int | None = None
+    retry_delay: timedelta = timedelta(seconds=60)
+    is_exponential: bool = True
+    retry_cap: timedelta = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What follows, and for AGAIN after which delay."""
+
+    next: Next
+    delay: timedelta = timedelta(0)
+
+
+def decide(
+    n: int,
+    policy: Policy,
+    *,
+    age: timedelta,
+    jitter: float,
+    hint: timedelta | None = None,
+    give_up_age: timedelta = GIVE_UP_AGE,
+) -> Decision:
+    """Decide on the message's next try after its n-th counted attempt.
+
+    `age` counts from the moment the message was due, `jitter` lies in [-1, 1], `hint` is a wait the server
+    named: it lengthens the delay up to the cap and never shortens it.
+
+    >>> decide(3, Policy(), age=timedelta(minutes=3), jitter=0.0).delay
+    datetime.timedelta(seconds=240)
+    """
+    if policy.max_retries is not None and n > policy.max_retries:
+        return Decision(Next.FAILED)
+    tries_due = TRIES_BEFORE_GIVE_UP
+    if policy.max_retries is not None:
+        tries_due = min(tries_due, policy.max_retries + 1)
+    if age >= give_up_age and n >= tries_due:
+        return Decision(Next.EXPIRED)
+    delay = backoff(n, policy) * (1 + 0.2 * jitter)
+    if hint is not None:
+        delay = max(delay, min(hint, policy.retry_cap))
+    if age < give_up_age:
+        delay = min(delay, give_up_age - age)  # one try falls on the give-up moment
+    return Decision(Next.AGAIN, delay)
+
+
+def backoff(n: int, policy: Policy) -> timedelta:
+    """Return the delay after the n-th attempt, before jitter."""
+    if not policy.is_exponential:
+        return min(policy.retry_delay, policy.retry_cap)
+    doublings = min(n - 1, 40)  # beyond that a timedelta overflows, and every cap is long reached
+    return min(
+        policy.retry_delay.total_seconds() * 2**doublings, policy.retry_cap.total_seconds()
+    ) * timedelta(seconds=1)
+
+
+def next_penalty(penalty: int, *, clean: timedelta) -> int:
+    """Return the breaker's penalty for one more opening: one less for each clean minute before it."""
+    return max(0, penalty - clean // _CLEAN) + 1
+
+
+def breaker_pause(penalty: int, *, jitter: float) -> timedelta:
+    """Return how long a breaker stays open: 15 s, 1 min, 2.25, 4 ... at most an hour, within a tenth.
+
+    >>> breaker_pause(2, jitter=0.0)
+    datetime.timedelta(seconds=60)
+    """
+    return min(_LONGEST_OPEN, timedelta(seconds=15 * penalty**2)) * (1 + 0.1 * jitter)
