@@ -1,7 +1,8 @@
 """The queue's rows: hot is narrow and short-lived, cold is wide and written twice.
 
 Written and read by raw SQL in `delivery.queue` (the reasons are there), so every column has a `db_default` where an
-INSERT may leave it out. References of hot rows carry no foreign key and no index: removing a worker or a profile must
+INSERT may leave it out. Wide columns stand first: the eight-byte ones, then four, two, one and text, or alignment
+pads every row. References of hot rows carry no foreign key and no index: removing a worker or a profile must
 not scan the queue.
 """
 
@@ -12,8 +13,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.contrib.sites.models import Site
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import Q
+from django.db.models.functions import Coalesce, Now, TruncDate
 from django.utils.translation import gettext_lazy as _
 
 from smtp_settings.models import SMTPProfile
@@ -78,8 +79,12 @@ class Pool(models.Model):
 
     class Meta:
         constraints = [
+            # NULLs equal, in a form PostgreSQL 14 knows; `queue.routes` looks pools up by the same expressions.
             models.UniqueConstraint(
-                fields=["site", "sender_domain", "profile"], nulls_distinct=False, name="pool_is_unique"
+                Coalesce("site_id", 0),
+                Coalesce("sender_domain", models.Value("")),
+                Coalesce("profile_id", 0),
+                name="pool_is_unique",
             )
         ]
 
@@ -112,18 +117,18 @@ class Message(models.Model):
     due_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True)
     done_at = models.DateTimeField(null=True)
+    copy_of = _loose("self")
+    profile = _loose(SMTPProfile)  # who sent or refused it last
+    site = _loose(Site)
+    pinned_profile = _loose(SMTPProfile)
     state = models.SmallIntegerField(_("state"), choices=SmallState, db_default=SmallState.QUEUED)
     priority = models.SmallIntegerField(
         _("priority"), choices=MessagePriority, db_default=MessagePriority.NORMAL
     )
     attempts = models.SmallIntegerField(_("attempts"), db_default=0)
     code = models.SmallIntegerField(null=True)
-    profile = _loose(SMTPProfile)
-    site = _loose(Site)
-    pinned_profile = _loose(SMTPProfile)
-    copy_of = _loose("self")
-    tag = models.TextField(db_default="")
     sensitive = models.BooleanField(db_default=False)
+    tag = models.TextField(db_default="")
     message_id = models.TextField()  # the header's value, with its angle brackets
     mail_from = models.TextField()
     rcpt_to = ArrayField(models.TextField())
@@ -176,7 +181,7 @@ class Blob(models.Model):
     id = models.BigAutoField(primary_key=True)
     digest = models.BinaryField(unique=True)
     size = models.IntegerField()
-    last_used_on = models.DateField(db_default=models.functions.TruncDate(Now()))
+    last_used_on = models.DateField(db_default=TruncDate(Now()))
     data = models.BinaryField()
 
 
@@ -243,13 +248,13 @@ class Attempt(models.Model):
     at = models.DateTimeField(db_default=Now())
     worker_id = models.BigIntegerField(null=True)
     profile_id = models.IntegerField(null=True)
+    ms = models.IntegerField(null=True)
     n = models.SmallIntegerField()
+    code = models.SmallIntegerField(null=True)
     phase = models.CharField(max_length=10, db_default="")
     outcome = models.CharField(max_length=10, choices=Result)
-    code = models.SmallIntegerField(null=True)
-    enhanced = models.CharField(max_length=16, null=True)  # noqa: DJ001
+    enhanced = models.CharField(max_length=16, null=True)  # noqa: DJ001  # NULL: the server gave none
     reply = models.TextField(db_default="")
-    ms = models.IntegerField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["message_id"], name="attempt_message")]
@@ -258,10 +263,10 @@ class Attempt(models.Model):
 class Slot(models.Model):
     """One allowed connection of a profile; owned by the worker session that has it open."""
 
-    profile_id = models.IntegerField()
-    n = models.SmallIntegerField()
     worker_id = models.BigIntegerField(null=True)
     taken_at = models.DateTimeField(null=True)
+    profile_id = models.IntegerField()
+    n = models.SmallIntegerField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["profile_id", "n"], name="slot_is_unique")]
@@ -278,11 +283,11 @@ class Rate(models.Model):
         HOUR = "hour"
         DAY = "day"
 
-    profile_id = models.IntegerField()
-    kind = models.CharField(max_length=10, choices=Kind)
+    tat = models.DateTimeField(db_default=Now())
     emission = models.DurationField()
     tolerance = models.DurationField()
-    tat = models.DateTimeField(db_default=Now())
+    profile_id = models.IntegerField()
+    kind = models.CharField(max_length=10, choices=Kind)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["profile_id", "kind"], name="rate_is_unique")]
@@ -308,15 +313,15 @@ class Stat(models.Model):
 
     pk = models.CompositePrimaryKey("minute", "profile_id", "worker_id")
     minute = models.DateTimeField()
-    profile_id = models.IntegerField()
     worker_id = models.BigIntegerField()
+    bytes = models.BigIntegerField(db_default=0)
+    ms = models.BigIntegerField(db_default=0)
+    profile_id = models.IntegerField()
     sent = models.IntegerField(db_default=0)
     deferred = models.IntegerField(db_default=0)
     failed = models.IntegerField(db_default=0)
     uncertain = models.IntegerField(db_default=0)
     connects = models.IntegerField(db_default=0)
-    bytes = models.BigIntegerField(db_default=0)
-    ms = models.BigIntegerField(db_default=0)
 
 
 class IdempotencyKey(models.Model):

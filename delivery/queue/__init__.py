@@ -1,0 +1,114 @@
+"""Every move of a message between states, and what workers share: the only writer of the queue's rows.
+
+Synchronous, raw SQL, one statement a step, on the calling thread's connection. Nothing here knows Celery or the
+wire. A module per verb, its SQL beside it; this is what they offer.
+"""
+
+from delivery.models import Attempt, Breaker, MessagePriority, Paused, SmallState, Worker
+from delivery.queue.claim import claim, load_blobs, pools, ready_lanes
+from delivery.queue.counters import add_stats
+from delivery.queue.enqueue import enqueue
+from delivery.queue.events import add_event
+from delivery.queue.finish import NEEDS_A_PERSON, finish
+from delivery.queue.identity import make_message_id, row_of
+from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
+from delivery.queue.reclaim import STALE, reclaim
+from delivery.queue.servers import (
+    begin_probe,
+    close_breaker,
+    forgive,
+    learn_connections,
+    open_breaker,
+    pause,
+    profile_states,
+    resume,
+)
+from delivery.queue.settle import record, settle
+from delivery.queue.slots import give_slots, set_limits, take_slots, take_tokens
+from delivery.queue.values import (
+    Claimed,
+    Enqueued,
+    Finished,
+    Handover,
+    Heartbeat,
+    IdempotencyConflict,
+    Lane,
+    Limits,
+    Peer,
+    PoolKey,
+    ProfileStateRow,
+    ReadyLane,
+    Reclaimed,
+    Settled,
+    SlotCount,
+    StatRow,
+    Tokens,
+    Tried,
+)
+from delivery.queue.workers import heartbeat, register_worker, retire_worker, stop_worker
+
+AttemptResult = Attempt.Result
+WorkerState = Worker.State
+
+__all__ = [
+    "NEEDS_A_PERSON",
+    "STALE",
+    "AttemptResult",
+    "Breaker",
+    "Claimed",
+    "Enqueued",
+    "Finished",
+    "Handover",
+    "Heartbeat",
+    "IdempotencyConflict",
+    "Lane",
+    "Limits",
+    "MessagePriority",
+    "Paused",
+    "Peer",
+    "PoolKey",
+    "ProfileStateRow",
+    "ReadyLane",
+    "Reclaimed",
+    "Settled",
+    "SlotCount",
+    "SmallState",
+    "StatRow",
+    "Tokens",
+    "Tried",
+    "WorkerState",
+    "add_event",
+    "add_stats",
+    "begin_probe",
+    "cancel",
+    "claim",
+    "close_breaker",
+    "enqueue",
+    "finish",
+    "forgive",
+    "give_slots",
+    "heartbeat",
+    "hold",
+    "learn_connections",
+    "load_blobs",
+    "make_message_id",
+    "open_breaker",
+    "pause",
+    "pools",
+    "profile_states",
+    "put_back",
+    "ready_lanes",
+    "reclaim",
+    "record",
+    "register_worker",
+    "resume",
+    "retire_worker",
+    "retry_now",
+    "row_of",
+    "send_again",
+    "set_limits",
+    "settle",
+    "stop_worker",
+    "take_slots",
+    "take_tokens",
+]

@@ -1,0 +1,28 @@
+"""What workers did, a row per minute, profile and worker."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+
+from delivery.queue.statements import named, run
+from delivery.queue.values import StatRow
+
+_NAMES = [field.name for field in fields(StatRow)]
+
+_ADD = named("""
+INSERT INTO {stat} AS s (minute, profile_id, worker_id, sent, deferred, failed, uncertain, connects, bytes, ms)
+SELECT date_trunc('minute', minute), profile_id, worker_id, sent, deferred, failed, uncertain, connects, bytes, ms
+FROM unnest(%(minute)s::timestamptz[], %(profile_id)s::int[], %(worker_id)s::bigint[], %(sent)s::int[],
+  %(deferred)s::int[], %(failed)s::int[], %(uncertain)s::int[], %(connects)s::int[], %(bytes)s::bigint[],
+  %(ms)s::bigint[]) AS t (minute, profile_id, worker_id, sent, deferred, failed, uncertain, connects, bytes, ms)
+ON CONFLICT (minute, profile_id, worker_id) DO UPDATE SET
+  sent = s.sent + excluded.sent, deferred = s.deferred + excluded.deferred, failed = s.failed + excluded.failed,
+  uncertain = s.uncertain + excluded.uncertain, connects = s.connects + excluded.connects,
+  bytes = s.bytes + excluded.bytes, ms = s.ms + excluded.ms
+""")
+
+
+def add_stats(rows: Sequence[StatRow]) -> None:
+    """Add to the minutes' counts; one row per minute, profile and worker in a call."""
+    if rows:
+        columns = zip(*map(astuple, rows), strict=True)
+        run(_ADD, {name: list(column) for name, column in zip(_NAMES, columns, strict=True)})

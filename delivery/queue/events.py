@@ -1,0 +1,35 @@
+"""What people and recovery did with messages, in the event log; no normal steps, never a secret."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from smtp_settings.models import Event
+
+
+def add_event(
+    kind: str,
+    *,
+    level: str = "info",
+    message_id: int | None = None,
+    profile_id: int | None = None,
+    worker_id: int | None = None,
+    user_id: int | None = None,
+    data: Mapping[str, Any] | None = None,  # Any: JSON
+) -> None:
+    """Write one line of the event log."""
+    Event.objects.create(
+        kind=kind,
+        level=level,
+        message_id=message_id,
+        profile_id=profile_id,
+        worker_id=worker_id,
+        user_id=user_id,
+        data=dict(data or {}),
+    )
+
+
+def add_message_events(kind: str, message_ids: Iterable[int], user_id: int | None) -> None:
+    """Write one line for each message a person did the same with."""
+    Event.objects.bulk_create(
+        Event(kind=kind, message_id=message_id, user_id=user_id) for message_id in sorted(message_ids)
+    )

@@ -1,0 +1,136 @@
+"""What people do with messages. Only rows nobody is sending are touched; the others are not in the answer."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from django.db import transaction
+
+from delivery.composing import Composed
+from delivery.models import Content, Message, SmallState
+from delivery.queue.claim import load_blobs
+from delivery.queue.enqueue import enqueue
+from delivery.queue.events import add_message_events
+from delivery.queue.finish import finish
+from delivery.queue.statements import named, run
+from delivery.queue.values import Enqueued, Finished, Handover
+
+# Without its content (a sensitive message, or one past retention) a message cannot go again: a claim would lease it
+# and return nothing.
+_PUT_BACK = named("""
+WITH back AS (
+  DELETE FROM {failure} f WHERE f.message_id = ANY(%(ids)s::bigint[])
+    AND EXISTS (SELECT 1 FROM {content} c WHERE c.message_id = f.message_id)
+  RETURNING *
+), again AS (
+  INSERT INTO {entry} (message_id, pool_id, priority, uncertain)
+  SELECT message_id, pool_id, priority %% 10, uncertain FROM back ON CONFLICT DO NOTHING
+)
+UPDATE {message} m SET state = %(queued)s, done_at = NULL FROM back WHERE m.id = back.message_id RETURNING m.id
+""")
+
+_RETRY_NOW = named("""
+UPDATE {entry} SET ready_at = now() WHERE message_id IN (
+  SELECT message_id FROM {entry} WHERE message_id = ANY(%(ids)s::bigint[]) AND lease_id IS NULL
+  ORDER BY message_id FOR NO KEY UPDATE SKIP LOCKED)
+RETURNING message_id
+""")
+
+_CANCEL_HELD = named("""
+WITH gone AS (
+  DELETE FROM {failure} WHERE message_id = ANY(%(ids)s::bigint[]) AND state = %(held)s RETURNING message_id
+), forgotten AS (
+  DELETE FROM {content} c USING gone g, {message} m
+  WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive
+)
+UPDATE {message} m SET state = %(cancelled)s, done_at = now() FROM gone WHERE m.id = gone.message_id RETURNING m.id
+""")
+
+_MESSAGE_ID = re.compile(rb"^message-id:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
+
+
+def put_back(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+    """Queue failed, expired and held messages again, retries from zero; return those that were and have content."""
+    with transaction.atomic():
+        return _noted(
+            "put_back", user_id, run(_PUT_BACK, {"ids": sorted(ids), "queued": SmallState.QUEUED.value})
+        )
+
+
+def retry_now(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+    """Make waiting messages due now."""
+    with transaction.atomic():
+        return _noted("retry_now", user_id, run(_RETRY_NOW, {"ids": sorted(ids)}))
+
+
+def cancel(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+    """End queued, deferred and held messages unsent."""
+    wanted = sorted(ids)
+    with transaction.atomic():
+        done = finish(None, [Finished(message_id, SmallState.CANCELLED) for message_id in wanted])
+        values = {"ids": wanted, "held": SmallState.HELD.value, "cancelled": SmallState.CANCELLED.value}
+        return _noted(
+            "cancel", user_id, [*run(_CANCEL_HELD, values), *((message_id,) for message_id in done)]
+        )
+
+
+def hold(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+    """Take queued and deferred messages out of the queue until a person puts them back."""
+    with transaction.atomic():
+        done = finish(
+            None, [Finished(message_id, SmallState.HELD, cause="person") for message_id in sorted(ids)]
+        )
+        return _noted("hold", user_id, [(message_id,) for message_id in done])
+
+
+def send_again(ids: Iterable[int], *, user_id: int | None = None) -> dict[int, Enqueued]:
+    """Queue a copy of each message that has content: id -> the new message, which names the old as `copy_of`.
+
+    A copy gets a Message-ID of its own, or receivers would drop it as a duplicate.
+    """
+    with transaction.atomic():
+        wanted = Message.objects.in_bulk(sorted(ids))
+        contents = Content.objects.in_bulk(wanted)
+        originals = [wanted[message_id] for message_id in contents]
+        copies = enqueue([_copy_of(message, contents[message.pk]) for message in originals])
+        made = {message.pk: copy for message, copy in zip(originals, copies, strict=True)}
+        add_message_events("send_again", made, user_id)
+        return made
+
+
+def _copy_of(message: Message, content: Content) -> Handover:
+    data, cuts = _without_message_id(bytes(content.data), list(content.cuts))
+    stored = load_blobs(content.blob_ids)
+    composed = Composed(
+        mail_from=message.mail_from,
+        rcpt_to=tuple(message.rcpt_to),
+        from_header=message.from_header,
+        subject=message.subject,
+        message_id=None,
+        data=data,
+        cuts=tuple(cuts),
+        blobs=tuple(stored[blob_id] for blob_id in content.blob_ids),
+    )
+    return Handover(
+        composed,
+        priority=message.priority,
+        site_id=message.site_id,
+        profile_id=message.pinned_profile_id,
+        tag=message.tag,
+        sensitive=message.sensitive,
+        copy_of=message.pk,
+    )
+
+
+def _without_message_id(data: bytes, cuts: list[int]) -> tuple[bytes, list[int]]:
+    header_end = data.find(b"\r\n\r\n") + 2
+    found = _MESSAGE_ID.search(data, 0, header_end)
+    if found is None:
+        return data, cuts
+    return data[: found.start()] + data[found.end() :], [cut - len(found[0]) for cut in cuts]
+
+
+def _noted(kind: str, user_id: int | None, found: list[tuple[int]]) -> set[int]:
+    done = {message_id for (message_id,) in found}
+    add_message_events(kind, done, user_id)
+    return done

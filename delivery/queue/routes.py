@@ -1,0 +1,79 @@
+"""Pools: a message's route, fixed at enqueue."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+from delivery.queue.statements import named, run
+
+# IS NOT DISTINCT FROM takes no index, coalesce() takes the unique one. A domain counts when some profile lists it,
+# and never for a pinned message.
+_RESOLVE = named("""
+WITH wanted AS MATERIALIZED (
+  SELECT w.place, w.site_id, w.profile_id,
+         CASE WHEN w.profile_id IS NULL AND EXISTS (
+           SELECT 1 FROM {profile} p WHERE w.domain = ANY(p.sender_domains)) THEN w.domain END AS domain
+  FROM unnest(%(sites)s::int[], %(domains)s::text[], %(profiles)s::int[])
+         WITH ORDINALITY AS w (site_id, domain, profile_id, place)
+)
+SELECT wanted.place - 1, pool.id, wanted.site_id, wanted.domain, wanted.profile_id
+FROM wanted LEFT JOIN {pool} pool
+  ON coalesce(pool.site_id, 0) = coalesce(wanted.site_id, 0)
+ AND coalesce(pool.sender_domain, '') = coalesce(wanted.domain, '')
+ AND coalesce(pool.profile_id, 0) = coalesce(wanted.profile_id, 0)
+ORDER BY 1
+""")
+
+# Only after a look that found nothing: a conflict uses up a number of the small sequence too.
+_ADD = named("""
+INSERT INTO {pool} (site_id, sender_domain, profile_id)
+SELECT DISTINCT site_id, domain, profile_id
+FROM unnest(%(sites)s::int[], %(domains)s::text[], %(profiles)s::int[]) AS w (site_id, domain, profile_id)
+ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a handover says about its way: site, From domain, pin."""
+
+    site_id: int | None
+    domain: str | None
+    profile_id: int | None
+
+
+def domain_of(address_header: str | None) -> str | None:
+    """Return the domain of an address header, in lower case; None without one.
+
+    >>> domain_of("Ana <ana@Example.com>")
+    'example.com'
+    """
+    _, at, domain = parseaddr((address_header or "").replace("\r\n", ""))[1].rpartition("@")
+    return domain.lower() or None if at else None
+
+
+def pools_for(routes: Iterable[Route]) -> dict[Route, int]:
+    """Return the pool of each route, making those that are missing."""
+    distinct = sorted(
+        set(routes), key=lambda route: (route.site_id or 0, route.domain or "", route.profile_id or 0)
+    )
+    found = _resolve(distinct)
+    missing = [row[2:] for row in found if row[1] is None]
+    if missing:
+        sites, domains, profiles = map(list, zip(*missing, strict=True))
+        run(_ADD, {"sites": sites, "domains": domains, "profiles": profiles})
+        found = _resolve(distinct)
+    return {distinct[row[0]]: row[1] for row in found}
+
+
+def _resolve(routes: list[Route]) -> list[tuple[int, int | None, int | None, str | None, int | None]]:
+    found: list[tuple[int, int | None, int | None, str | None, int | None]] = run(
+        _RESOLVE,
+        {
+            "sites": [route.site_id for route in routes],
+            "domains": [route.domain for route in routes],
+            "profiles": [route.profile_id for route in routes],
+        },
+    )
+    return found

@@ -1,0 +1,131 @@
+"""What workers know of a profile: breaker, pause, learned connections. Written on transitions only."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from delivery.models import Breaker, Paused
+from delivery.queue.statements import named, run
+from delivery.queue.values import ProfileStateRow
+
+_COLUMNS = "profile_id, breaker, penalty, open_until, probe_worker_id, connections, paused, reason, paused_by_id, changed_at"
+
+STATES = named(f"SELECT {_COLUMNS} FROM {{profile_state}} ORDER BY profile_id")  # noqa: S608  # constants
+
+_OF = named(f"SELECT {_COLUMNS} FROM {{profile_state}} WHERE profile_id = ANY(%(ids)s::int[])")  # noqa: S608
+
+# QUEUE 7.3: longer with every opening, an hour at most; only the transition counts, or ten workers would pay ten
+# times. A session that probes may open it again, others find it half-open and stay out.
+_OPEN = named(f"""
+INSERT INTO {{profile_state}} AS p (profile_id, breaker, penalty, open_until, reason)
+VALUES (%(profile)s, %(open)s, 1, now() + 15 * (1 + 0.1 * %(jitter)s::float8) * interval '1 s', %(reason)s)
+ON CONFLICT (profile_id) DO UPDATE
+  SET breaker = excluded.breaker, penalty = p.penalty + 1, probe_worker_id = NULL, reason = excluded.reason,
+      changed_at = now(),
+      open_until = now() + least(3600, 15 * (p.penalty + 1) ^ 2) * (1 + 0.1 * %(jitter)s::float8) * interval '1 s'
+  WHERE p.breaker = %(closed)s OR (p.breaker = %(half_open)s AND p.probe_worker_id = %(lease)s)
+RETURNING {_COLUMNS}
+""")
+
+_PROBE = named("""
+UPDATE {profile_state} SET breaker = %(half_open)s, probe_worker_id = %(lease)s, changed_at = now()
+WHERE profile_id = %(profile)s AND breaker = %(open)s AND open_until <= now() AND paused = %(no)s RETURNING penalty
+""")
+
+_CLOSE = named("""
+UPDATE {profile_state} SET breaker = %(closed)s, probe_worker_id = NULL, open_until = NULL, reason = '',
+       changed_at = now()
+WHERE profile_id = %(profile)s AND breaker = %(half_open)s AND probe_worker_id = %(lease)s RETURNING profile_id
+""")
+
+_FORGIVE = named("""
+UPDATE {profile_state} SET penalty = penalty - 1
+WHERE profile_id = %(profile)s AND penalty > 0 AND breaker = %(closed)s RETURNING penalty
+""")
+
+_LEARN = named("""
+INSERT INTO {profile_state} AS p (profile_id, connections) VALUES (%(profile)s, %(connections)s)
+ON CONFLICT (profile_id) DO UPDATE SET connections = excluded.connections, changed_at = now()
+  WHERE p.connections IS DISTINCT FROM excluded.connections
+""")
+
+# A fault does not replace a person's pause.
+_PAUSE = named("""
+INSERT INTO {profile_state} AS p (profile_id, paused, reason, paused_by_id)
+VALUES (%(profile)s, %(paused)s, %(reason)s, %(user)s)
+ON CONFLICT (profile_id) DO UPDATE
+  SET paused = excluded.paused, reason = excluded.reason, paused_by_id = excluded.paused_by_id, changed_at = now()
+  WHERE p.paused = %(no)s OR excluded.paused = %(person)s
+RETURNING profile_id
+""")
+
+_RESUME = named("""
+UPDATE {profile_state} SET paused = %(no)s, reason = '', paused_by_id = NULL, breaker = %(closed)s, penalty = 0,
+       open_until = NULL, probe_worker_id = NULL, changed_at = now()
+WHERE profile_id = %(profile)s
+  AND (%(why)s::smallint IS NULL OR paused = %(why)s::smallint)
+  AND (paused <> %(no)s OR breaker <> %(closed)s)
+RETURNING profile_id
+""")
+
+
+def profile_states(ids: Iterable[int]) -> dict[int, ProfileStateRow]:
+    """Return what is known of each profile; one without a row is closed and not paused."""
+    wanted = sorted(set(ids))
+    known = {row[0]: ProfileStateRow(*row) for row in run(_OF, {"ids": wanted})} if wanted else {}
+    return {profile_id: known.get(profile_id) or ProfileStateRow(profile_id) for profile_id in wanted}
+
+
+def open_breaker(
+    profile_id: int, *, reason: str = "", lease: int | None = None, jitter: float = 0.0
+) -> ProfileStateRow | None:
+    """Stop using a server for a while, longer each time; None when its breaker was open already.
+
+    `jitter` in [-1, 1] is worth a tenth. `lease` is the session whose probe failed.
+    """
+    found = run(_OPEN, _values(profile_id, lease) | {"reason": reason, "jitter": jitter})
+    return ProfileStateRow(*found[0]) if found else None
+
+
+def begin_probe(profile_id: int, lease: int) -> int | None:
+    """Win the right to try a server whose breaker is due, for one session anywhere; return its penalty."""
+    found = run(_PROBE, _values(profile_id, lease))
+    return found[0][0] if found else None
+
+
+def close_breaker(profile_id: int, lease: int) -> bool:
+    """Use a server again after this session's probe succeeded."""
+    return bool(run(_CLOSE, _values(profile_id, lease)))
+
+
+def forgive(profile_id: int) -> None:
+    """Take one opening off the penalty: a clean minute has passed."""
+    run(_FORGIVE, _values(profile_id))
+
+
+def learn_connections(profile_id: int, connections: int | None) -> None:
+    """Remember how many connections a server bears; None: as many as configured."""
+    run(_LEARN, {"profile": profile_id, "connections": connections})
+
+
+def pause(profile_id: int, paused: Paused, *, reason: str = "", user_id: int | None = None) -> bool:
+    """Take a server out of use; False when it was paused already (a person's pause stands over a fault's)."""
+    return bool(
+        run(_PAUSE, _values(profile_id) | {"paused": paused.value, "reason": reason, "user": user_id})
+    )
+
+
+def resume(profile_id: int, *, why: Paused | None = None) -> bool:
+    """Use a server again, breaker closed; with `why`, only one paused for that. False when nothing changed."""
+    return bool(run(_RESUME, _values(profile_id) | {"why": None if why is None else why.value}))
+
+
+def _values(profile_id: int, lease: int | None = None) -> dict[str, Any]:  # Any: statement parameters
+    return {
+        "profile": profile_id,
+        "lease": lease,
+        "open": Breaker.OPEN.value,
+        "closed": Breaker.CLOSED.value,
+        "half_open": Breaker.HALF_OPEN.value,
+        "no": Paused.NO.value,
+        "person": Paused.PERSON.value,
+    }

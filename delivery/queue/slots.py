@@ -1,0 +1,97 @@
+"""Connections and rates of a profile, shared by all workers: a row per connection, a row per limit."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from delivery.pacing import Kind
+from delivery.queue.statements import named, run
+from delivery.queue.values import Limits, Tokens
+
+_TAKE = named("""
+UPDATE {slot} s SET worker_id = %(lease)s, taken_at = now()
+FROM (SELECT profile_id, n FROM {slot} WHERE profile_id = %(profile)s AND n <= %(limit)s AND worker_id IS NULL
+      ORDER BY n LIMIT %(want)s FOR NO KEY UPDATE SKIP LOCKED) f
+WHERE s.profile_id = f.profile_id AND s.n = f.n RETURNING s.n
+""")
+
+_GIVE = named("""
+UPDATE {slot} SET worker_id = NULL, taken_at = NULL
+WHERE profile_id = %(profile)s AND worker_id = %(lease)s AND n = ANY(%(numbers)s::smallint[])
+""")
+
+# GCRA: all limits of the profile give together, or none. Without limits everything is granted.
+_TOKENS = named("""
+WITH r AS MATERIALIZED (
+  SELECT id, kind, emission, greatest(tat, now()) AS base,
+         floor(extract(epoch FROM now() + tolerance - greatest(tat, now())) / extract(epoch FROM emission)) AS room
+  FROM {rate} WHERE profile_id = %(profile)s ORDER BY id FOR NO KEY UPDATE
+), g AS (SELECT greatest(0, least(%(want)s, min(room)))::int AS granted FROM r
+), spent AS (
+  UPDATE {rate} t SET tat = r.base + g.granted * r.emission
+  FROM r, g WHERE t.id = r.id AND g.granted > 0
+)
+SELECT g.granted, now(), r.kind, r.base, r.emission FROM g LEFT JOIN r ON true
+""")
+
+_ADD_SLOTS = named("""
+INSERT INTO {slot} (profile_id, n)
+SELECT %(profile)s, n FROM generate_series(1, %(connections)s::int) AS n
+WHERE n > (SELECT count(*) FROM {slot} WHERE profile_id = %(profile)s AND n <= %(connections)s)
+   OR NOT EXISTS (SELECT 1 FROM {slot} s WHERE s.profile_id = %(profile)s AND s.n = n)
+ON CONFLICT DO NOTHING
+""")
+
+# Held ones above the limit go at the holder's next message boundary, and here when they are free.
+_DROP_SLOTS = named("""
+DELETE FROM {slot} WHERE profile_id = %(profile)s AND n > %(connections)s AND worker_id IS NULL
+""")
+
+# New limits keep `tat`: saving a profile gives nobody a fresh quota.
+_SET_RATES = named("""
+INSERT INTO {rate} AS t (profile_id, kind, emission, tolerance)
+SELECT %(profile)s, kind, emission, tolerance
+FROM unnest(%(kinds)s::text[], %(emissions)s::interval[], %(tolerances)s::interval[]) AS w (kind, emission, tolerance)
+ON CONFLICT (profile_id, kind) DO UPDATE SET emission = excluded.emission, tolerance = excluded.tolerance
+  WHERE (t.emission, t.tolerance) IS DISTINCT FROM (excluded.emission, excluded.tolerance)
+""")
+
+_DROP_RATES = named("""
+DELETE FROM {rate} WHERE profile_id = %(profile)s AND kind <> ALL(%(kinds)s::text[])
+""")
+
+
+def set_limits(profile_id: int, limits: Limits) -> None:
+    """Make the profile's slot and rate rows fit its limits; a second call changes nothing."""
+    values = {
+        "profile": profile_id,
+        "connections": limits.connections,
+        "kinds": [str(rate.kind) for rate in limits.rates],
+        "emissions": [rate.emission for rate in limits.rates],
+        "tolerances": [rate.tolerance for rate in limits.rates],
+    }
+    with transaction.atomic():
+        for statement in (_ADD_SLOTS, _DROP_SLOTS, _SET_RATES, _DROP_RATES):
+            run(statement, values)
+
+
+def take_slots(lease: int, profile_id: int, limit: int, want: int) -> list[int]:
+    """Take up to `want` connections of those numbered up to `limit`; return their numbers, none when all are held."""
+    taken = run(_TAKE, {"lease": lease, "profile": profile_id, "limit": limit, "want": want})
+    return sorted(n for (n,) in taken)
+
+
+def give_slots(lease: int, profile_id: int, numbers: Sequence[int]) -> None:
+    """Give connections back; those another session holds by now stay its own."""
+    if numbers:
+        run(_GIVE, {"lease": lease, "profile": profile_id, "numbers": list(numbers)})
+
+
+def take_tokens(profile_id: int, want: int) -> Tokens:
+    """Take leave to send up to `want` messages, whatever the profile's limits give now. Never waits for a token."""
+    found = run(_TOKENS, {"profile": profile_id, "want": want})
+    granted, db_now = found[0][:2]
+    for _, _, kind, base, emission in found:
+        if kind == Kind.SPACING and granted:
+            return Tokens(granted, base, emission, db_now)
+    return Tokens(granted, db_now=db_now)

@@ -1,0 +1,255 @@
+"""What goes into the queue and what comes out: values, no rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from delivery.composing import Composed
+from delivery.models import Breaker, MessagePriority, Paused, SmallState
+from delivery.pacing import Rate
+
+
+class IdempotencyConflict(ValueError):
+    """The idempotency key was used before, for other content."""
+
+    def __init__(self, key: str, message_id: int) -> None:
+        self.key = key
+        self.message_id = message_id
+        super().__init__(
+            f"The idempotency key {key!r} was already used for message {message_id}, which has other content."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """One composed message and what its caller wants of the queue.
+
+    `send_at` None means now. `expires_at`: never sent later. `profile_id` pins the message to one profile. `copy_of`
+    is the message this one repeats.
+    """
+
+    composed: Composed
+    priority: int = MessagePriority.NORMAL
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    site_id: int | None = None
+    profile_id: int | None = None
+    tag: str = ""
+    sensitive: bool = False
+    idempotency_key: str | None = None
+    copy_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The message that stands for a handover; `created` is False when its key was known."""
+
+    id: int
+    message_id: str  #: the header's value, with its angle brackets
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PoolKey:
+    """A message's route: pinned to a profile, or open to those that serve the site and the From domain."""
+
+    id: int
+    site_id: int | None
+    sender_domain: str | None
+    profile_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyLane:
+    """A lane with due rows. `priority` above 10 is a suspect's: claim it alone, with empty hands."""
+
+    pool: PoolKey
+    priority: int
+    oldest_ready_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a claim reads: one pool at one priority, from the low-water mark on if one is given."""
+
+    pool_id: int
+    priority: int
+    mark_at: datetime | None = None
+    mark_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A leased message with all that sending it needs, but for its blobs (`load_blobs`)."""
+
+    message_id: int
+    seat: int  #: counted from 1, in the order of the claim's `seats`
+    profile_id: int
+    last_profile_id: int | None
+    pool_id: int
+    priority: int
+    attempts: int
+    drops: int
+    crashes: int
+    uncertain: bool
+    ready_at: datetime
+    db_now: datetime
+    due_at: datetime
+    expires_at: datetime | None
+    mail_from: str
+    rcpt_to: Sequence[str]
+    verdicts: Mapping[str, Any] | None  #: recipient -> final verdict; Any: JSON
+    from_header: str | None
+    subject: str
+    message_id_header: str
+    sensitive: bool
+    size: int
+    data: bytes = field(repr=False)
+    cuts: Sequence[int]
+    blob_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a message ended, or that it is held. `counted` is 1 when this attempt counts, else 0.
+
+    `done_at` None means now. `cause` is for the lists of failures, `verdicts` (recipient -> final verdict) for a
+    partial refusal; they are added to those known.
+    """
+
+    message_id: int
+    state: SmallState
+    counted: int = 0
+    profile_id: int | None = None
+    code: int | None = None
+    enhanced: str | None = None
+    reply: str | None = None
+    cause: str = ""
+    done_at: datetime | None = None
+    verdicts: Mapping[str, Any] | None = None  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A message given back: a retry (`counted`), a lost connection (`dropped`) or a release (neither).
+
+    `delay` counts from the database's now. `pool_id` moves the message to another route.
+    """
+
+    message_id: int
+    profile_id: int | None
+    delay: timedelta = timedelta()
+    counted: int = 0
+    dropped: int = 0
+    uncertain: bool = False
+    pool_id: int | None = None
+    verdicts: Mapping[str, Any] | None = None  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt that did not end in *sent*. `outcome` is a value of `AttemptResult`."""
+
+    message_id: int
+    worker_id: int | None
+    profile_id: int | None
+    n: int
+    phase: str
+    outcome: str
+    code: int | None = None
+    enhanced: str | None = None
+    reply: str = ""
+    ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileStateRow:
+    """What workers know of one profile. `connections` is the learned limit, None when nothing was learned."""
+
+    profile_id: int
+    breaker: Breaker = Breaker.CLOSED
+    penalty: int = 0
+    open_until: datetime | None = None
+    probe_worker_id: int | None = None
+    connections: int | None = None
+    paused: Paused = Paused.NO
+    reason: str = ""
+    paused_by_id: int | None = None
+    changed_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "breaker", Breaker(self.breaker))
+        object.__setattr__(self, "paused", Paused(self.paused))
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A live worker session and the profiles it could use now."""
+
+    id: int
+    wants: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCount:
+    """The connections of one profile: all slot rows and those nobody holds."""
+
+    profile_id: int
+    total: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a worker learns with each beat. `versions`: profile id -> (version, cleared fingerprint)."""
+
+    db_now: datetime
+    peers: tuple[Peer, ...]
+    states: Mapping[int, ProfileStateRow]
+    versions: Mapping[int, tuple[int, str]]
+    slots: Mapping[int, SlotCount]
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """What was taken from dead sessions: their ids, their messages, the slots freed, the messages now held."""
+
+    worker_ids: tuple[int, ...] = ()
+    messages: int = 0
+    slots: int = 0
+    held: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A profile's limits over all workers: connections at once, and rates (`pacing.rates` makes them)."""
+
+    connections: int
+    rates: Sequence[Rate] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Leave to send `granted` messages; with spacing, the i-th (from 1) not before base + i · emission."""
+
+    granted: int
+    spacing_base: datetime | None = None
+    spacing_emission: timedelta | None = None
+    db_now: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatRow:
+    """What one worker did through one profile since it last said so, for one minute."""
+
+    minute: datetime
+    profile_id: int
+    worker_id: int
+    sent: int = 0
+    deferred: int = 0
+    failed: int = 0
+    uncertain: int = 0
+    connects: int = 0
+    bytes: int = 0  # noqa: A003  # the column's name
+    ms: int = 0

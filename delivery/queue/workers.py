@@ -1,0 +1,88 @@
+"""Worker sessions: a session's id is its lease, never used again."""
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from delivery.models import Breaker, Worker
+from delivery.queue.servers import STATES
+from delivery.queue.statements import named, run, together
+from delivery.queue.values import Heartbeat, Peer, ProfileStateRow, SlotCount
+
+_REGISTER = named(
+    "INSERT INTO {worker} (pid, host, boot_id) VALUES (%(pid)s, %(host)s, %(boot_id)s) RETURNING id"
+)
+
+_BEAT = named("""
+UPDATE {worker} SET heartbeat_at = now(), wants = %(wants)s::int[] WHERE id = %(lease)s AND state <> %(dead)s
+RETURNING now()
+""")
+
+_PEERS = named("SELECT id, wants FROM {worker} WHERE state = %(live)s ORDER BY id")
+
+_VERSIONS = named("SELECT id, version, cleared_fingerprint FROM {profile}")
+
+_SLOTS = named("""
+SELECT profile_id, count(*), count(*) FILTER (WHERE worker_id IS NULL) FROM {slot} GROUP BY profile_id
+""")
+
+_RETIRE = named("""
+WITH freed AS (
+  UPDATE {slot} SET worker_id = NULL, taken_at = NULL WHERE worker_id = %(lease)s
+), unprobed AS (
+  UPDATE {profile_state} SET breaker = %(open)s, probe_worker_id = NULL, open_until = now()
+  WHERE probe_worker_id = %(lease)s
+)
+UPDATE {worker} SET state = %(dead)s WHERE id = %(lease)s
+""")
+
+_STOPPING = named("UPDATE {worker} SET state = %(stopping)s WHERE id = %(lease)s AND state = %(live)s")
+
+
+def register_worker() -> int:
+    """Begin a worker session and return its lease."""
+    identity = {"pid": os.getpid(), "host": platform.node()[:255], "boot_id": _boot_id()}
+    lease: int = run(_REGISTER, identity)[0][0]
+    return lease
+
+
+def heartbeat(lease: int, wants: Sequence[int] = ()) -> Heartbeat | None:
+    """Say that the session lives and which profiles it could use; learn what a worker must know.
+
+    None: it was declared dead. It starts nothing new, ends what is open and registers again. One round trip.
+    """
+    beat, peers, versions, slots, states = together(
+        (_BEAT, {"lease": lease, "wants": list(wants), "dead": Worker.State.DEAD.value}),
+        (_PEERS, {"live": Worker.State.LIVE.value}),
+        (_VERSIONS, None),
+        (_SLOTS, None),
+        (STATES, None),
+    )
+    if not beat:
+        return None
+    return Heartbeat(
+        db_now=beat[0][0],
+        peers=tuple(Peer(*row) for row in peers),
+        states={row[0]: ProfileStateRow(*row) for row in states},
+        versions={profile_id: (version, cleared) for profile_id, version, cleared in versions},
+        slots={row[0]: SlotCount(*row) for row in slots},
+    )
+
+
+def stop_worker(lease: int) -> None:
+    """Say that the session takes nothing new: its peers stop sharing with it."""
+    run(_STOPPING, {"lease": lease, "stopping": Worker.State.STOPPING.value, "live": Worker.State.LIVE.value})
+
+
+def retire_worker(lease: int) -> None:
+    """End a session and free its slots. Rows it still holds are taken back by the next reclaim."""
+    run(_RETIRE, {"lease": lease, "open": Breaker.OPEN.value, "dead": Worker.State.DEAD.value})
+
+
+def _boot_id() -> str:
+    """Tell this start of this machine from others, where Linux says so; a restart empties the page cache."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
