@@ -1,9 +1,9 @@
 """The queue's rows: hot is narrow and short-lived, cold is wide and written twice.
 
-Written and read by raw SQL in `delivery.queue` (the reasons are there), so every column has a `db_default` where an
-INSERT may leave it out. Wide columns stand first: the eight-byte ones, then four, two, one and text, or alignment
-pads every row. References of hot rows carry no foreign key and no index: removing a worker or a profile must
-not scan the queue.
+Written and read by raw SQL in `delivery.queue` (the reasons are there), so every column has a `db_default`
+where an INSERT may leave it out. Wide columns stand first: the eight-byte ones, then four, two, one and text,
+or alignment pads every row. References of hot rows carry no foreign key and no index: removing a worker or a
+profile must not scan the queue.
 """
 
 from typing import Any
@@ -69,7 +69,17 @@ def _loose(to: Any, **kwargs: Any) -> Any:  # Any: ForeignKey's own signature
     )
 
 
-class Pool(models.Model):
+class _Row(models.Model):
+    """What workers write and nobody edits."""
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} {self.pk}"
+
+
+class Pool(_Row):
     """A message's route, fixed at enqueue; who serves it is computed at claim time."""
 
     id = models.SmallAutoField(primary_key=True)
@@ -79,7 +89,7 @@ class Pool(models.Model):
 
     class Meta:
         constraints = [
-            # NULLs equal, in a form PostgreSQL 14 knows; `queue.routes` looks pools up by the same expressions.
+            # NULLs equal, in a form PostgreSQL 14 knows; `queue.routes` looks up by the same expressions.
             models.UniqueConstraint(
                 Coalesce("site_id", 0),
                 Coalesce("sender_domain", models.Value("")),
@@ -89,7 +99,7 @@ class Pool(models.Model):
         ]
 
 
-class Worker(models.Model):
+class Worker(_Row):
     """One row per worker session: its id is the lease."""
 
     class State(models.IntegerChoices):
@@ -159,7 +169,7 @@ class Message(models.Model):
         return f"#{self.pk}"
 
 
-class Content(models.Model):
+class Content(_Row):
     """The MIME bytes without From and Subject: CRLF, not dot-stuffed; blob i goes in at byte `cuts[i]`."""
 
     message_id = models.BigIntegerField(primary_key=True)
@@ -175,7 +185,7 @@ class Content(models.Model):
         ]
 
 
-class Blob(models.Model):
+class Blob(_Row):
     """A large part's wire bytes, stored once however many messages carry it."""
 
     id = models.BigAutoField(primary_key=True)
@@ -185,7 +195,7 @@ class Blob(models.Model):
     data = models.BinaryField()
 
 
-class QueueEntry(models.Model):
+class QueueEntry(_Row):
     """Pending work, some seventy bytes; deleted in the statement that records how it ended."""
 
     message_id = models.BigIntegerField(primary_key=True)
@@ -213,7 +223,7 @@ class QueueEntry(models.Model):
         ]
 
 
-class Failure(models.Model):
+class Failure(_Row):
     """What needs a person (failed, held, expired), with what putting back needs."""
 
     message_id = models.BigIntegerField(primary_key=True)
@@ -230,7 +240,7 @@ class Failure(models.Model):
         indexes = [models.Index(fields=["state", "at"], name="failure_state_at")]
 
 
-class Attempt(models.Model):
+class Attempt(_Row):
     """One try that did not end in *sent*; for a success the message row is the record."""
 
     class Result(models.TextChoices):
@@ -260,7 +270,7 @@ class Attempt(models.Model):
         indexes = [models.Index(fields=["message_id"], name="attempt_message")]
 
 
-class Slot(models.Model):
+class Slot(_Row):
     """One allowed connection of a profile; owned by the worker session that has it open."""
 
     worker_id = models.BigIntegerField(null=True)
@@ -272,7 +282,7 @@ class Slot(models.Model):
         constraints = [models.UniqueConstraint(fields=["profile_id", "n"], name="slot_is_unique")]
 
 
-class Rate(models.Model):
+class Rate(_Row):
     """One limit of a profile as GCRA state: `tat` is the theoretical arrival time."""
 
     class Kind(models.TextChoices):
@@ -293,7 +303,7 @@ class Rate(models.Model):
         constraints = [models.UniqueConstraint(fields=["profile_id", "kind"], name="rate_is_unique")]
 
 
-class ProfileState(models.Model):
+class ProfileState(_Row):
     """What workers know of a profile: breaker, pause, learned limits."""
 
     profile = models.OneToOneField(SMTPProfile, models.CASCADE, primary_key=True, related_name="+")
@@ -308,7 +318,7 @@ class ProfileState(models.Model):
     changed_at = models.DateTimeField(db_default=Now())
 
 
-class Stat(models.Model):
+class Stat(_Row):
     """What a worker did through a profile in one minute."""
 
     pk = models.CompositePrimaryKey("minute", "profile_id", "worker_id")
@@ -324,7 +334,7 @@ class Stat(models.Model):
     connects = models.IntegerField(db_default=0)
 
 
-class IdempotencyKey(models.Model):
+class IdempotencyKey(_Row):
     """A caller's key, so that a request repeated makes one message."""
 
     key = models.TextField(primary_key=True)
@@ -333,7 +343,7 @@ class IdempotencyKey(models.Model):
     expires_at = models.DateTimeField()
 
 
-class BulkJob(models.Model):
+class BulkJob(_Row):
     """A long action over many messages, resumable by its cursor."""
 
     class State(models.TextChoices):

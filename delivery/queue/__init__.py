@@ -1,7 +1,7 @@
 """Every move of a message between states, and what workers share: the only writer of the queue's rows.
 
-Synchronous, raw SQL, one statement a step, on the calling thread's connection. Nothing here knows Celery or the
-wire. A module per verb, its SQL beside it; this is what they offer.
+Synchronous, raw SQL, one statement a step, on the calling thread's connection. Nothing here knows Celery or
+the wire. A module per verb, its SQL beside it; this is what they offer.
 """
 
 from delivery.models import Attempt, Breaker, MessagePriority, Paused, SmallState, Worker

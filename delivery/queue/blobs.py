@@ -5,8 +5,8 @@ from hashlib import sha256
 
 from delivery.queue.statements import named, run
 
-# First, so that the purge cannot take what is found below: a row is either of today, and not old enough for it, or
-# locked by us. By id, so that two callers lock in one order.
+# First, so that the purge cannot take what is found below: a row is either of today, and not old enough for
+# it, or locked by us. By id, so that two callers lock in one order.
 _TOUCH = named("""
 WITH old AS (
   SELECT id FROM {blob} WHERE digest = ANY(%(digests)s::bytea[]) AND last_used_on < current_date
@@ -17,7 +17,8 @@ UPDATE {blob} b SET last_used_on = current_date FROM old WHERE b.id = old.id
 _FIND = named("SELECT digest, id FROM {blob} WHERE digest = ANY(%(digests)s::bytea[])")
 
 _ADD = named("""
-INSERT INTO {blob} (digest, size, data) VALUES (%(digest)s, %(size)s, %(data)s) ON CONFLICT (digest) DO NOTHING
+INSERT INTO {blob} (digest, size, data) VALUES (%(digest)s, %(size)s, %(data)s)
+ON CONFLICT (digest) DO NOTHING
 """)
 
 

@@ -21,12 +21,13 @@ ORDER BY lane.priority, found.ready_at
 """)
 
 # Lanes are read in array order and streamed, so exactly the returned rows get locked. Never ORDER BY over all
-# priorities (it walks the future rows), never `id IN (SELECT ... LIMIT ... FOR UPDATE)` (it may run again and exceed
-# the limit). now() is STABLE and so an index bound.
+# priorities (it walks the future rows), never `id IN (SELECT ... LIMIT ... FOR UPDATE)` (it may run again and
+# exceed the limit). now() is STABLE and so an index bound.
 _CLAIM = named("""
 WITH picked AS MATERIALIZED (
   SELECT found.message_id, row_number() OVER () AS seat
-  FROM unnest(%(pools)s::smallint[], %(priorities)s::smallint[], %(mark_at)s::timestamptz[], %(mark_id)s::bigint[])
+  FROM unnest(%(pools)s::smallint[], %(priorities)s::smallint[], %(mark_at)s::timestamptz[],
+              %(mark_id)s::bigint[])
          AS lane (pool_id, priority, mark_at, mark_id)
   CROSS JOIN LATERAL (
     SELECT e.message_id FROM {entry} e
@@ -41,8 +42,8 @@ WITH picked AS MATERIALIZED (
   FROM picked WHERE e.message_id = picked.message_id
   RETURNING picked.seat, e.*
 )
-SELECT leased.message_id, leased.seat, leased.profile_id, leased.last_profile_id, leased.pool_id, leased.priority,
-       leased.attempts, leased.drops, leased.crashes, leased.uncertain, leased.ready_at,
+SELECT leased.message_id, leased.seat, leased.profile_id, leased.last_profile_id, leased.pool_id,
+       leased.priority, leased.attempts, leased.drops, leased.crashes, leased.uncertain, leased.ready_at,
        now() AS db_now, m.due_at, m.expires_at, m.mail_from, m.rcpt_to, m.verdicts, m.from_header, m.subject,
        m.message_id AS message_id_header, m.sensitive, c.size, c.data, c.cuts, c.blob_ids
 FROM leased JOIN {message} m ON m.id = leased.message_id JOIN {content} c ON c.message_id = leased.message_id
@@ -62,8 +63,8 @@ def ready_lanes() -> list[ReadyLane]:
 def claim(lease: int, lanes: Sequence[Lane], seats: Sequence[int]) -> list[Claimed]:
     """Lease at most one due message per seat, reading the lanes in the order given.
 
-    `seats[i]` is the profile for the i-th message. Rows another session is claiming are skipped, not waited for.
-    Content comes along: parts over 64 KiB are blobs, so it stays small.
+    `seats[i]` is the profile for the i-th message. Rows another session is claiming are skipped, not waited
+    for. Content comes along: parts over 64 KiB are blobs, so it stays small.
     """
     if not lanes or not seats:
         return []

@@ -8,17 +8,21 @@ from delivery.queue.values import StatRow
 
 _NAMES = [field.name for field in fields(StatRow)]
 
-_ADD = named("""
-INSERT INTO {stat} AS s (minute, profile_id, worker_id, sent, deferred, failed, uncertain, connects, bytes, ms)
-SELECT date_trunc('minute', minute), profile_id, worker_id, sent, deferred, failed, uncertain, connects, bytes, ms
+_ADD = named(
+    """
+INSERT INTO {stat} AS s ({columns})
+SELECT date_trunc('minute', minute), {others}
 FROM unnest(%(minute)s::timestamptz[], %(profile_id)s::int[], %(worker_id)s::bigint[], %(sent)s::int[],
   %(deferred)s::int[], %(failed)s::int[], %(uncertain)s::int[], %(connects)s::int[], %(bytes)s::bigint[],
-  %(ms)s::bigint[]) AS t (minute, profile_id, worker_id, sent, deferred, failed, uncertain, connects, bytes, ms)
+  %(ms)s::bigint[]) AS t ({columns})
 ON CONFLICT (minute, profile_id, worker_id) DO UPDATE SET
-  sent = s.sent + excluded.sent, deferred = s.deferred + excluded.deferred, failed = s.failed + excluded.failed,
-  uncertain = s.uncertain + excluded.uncertain, connects = s.connects + excluded.connects,
-  bytes = s.bytes + excluded.bytes, ms = s.ms + excluded.ms
-""")
+  sent = s.sent + excluded.sent, deferred = s.deferred + excluded.deferred,
+  failed = s.failed + excluded.failed, uncertain = s.uncertain + excluded.uncertain,
+  connects = s.connects + excluded.connects, bytes = s.bytes + excluded.bytes, ms = s.ms + excluded.ms
+""",
+    columns=", ".join(_NAMES),
+    others=", ".join(_NAMES[1:]),
+)
 
 
 def add_stats(rows: Sequence[StatRow]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from delivery import models
 from delivery.queue import blobs, idempotency
 from delivery.queue.identity import make_message_id
 from delivery.queue.routes import Route, domain_of, pools_for
@@ -23,39 +22,49 @@ _BYTES = 16 * 1024 * 1024
 _COPY = 10_000
 
 _IDS = named("""
-SELECT nextval(pg_get_serial_sequence(%(table)s, 'id')), now() FROM generate_series(1, %(count)s::int)
+SELECT nextval(pg_get_serial_sequence('{message}', 'id')), now() FROM generate_series(1, %(count)s::int)
 """)
 
 _MESSAGE = (
-    "id, due_at, expires_at, copy_of_id, site_id, pinned_profile_id, priority, sensitive, tag, message_id, mail_from,"
-    " rcpt_first, from_header, subject, rcpt_to"
+    "id, due_at, expires_at, copy_of_id, site_id, pinned_profile_id, priority, sensitive, tag, message_id,"
+    " mail_from, rcpt_first, from_header, subject, rcpt_to"
 )
 _CONTENT = "message_id, size, data, cuts, blob_ids"
 _ENTRY = "message_id, ready_at, pool_id, priority"
 
 _INSERTS = (
-    named(f"""
-INSERT INTO {{message}} ({_MESSAGE})
-SELECT {_MESSAGE.removesuffix("rcpt_to")} rcpt_to::text[]
-FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::int[], %s::smallint[],
-  %s::boolean[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-  AS t ({_MESSAGE})
-"""),  # noqa: S608  # constants
-    named(f"""
-INSERT INTO {{content}} ({_CONTENT})
+    named(
+        """
+INSERT INTO {message} ({columns})
+SELECT {all_but_rcpt_to}, rcpt_to::text[]
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::int[],
+  %s::smallint[], %s::boolean[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+  %s::text[]) AS t ({columns})
+""",
+        columns=_MESSAGE,
+        all_but_rcpt_to=_MESSAGE.removesuffix(", rcpt_to"),
+    ),
+    named(
+        """
+INSERT INTO {content} ({columns})
 SELECT message_id, size, data, cuts::int[], blob_ids::bigint[]
-FROM unnest(%s::bigint[], %s::int[], %b::bytea[], %s::text[], %s::text[]) AS t ({_CONTENT})
-"""),  # noqa: S608  # constants
-    named(f"""
-INSERT INTO {{entry}} ({_ENTRY})
-SELECT {_ENTRY} FROM unnest(%s::bigint[], %s::timestamptz[], %s::smallint[], %s::smallint[]) AS t ({_ENTRY})
-"""),  # noqa: S608  # constants
+FROM unnest(%s::bigint[], %s::int[], %b::bytea[], %s::text[], %s::text[]) AS t ({columns})
+""",
+        columns=_CONTENT,
+    ),
+    named(
+        """
+INSERT INTO {entry} ({columns})
+SELECT {columns} FROM unnest(%s::bigint[], %s::timestamptz[], %s::smallint[], %s::smallint[]) AS t ({columns})
+""",
+        columns=_ENTRY,
+    ),
 )
 
 _COPIES = (
-    named(f"COPY {{message}} ({_MESSAGE}) FROM STDIN"),
-    named(f"COPY {{content}} ({_CONTENT}) FROM STDIN"),
-    named(f"COPY {{entry}} ({_ENTRY}) FROM STDIN"),
+    named("COPY {message} ({columns}) FROM STDIN", columns=_MESSAGE),
+    named("COPY {content} ({columns}) FROM STDIN", columns=_CONTENT),
+    named("COPY {entry} ({columns}) FROM STDIN", columns=_ENTRY),
 )
 
 
@@ -87,14 +96,14 @@ class _Row:
 def enqueue(handovers: Sequence[Handover]) -> list[Enqueued]:
     """Store the messages and queue them, all or none; one answer per handover, in order.
 
-    Runs in the caller's transaction, or in one of its own. A handover whose idempotency key is known gives the stored
-    message (`created` False). Raises IdempotencyConflict when the key stands for other content. Rings nobody: the
-    caller does, after commit.
+    Runs in the caller's transaction, or in one of its own. A handover whose idempotency key is known gives
+    the stored message (`created` False). Raises IdempotencyConflict when the key stands for other content.
+    Rings nobody: the caller does, after commit.
     """
     if not handovers:
         return []
     with transaction.atomic():
-        ids = run(_IDS, {"table": models.Message._meta.db_table, "count": len(handovers)})
+        ids = run(_IDS, {"count": len(handovers)})
         made = [_row(row_id, handover) for (row_id, _), handover in zip(ids, handovers, strict=True)]
         answers = _answers(made)
         new = [row for row, answer in zip(made, answers, strict=True) if answer.created]
@@ -171,11 +180,10 @@ def _tables(
     for row in new:
         wish, composed, shift = row.handover, row.handover.composed, len(row.prefix)
         due_at = wish.send_at or now
-        messages.append(
-            (row.id, due_at, wish.expires_at, wish.copy_of, wish.site_id, wish.profile_id, wish.priority)
-            + (wish.sensitive, wish.tag, row.message_id, composed.mail_from, composed.rcpt_to[0].lower())
-            + (composed.from_header, composed.subject, array(composed.rcpt_to))
-        )
+        envelope = (composed.mail_from, composed.rcpt_to[0].lower(), composed.from_header, composed.subject)
+        wishes = (wish.expires_at, wish.copy_of, wish.site_id, wish.profile_id, wish.priority, wish.sensitive)
+        rcpt_to = array(composed.rcpt_to)
+        messages.append((row.id, due_at, *wishes, wish.tag, row.message_id, *envelope, rcpt_to))
         cuts = array([cut + shift for cut in composed.cuts])
         contents.append((row.id, row.size, row.data, cuts, array([stored[part] for part in composed.blobs])))
         entries.append((row.id, due_at, pools[row.route], wish.priority))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from django.db import transaction
 from psycopg.types.json import Jsonb
 
 from delivery.models import Attempt, SmallState
@@ -14,16 +13,17 @@ NEEDS_A_PERSON = [SmallState.FAILED, SmallState.EXPIRED, SmallState.HELD]
 
 _OUTCOME = """
 outcome AS MATERIALIZED (
-  SELECT * FROM unnest(%(ids)s::bigint[], %(states)s::smallint[], %(counted)s::smallint[], %(profiles)s::int[],
-       %(codes)s::smallint[], %(enhanced)s::text[], %(replies)s::text[], %(causes)s::text[], %(done_at)s::timestamptz[],
-       %(verdicts)s::jsonb[])
+  SELECT * FROM unnest(%(ids)s::bigint[], %(states)s::smallint[], %(counted)s::smallint[],
+       %(profiles)s::int[], %(codes)s::smallint[], %(enhanced)s::text[], %(replies)s::text[],
+       %(causes)s::text[], %(done_at)s::timestamptz[], %(verdicts)s::jsonb[])
     AS t (message_id, state, counted, profile_id, code, enhanced, reply, cause, done_at, verdicts)
 )"""
 
 # A late success wins while nobody holds the row. A held message keeps its content: a person may release it.
-_FINISH = named(f"""
-WITH {_OUTCOME}, gone AS (
-  DELETE FROM {{entry}} e USING outcome o
+_FINISH = named(
+    """
+WITH {outcome}, gone AS (
+  DELETE FROM {entry} e USING outcome o
   WHERE e.message_id = o.message_id
     AND (e.lease_id IS NOT DISTINCT FROM %(lease)s::bigint
          OR (e.lease_id IS NULL AND o.state = %(sent)s))
@@ -31,51 +31,58 @@ WITH {_OUTCOME}, gone AS (
             o.enhanced, o.reply, o.cause, coalesce(o.done_at, now()) AS done_at, o.verdicts,
             e.attempts, e.uncertain, e.pool_id, e.priority
 ), kept AS (
-  INSERT INTO {{failure}} (message_id, at, state, profile_id, code, cause, uncertain, pool_id, priority)
+  INSERT INTO {failure} (message_id, at, state, profile_id, code, cause, uncertain, pool_id, priority)
   SELECT message_id, done_at, state, profile_id, code, cause, uncertain, pool_id, priority FROM gone
   WHERE state = ANY(%(needs_a_person)s::smallint[])
   ON CONFLICT (message_id) DO UPDATE SET at = excluded.at, state = excluded.state, code = excluded.code
 ), forgotten AS (
-  DELETE FROM {{content}} c USING gone g, {{message}} m
+  DELETE FROM {content} c USING gone g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive AND g.state <> %(held)s
 )
-UPDATE {{message}} m SET state = g.state, attempts = g.attempts + g.counted, profile_id = g.profile_id,
+UPDATE {message} m SET state = g.state, attempts = g.attempts + g.counted, profile_id = g.profile_id,
        code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = g.done_at,
        verdicts = CASE WHEN g.verdicts IS NULL THEN m.verdicts
                        ELSE coalesce(m.verdicts, jsonb_build_object()) || g.verdicts END
 FROM gone g WHERE m.id = g.message_id RETURNING m.id
-""")  # noqa: S608  # constants
+""",
+    outcome=_OUTCOME,
+)
 
-# The lease was lost and the server accepted: that closes a message that was only held meanwhile. Whatever became of
-# it, the acceptance is noted: the message may arrive twice.
-_LATE = named(f"""
-WITH {_OUTCOME}, closed AS (
-  DELETE FROM {{failure}} f USING outcome o
+# The lease was lost and the server accepted: that closes a message that was only held meanwhile. Whatever
+# became of it, the acceptance is noted: the message may arrive twice.
+_LATE = named(
+    """
+WITH {outcome}, closed AS (
+  DELETE FROM {failure} f USING outcome o
   WHERE f.message_id = o.message_id AND f.state = %(held)s
   RETURNING o.*
 ), noted AS (
-  INSERT INTO {{attempt}} (message_id, at, worker_id, profile_id, n, phase, outcome, code, enhanced, reply)
-  SELECT o.message_id, now(), %(lease)s::bigint, o.profile_id, coalesce(e.attempts, m.attempts) + o.counted, 'dot',
-         %(late)s, o.code, o.enhanced, coalesce(o.reply, '')
-  FROM outcome o JOIN {{message}} m ON m.id = o.message_id LEFT JOIN {{entry}} e ON e.message_id = o.message_id
+  INSERT INTO {attempt} (message_id, at, worker_id, profile_id, n, phase, outcome, code, enhanced, reply)
+  SELECT o.message_id, now(), %(lease)s::bigint, o.profile_id,
+         coalesce(e.attempts, m.attempts) + o.counted, 'dot', %(late)s, o.code, o.enhanced,
+         coalesce(o.reply, '')
+  FROM outcome o JOIN {message} m ON m.id = o.message_id
+    LEFT JOIN {entry} e ON e.message_id = o.message_id
 ), forgotten AS (
-  DELETE FROM {{content}} c USING closed g, {{message}} m
+  DELETE FROM {content} c USING closed g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive
 )
-UPDATE {{message}} m SET state = g.state, attempts = m.attempts + g.counted, profile_id = g.profile_id,
+UPDATE {message} m SET state = g.state, attempts = m.attempts + g.counted, profile_id = g.profile_id,
        code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = coalesce(g.done_at, now()),
        verdicts = CASE WHEN g.verdicts IS NULL THEN m.verdicts
                        ELSE coalesce(m.verdicts, jsonb_build_object()) || g.verdicts END
 FROM closed g WHERE m.id = g.message_id RETURNING m.id
-""")  # noqa: S608  # constants
+""",
+    outcome=_OUTCOME,
+)
 
 
 def finish(lease: int | None, outcomes: Sequence[Finished]) -> set[int]:
     """End messages held under `lease`; return the ids that ended here.
 
-    Lease None is a person's act: it takes only rows nobody is sending. A success is recorded although the lease was
-    lost if nobody holds the row now; if another session does, an Attempt says so and the id does not come back.
-    One statement, unless a success came too late.
+    Lease None is a person's act: it takes only rows nobody is sending. A success is recorded although the
+    lease was lost if nobody holds the row now; if another session does, an Attempt says so and the id does
+    not come back. One statement, unless a success came too late.
     """
     if not outcomes:
         return set()

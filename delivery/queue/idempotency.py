@@ -10,8 +10,8 @@ from delivery.queue.values import Enqueued, IdempotencyConflict
 #: How long a key is remembered.
 KEPT = timedelta(days=7)
 
-# A live key's row is locked even though nothing is changed, so it cannot be purged before it is read below; and a
-# second caller waits here for the first one's commit.
+# A live key's row is locked even though nothing is changed, so it cannot be purged before it is read below;
+# and a second caller waits here for the first one's commit.
 _TAKE = named("""
 INSERT INTO {idempotency} (key, message_id, digest, expires_at)
 SELECT key, message_id, digest, now() + %(kept)s::interval

@@ -1,4 +1,4 @@
-"""Message-IDs: the row's id under a keyed permutation, so that they need no index and tell nobody our numbers."""
+"""Message-IDs: the row's id under a keyed permutation, so that they need no index and tell no numbers."""
 
 import base64
 import re
@@ -47,8 +47,8 @@ def restore(permuted: int, phrase: str) -> int:
 def make_message_id(row_id: int, domain: str) -> str:
     """Make the header's value for a new message.
 
-    The second part is random: two installations with one From domain, or one restored from a backup, number their
-    rows alike.
+    The second part is random: two installations with one From domain, or one restored from a backup, number
+    their rows alike.
     """
     local = base64.b32encode(permute(row_id, _phrase()).to_bytes(8, "big")).decode().rstrip("=").lower()
     chance = base64.b32encode(secrets.token_bytes(5)).decode().lower()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 from django.db import transaction
 
@@ -15,8 +14,8 @@ from delivery.queue.finish import finish
 from delivery.queue.statements import named, run
 from delivery.queue.values import Enqueued, Finished, Handover
 
-# Without its content (a sensitive message, or one past retention) a message cannot go again: a claim would lease it
-# and return nothing.
+# Without its content (a sensitive message, or one past retention) a message cannot go again: a claim would
+# lease it and return nothing.
 _PUT_BACK = named("""
 WITH back AS (
   DELETE FROM {failure} f WHERE f.message_id = ANY(%(ids)s::bigint[])
@@ -26,7 +25,11 @@ WITH back AS (
   INSERT INTO {entry} (message_id, pool_id, priority, uncertain)
   SELECT message_id, pool_id, priority %% 10, uncertain FROM back ON CONFLICT DO NOTHING
 )
-UPDATE {message} m SET state = %(queued)s, done_at = NULL FROM back WHERE m.id = back.message_id RETURNING m.id
+UPDATE {message} m SET state = %(queued)s, done_at = NULL,
+       verdicts = (SELECT jsonb_object_agg(v.key, v.value) FROM jsonb_each(m.verdicts) v
+                   WHERE v.value ->> 'state' = 'sent')  -- the refused are tried again, the accepted never
+FROM back WHERE m.id = back.message_id
+RETURNING m.id
 """)
 
 _RETRY_NOW = named("""
@@ -38,29 +41,30 @@ RETURNING message_id
 
 _CANCEL_HELD = named("""
 WITH gone AS (
-  DELETE FROM {failure} WHERE message_id = ANY(%(ids)s::bigint[]) AND state = %(held)s RETURNING message_id
+  DELETE FROM {failure} WHERE message_id = ANY(%(ids)s::bigint[]) AND state = %(held)s
+  RETURNING message_id
 ), forgotten AS (
   DELETE FROM {content} c USING gone g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive
 )
-UPDATE {message} m SET state = %(cancelled)s, done_at = now() FROM gone WHERE m.id = gone.message_id RETURNING m.id
+UPDATE {message} m SET state = %(cancelled)s, done_at = now() FROM gone WHERE m.id = gone.message_id
+RETURNING m.id
 """)
 
 _MESSAGE_ID = re.compile(rb"^message-id:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
 
 
 def put_back(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
-    """Queue failed, expired and held messages again, retries from zero; return those that were and have content."""
+    """Queue failed, expired and held messages that have content again, retries from zero."""
     with transaction.atomic():
-        return _noted(
-            "put_back", user_id, run(_PUT_BACK, {"ids": sorted(ids), "queued": SmallState.QUEUED.value})
-        )
+        values = {"ids": sorted(ids), "queued": SmallState.QUEUED.value}
+        return _noted("put_back", user_id, _ids(run(_PUT_BACK, values)))
 
 
 def retry_now(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
     """Make waiting messages due now."""
     with transaction.atomic():
-        return _noted("retry_now", user_id, run(_RETRY_NOW, {"ids": sorted(ids)}))
+        return _noted("retry_now", user_id, _ids(run(_RETRY_NOW, {"ids": sorted(ids)})))
 
 
 def cancel(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
@@ -69,18 +73,14 @@ def cancel(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
     with transaction.atomic():
         done = finish(None, [Finished(message_id, SmallState.CANCELLED) for message_id in wanted])
         values = {"ids": wanted, "held": SmallState.HELD.value, "cancelled": SmallState.CANCELLED.value}
-        return _noted(
-            "cancel", user_id, [*run(_CANCEL_HELD, values), *((message_id,) for message_id in done)]
-        )
+        return _noted("cancel", user_id, done | _ids(run(_CANCEL_HELD, values)))
 
 
 def hold(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
     """Take queued and deferred messages out of the queue until a person puts them back."""
     with transaction.atomic():
-        done = finish(
-            None, [Finished(message_id, SmallState.HELD, cause="person") for message_id in sorted(ids)]
-        )
-        return _noted("hold", user_id, [(message_id,) for message_id in done])
+        outcomes = [Finished(message_id, SmallState.HELD, cause="person") for message_id in sorted(ids)]
+        return _noted("hold", user_id, finish(None, outcomes))
 
 
 def send_again(ids: Iterable[int], *, user_id: int | None = None) -> dict[int, Enqueued]:
@@ -130,7 +130,10 @@ def _without_message_id(data: bytes, cuts: list[int]) -> tuple[bytes, list[int]]
     return data[: found.start()] + data[found.end() :], [cut - len(found[0]) for cut in cuts]
 
 
-def _noted(kind: str, user_id: int | None, found: list[tuple[int]]) -> set[int]:
-    done = {message_id for (message_id,) in found}
+def _ids(found: list[tuple[int]]) -> set[int]:
+    return {message_id for (message_id,) in found}
+
+
+def _noted(kind: str, user_id: int | None, done: set[int]) -> set[int]:
     add_message_events(kind, done, user_id)
     return done

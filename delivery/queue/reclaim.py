@@ -18,8 +18,8 @@ CRASHES = 3
 #: Any number nobody else uses for an advisory lock of this database.
 _LOCK = 7_262_001
 
-# Two ways to be dead: silent for too long, or named by rows and without a live session (its row was deleted, or it
-# retired with work in hand).
+# Two ways to be dead: silent for too long, or named by rows and without a live session (its row was
+# deleted, or it retired with work in hand).
 _SILENT = """
   SELECT id FROM {worker} WHERE state <> %(dead)s AND heartbeat_at < now() - %(stale)s::interval
   ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED
@@ -35,21 +35,23 @@ _NAMELESS = """
 _RECLAIM = """
 WITH dead AS MATERIALIZED (<who>
 ), buried AS (UPDATE {worker} w SET state = %(dead)s FROM dead WHERE w.id = dead.id
-), freed AS (UPDATE {slot} s SET worker_id = NULL, taken_at = NULL FROM dead WHERE s.worker_id = dead.id RETURNING s.n
+), freed AS (UPDATE {slot} s SET worker_id = NULL, taken_at = NULL
+             FROM dead WHERE s.worker_id = dead.id RETURNING s.n
 ), unprobed AS (UPDATE {profile_state} p SET breaker = %(open)s, probe_worker_id = NULL,
                        open_until = now() + interval '15 s'
                 FROM dead WHERE p.probe_worker_id = dead.id
 ), back AS (
-  UPDATE {entry} e SET lease_id = NULL, profile_id = NULL, last_profile_id = e.profile_id, crashes = e.crashes + 1,
-         priority = e.priority %% 10 + 10, ready_at = now() + least(e.crashes, 5) * interval '1 min'
+  UPDATE {entry} e SET lease_id = NULL, profile_id = NULL, last_profile_id = e.profile_id,
+         crashes = e.crashes + 1, priority = e.priority %% 10 + 10,
+         ready_at = now() + least(e.crashes, 5) * interval '1 min'
   FROM dead WHERE e.lease_id = dead.id
   RETURNING e.message_id, e.last_profile_id, e.attempts, e.crashes, dead.id AS worker_id
 ), noted AS (
   INSERT INTO {attempt} (message_id, at, worker_id, profile_id, n, outcome)
   SELECT message_id, now(), worker_id, last_profile_id, attempts + 1, %(lost)s FROM back
 )
-SELECT (SELECT coalesce(array_agg(id ORDER BY id), array[]::bigint[]) FROM dead), (SELECT count(*) FROM freed),
-       count(*),
+SELECT (SELECT coalesce(array_agg(id ORDER BY id), array[]::bigint[]) FROM dead),
+       (SELECT count(*) FROM freed), count(*),
        coalesce(array_agg(message_id) FILTER (WHERE crashes >= %(crashes)s), array[]::bigint[]),
        coalesce(array_agg(message_id) FILTER (WHERE crashes < %(crashes)s AND last_profile_id IN (
          SELECT id FROM {profile} WHERE on_uncertain = 'hold')), array[]::bigint[])
@@ -60,10 +62,11 @@ _FROM_NAMELESS = named(_RECLAIM.replace("<who>", _NAMELESS))
 
 
 def reclaim(stale: timedelta = STALE) -> Reclaimed | None:
-    """Bury silent sessions, free what they hold and suspect their messages; None when another process is at it.
+    """Bury silent sessions, free what they hold, suspect their messages; None when another process is at it.
 
-    Messages come back as suspects (priority above 10), since one of them may be why the session died; with three
-    crashes, or after a server whose policy is to hold, they are held. One event says what was taken back.
+    Messages come back as suspects (priority above 10), since one of them may be why the session died; with
+    three crashes, or after a server whose policy is to hold, they are held. One event says what was taken
+    back.
     """
     with transaction.atomic():
         if not run("SELECT pg_try_advisory_xact_lock(%(lock)s)", {"lock": _LOCK})[0][0]:

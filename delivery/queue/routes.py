@@ -6,8 +6,8 @@ from email.utils import parseaddr
 
 from delivery.queue.statements import named, run
 
-# IS NOT DISTINCT FROM takes no index, coalesce() takes the unique one. A domain counts when some profile lists it,
-# and never for a pinned message.
+# IS NOT DISTINCT FROM takes no index, coalesce() takes the unique one. A domain counts when some profile
+# lists it, and never for a pinned message.
 _RESOLVE = named("""
 WITH wanted AS MATERIALIZED (
   SELECT w.place, w.site_id, w.profile_id,

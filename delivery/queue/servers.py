@@ -7,34 +7,43 @@ from delivery.models import Breaker, Paused
 from delivery.queue.statements import named, run
 from delivery.queue.values import ProfileStateRow
 
-_COLUMNS = "profile_id, breaker, penalty, open_until, probe_worker_id, connections, paused, reason, paused_by_id, changed_at"
+_COLUMNS = (
+    "profile_id, breaker, penalty, open_until, probe_worker_id, connections, paused, reason, paused_by_id,"
+    " changed_at"
+)
 
-STATES = named(f"SELECT {_COLUMNS} FROM {{profile_state}} ORDER BY profile_id")  # noqa: S608  # constants
+STATES = named("SELECT {columns} FROM {profile_state} ORDER BY profile_id", columns=_COLUMNS)
 
-_OF = named(f"SELECT {_COLUMNS} FROM {{profile_state}} WHERE profile_id = ANY(%(ids)s::int[])")  # noqa: S608
+_OF = named("SELECT {columns} FROM {profile_state} WHERE profile_id = ANY(%(ids)s::int[])", columns=_COLUMNS)
 
-# QUEUE 7.3: longer with every opening, an hour at most; only the transition counts, or ten workers would pay ten
-# times. A session that probes may open it again, others find it half-open and stay out.
-_OPEN = named(f"""
-INSERT INTO {{profile_state}} AS p (profile_id, breaker, penalty, open_until, reason)
+# Longer with every opening, an hour at most; only the transition counts, or ten workers would pay ten times.
+# A session that probes may open it again, others find it half-open and stay out.
+_OPEN = named(
+    """
+INSERT INTO {profile_state} AS p (profile_id, breaker, penalty, open_until, reason)
 VALUES (%(profile)s, %(open)s, 1, now() + 15 * (1 + 0.1 * %(jitter)s::float8) * interval '1 s', %(reason)s)
 ON CONFLICT (profile_id) DO UPDATE
   SET breaker = excluded.breaker, penalty = p.penalty + 1, probe_worker_id = NULL, reason = excluded.reason,
       changed_at = now(),
-      open_until = now() + least(3600, 15 * (p.penalty + 1) ^ 2) * (1 + 0.1 * %(jitter)s::float8) * interval '1 s'
+      open_until = now()
+        + least(3600, 15 * (p.penalty + 1) ^ 2) * (1 + 0.1 * %(jitter)s::float8) * interval '1 s'
   WHERE p.breaker = %(closed)s OR (p.breaker = %(half_open)s AND p.probe_worker_id = %(lease)s)
-RETURNING {_COLUMNS}
-""")
+RETURNING {columns}
+""",
+    columns=_COLUMNS,
+)
 
 _PROBE = named("""
 UPDATE {profile_state} SET breaker = %(half_open)s, probe_worker_id = %(lease)s, changed_at = now()
-WHERE profile_id = %(profile)s AND breaker = %(open)s AND open_until <= now() AND paused = %(no)s RETURNING penalty
+WHERE profile_id = %(profile)s AND breaker = %(open)s AND open_until <= now() AND paused = %(no)s
+RETURNING penalty
 """)
 
 _CLOSE = named("""
 UPDATE {profile_state} SET breaker = %(closed)s, probe_worker_id = NULL, open_until = NULL, reason = '',
        changed_at = now()
-WHERE profile_id = %(profile)s AND breaker = %(half_open)s AND probe_worker_id = %(lease)s RETURNING profile_id
+WHERE profile_id = %(profile)s AND breaker = %(half_open)s AND probe_worker_id = %(lease)s
+RETURNING profile_id
 """)
 
 _FORGIVE = named("""
@@ -53,14 +62,15 @@ _PAUSE = named("""
 INSERT INTO {profile_state} AS p (profile_id, paused, reason, paused_by_id)
 VALUES (%(profile)s, %(paused)s, %(reason)s, %(user)s)
 ON CONFLICT (profile_id) DO UPDATE
-  SET paused = excluded.paused, reason = excluded.reason, paused_by_id = excluded.paused_by_id, changed_at = now()
+  SET paused = excluded.paused, reason = excluded.reason, paused_by_id = excluded.paused_by_id,
+      changed_at = now()
   WHERE p.paused = %(no)s OR excluded.paused = %(person)s
 RETURNING profile_id
 """)
 
 _RESUME = named("""
-UPDATE {profile_state} SET paused = %(no)s, reason = '', paused_by_id = NULL, breaker = %(closed)s, penalty = 0,
-       open_until = NULL, probe_worker_id = NULL, changed_at = now()
+UPDATE {profile_state} SET paused = %(no)s, reason = '', paused_by_id = NULL, breaker = %(closed)s,
+       penalty = 0, open_until = NULL, probe_worker_id = NULL, changed_at = now()
 WHERE profile_id = %(profile)s
   AND (%(why)s::smallint IS NULL OR paused = %(why)s::smallint)
   AND (paused <> %(no)s OR breaker <> %(closed)s)
@@ -115,7 +125,7 @@ def pause(profile_id: int, paused: Paused, *, reason: str = "", user_id: int | N
 
 
 def resume(profile_id: int, *, why: Paused | None = None) -> bool:
-    """Use a server again, breaker closed; with `why`, only one paused for that. False when nothing changed."""
+    """Use a server again, breaker closed; with `why`, only one paused for that. False: nothing changed."""
     return bool(run(_RESUME, _values(profile_id) | {"why": None if why is None else why.value}))
 
 

@@ -10,9 +10,9 @@ from delivery.queue.values import Settled, Tried
 # A verdict on a recipient is final: written with the retry, or an accepted one would be sent to again.
 _SETTLE = named("""
 WITH settled AS (
-  UPDATE {entry} e SET lease_id = NULL, profile_id = NULL, last_profile_id = o.profile_id, ready_at = now() + o.delay,
-         attempts = e.attempts + o.counted, drops = e.drops + o.dropped, uncertain = e.uncertain OR o.uncertain,
-         pool_id = coalesce(o.pool_id, e.pool_id),
+  UPDATE {entry} e SET lease_id = NULL, profile_id = NULL, last_profile_id = o.profile_id,
+         ready_at = now() + o.delay, attempts = e.attempts + o.counted, drops = e.drops + o.dropped,
+         uncertain = e.uncertain OR o.uncertain, pool_id = coalesce(o.pool_id, e.pool_id),
          priority = CASE WHEN o.counted + o.dropped > 0 THEN e.priority %% 10 ELSE e.priority END
   FROM unnest(%(ids)s::bigint[], %(profiles)s::int[], %(delays)s::interval[], %(counted)s::smallint[],
          %(dropped)s::smallint[], %(uncertain)s::boolean[], %(pools)s::smallint[], %(verdicts)s::jsonb[])

@@ -24,7 +24,8 @@ WHERE profile_id = %(profile)s AND worker_id = %(lease)s AND n = ANY(%(numbers)s
 _TOKENS = named("""
 WITH r AS MATERIALIZED (
   SELECT id, kind, emission, greatest(tat, now()) AS base,
-         floor(extract(epoch FROM now() + tolerance - greatest(tat, now())) / extract(epoch FROM emission)) AS room
+         floor(extract(epoch FROM now() + tolerance - greatest(tat, now())) / extract(epoch FROM emission))
+           AS room
   FROM {rate} WHERE profile_id = %(profile)s ORDER BY id FOR NO KEY UPDATE
 ), g AS (SELECT greatest(0, least(%(want)s, min(room)))::int AS granted FROM r
 ), spent AS (
@@ -36,9 +37,8 @@ SELECT g.granted, now(), r.kind, r.base, r.emission FROM g LEFT JOIN r ON true
 
 _ADD_SLOTS = named("""
 INSERT INTO {slot} (profile_id, n)
-SELECT %(profile)s, n FROM generate_series(1, %(connections)s::int) AS n
-WHERE n > (SELECT count(*) FROM {slot} WHERE profile_id = %(profile)s AND n <= %(connections)s)
-   OR NOT EXISTS (SELECT 1 FROM {slot} s WHERE s.profile_id = %(profile)s AND s.n = n)
+SELECT %(profile)s, wanted.n FROM generate_series(1, %(connections)s::int) AS wanted (n)
+WHERE NOT EXISTS (SELECT 1 FROM {slot} s WHERE s.profile_id = %(profile)s AND s.n = wanted.n)
 ON CONFLICT DO NOTHING
 """)
 
@@ -51,7 +51,8 @@ DELETE FROM {slot} WHERE profile_id = %(profile)s AND n > %(connections)s AND wo
 _SET_RATES = named("""
 INSERT INTO {rate} AS t (profile_id, kind, emission, tolerance)
 SELECT %(profile)s, kind, emission, tolerance
-FROM unnest(%(kinds)s::text[], %(emissions)s::interval[], %(tolerances)s::interval[]) AS w (kind, emission, tolerance)
+FROM unnest(%(kinds)s::text[], %(emissions)s::interval[], %(tolerances)s::interval[])
+       AS w (kind, emission, tolerance)
 ON CONFLICT (profile_id, kind) DO UPDATE SET emission = excluded.emission, tolerance = excluded.tolerance
   WHERE (t.emission, t.tolerance) IS DISTINCT FROM (excluded.emission, excluded.tolerance)
 """)
@@ -76,7 +77,7 @@ def set_limits(profile_id: int, limits: Limits) -> None:
 
 
 def take_slots(lease: int, profile_id: int, limit: int, want: int) -> list[int]:
-    """Take up to `want` connections of those numbered up to `limit`; return their numbers, none when all are held."""
+    """Take up to `want` connections of those numbered up to `limit`; return the numbers of those taken."""
     taken = run(_TAKE, {"lease": lease, "profile": profile_id, "limit": limit, "want": want})
     return sorted(n for (n,) in taken)
 
@@ -88,7 +89,7 @@ def give_slots(lease: int, profile_id: int, numbers: Sequence[int]) -> None:
 
 
 def take_tokens(profile_id: int, want: int) -> Tokens:
-    """Take leave to send up to `want` messages, whatever the profile's limits give now. Never waits for a token."""
+    """Take leave to send up to `want` messages: what the profile's limits give now, without waiting."""
     found = run(_TOKENS, {"profile": profile_id, "want": want})
     granted, db_now = found[0][:2]
     for _, _, kind, base, emission in found:

@@ -1,12 +1,12 @@
 """How the queue's SQL runs: table names from the models, parameters bound by the server.
 
-Raw SQL, because `update()` has no RETURNING, `filter(pk__in=queryset[:n])` compiles to a subquery that may run twice
-and exceed its limit, and `bulk_update` costs 400 µs a row against 1 µs for unnest. Django's own cursor would paste
-the values into the text; content goes as binary parameters instead. Query logging, `execute_wrapper` and Django's
-database exceptions work as usual.
+Raw SQL, because `update()` has no RETURNING, `filter(pk__in=queryset[:n])` compiles to a subquery that may
+run twice and exceed its limit, and `bulk_update` costs 400 µs a row against 1 µs for unnest. Django's own
+cursor would paste the values into the text; content goes as binary parameters instead. Query logging,
+`execute_wrapper` and Django's database exceptions work as usual.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Parameters = Mapping[str, Any]  # Any: whatever the adapters take
 
 _TABLES = {
-    name: f'"{model._meta.db_table}"'
+    name: f'"{model._meta.db_table}"'  # documented, for all its underscore
     for name, model in {
         "pool": models.Pool,
         "worker": models.Worker,
@@ -43,9 +43,9 @@ _TABLES = {
 }
 
 
-def named(template: str) -> str:
-    """Put the tables' real names in; literal braces are doubled."""
-    return template.format_map(_TABLES)
+def named(template: str, **fragments: str) -> str:
+    """Put in the tables' real names and constant fragments of SQL; never a value."""
+    return template.format(**_TABLES, **fragments)
 
 
 @contextmanager
@@ -85,11 +85,11 @@ def together(*statements: tuple[str, Parameters | None]) -> list[list[tuple[Any,
         return [one.fetchall() if one.description else [] for one in opened]
 
 
-def array(items: list[Any] | tuple[Any, ...]) -> str:
+def array(items: Iterable[object]) -> str:
     """Write a PostgreSQL array literal: unnest() would flatten an array of arrays.
 
-    >>> array(["a", 'b"c'])
-    '{"a","b\\\\"c"}'
+    >>> array([1, "a"])
+    '{"1","a"}'
     """
     quoted = ('"' + str(item).replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items)
     return "{" + ",".join(quoted) + "}"

@@ -10,7 +10,7 @@ from delivery.models import Breaker, MessagePriority, Paused, SmallState
 from delivery.pacing import Rate
 
 
-class IdempotencyConflict(ValueError):
+class IdempotencyConflict(ValueError):  # the documented name
     """The idempotency key was used before, for other content."""
 
     def __init__(self, key: str, message_id: int) -> None:
@@ -25,8 +25,8 @@ class IdempotencyConflict(ValueError):
 class Handover:
     """One composed message and what its caller wants of the queue.
 
-    `send_at` None means now. `expires_at`: never sent later. `profile_id` pins the message to one profile. `copy_of`
-    is the message this one repeats.
+    `send_at` None means now. `expires_at`: never sent later. `profile_id` pins the message to one profile.
+    `copy_of` is the message this one repeats.
     """
 
     composed: Composed
@@ -114,8 +114,8 @@ class Claimed:
 class Finished:
     """How a message ended, or that it is held. `counted` is 1 when this attempt counts, else 0.
 
-    `done_at` None means now. `cause` is for the lists of failures, `verdicts` (recipient -> final verdict) for a
-    partial refusal; they are added to those known.
+    `done_at` None means now. `cause` is for the lists of failures, `verdicts` (recipient -> final verdict)
+    for a partial refusal; they are added to those known.
     """
 
     message_id: int
@@ -213,7 +213,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Reclaimed:
-    """What was taken from dead sessions: their ids, their messages, the slots freed, the messages now held."""
+    """What was taken from dead sessions: ids, number of messages, slots freed, messages now held."""
 
     worker_ids: tuple[int, ...] = ()
     messages: int = 0
@@ -251,5 +251,5 @@ class StatRow:
     failed: int = 0
     uncertain: int = 0
     connects: int = 0
-    bytes: int = 0  # noqa: A003  # the column's name
+    bytes: int = 0  # named like the column
     ms: int = 0
