@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from smtp_settings.fields import SealedField
+from smtp_settings.gate import RunState
 
 
 class DeliveryMethod(models.TextChoices):
@@ -65,7 +66,7 @@ class Auth(models.TextChoices):
     """How the profile signs in."""
 
     NONE = "none", _("None")
-    PASSWORD = "password", _("Password")  # noqa: S105  # the choice, not a password
+    PASSWORD = "password", _("Password")  # the choice, not a password
     OAUTH2 = "oauth2", _("OAuth 2.0 credential")
 
 
@@ -299,7 +300,9 @@ class SMTPProfile(models.Model):
     uses_machine_role = models.BooleanField(_("use this machine's role"), default=False)
     configuration_set = models.CharField(_("configuration set"), max_length=64, blank=True)
     # The gate
-    cleared_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+    cleared_fingerprint = models.CharField(
+        max_length=64, blank=True, editable=False, serialize=False
+    )  # not in fixtures: what is loaded has passed no test here
     cleared_at = models.DateTimeField(null=True, editable=False)
     cleared_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
@@ -370,11 +373,11 @@ class TestRun(models.Model):
     class State(models.TextChoices):
         """Where the run stands; the last three are final."""
 
-        WAITING = "waiting", _("Waiting")
-        RUNNING = "running", _("Running")
-        PASSED = "passed", _("Passed")
-        FAILED = "failed", _("Failed")
-        STOPPED = "stopped", _("Stopped")
+        WAITING = RunState.WAITING, _("Waiting")
+        RUNNING = RunState.RUNNING, _("Running")
+        PASSED = RunState.PASSED, _("Passed")
+        FAILED = RunState.FAILED, _("Failed")
+        STOPPED = RunState.STOPPED, _("Stopped")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     profile = models.ForeignKey(SMTPProfile, models.SET_NULL, null=True, related_name="test_runs")
@@ -399,9 +402,7 @@ class TestRun(models.Model):
         verbose_name = _("test run")
         verbose_name_plural = _("test runs")
         ordering = ("-id",)
-        indexes = [
-            models.Index(fields=["user", "fingerprint", "-finished_at"], name="testrun_evidence")
-        ]  # the gate
+        indexes = [models.Index(fields=["profile_uuid", "-id"], name="testrun_evidence")]  # the gate
 
     def __str__(self) -> str:
         return f"{self.uuid}"

@@ -1,0 +1,130 @@
+"""How a test ended, in one sentence for people; the server's own words stay apart and unchanged."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from smtp_settings.models import SMTPProfile
+from smtp_settings.sealing import SealingError
+from smtp_settings.test_send.session import Ended
+from transports.base import Outcome, Phase
+from transports.errors import TransportError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Passed or not; `phase` is where it was decided, `reply` what the server said."""
+
+    passed: bool
+    sentence: str
+    phase: str = ""
+    reply: str = ""
+
+
+def verdict_of(
+    ended: Ended, *, profile: SMTPProfile, recipients: Sequence[str], last_phase: str, seconds: float
+) -> Verdict:
+    """Word the end of a session. Whatever it is, there is a sentence (V45)."""
+    if ended.outcome is not None:
+        return _of_outcome(ended.outcome, profile, recipients)
+    error = ended.error
+    if isinstance(error, TransportError):
+        reply = str(error.reply) if error.reply is not None else ""
+        return Verdict(passed=False, sentence=str(error), phase=str(error.phase), reply=reply)
+    if isinstance(error, SealingError):
+        return Verdict(passed=False, sentence=str(error), phase=str(Phase.AUTH))
+    if isinstance(error, TimeoutError):
+        return Verdict(passed=False, sentence=_late(last_phase, seconds), phase=_after(last_phase))
+    logger.error("A test run ended by a fault.", exc_info=error)
+    return Verdict(
+        passed=False,
+        sentence=_("The test ended because of a fault in mailconf. The log has the details."),
+        phase=_after(last_phase),
+    )
+
+
+def _of_outcome(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> Verdict:
+    reply = str(outcome.reply) if outcome.reply is not None else ""
+    if outcome.accepted and all(one is not None and one.is_success for one in outcome.rcpt_replies):
+        return Verdict(passed=True, sentence=_accepted(outcome, profile, recipients), reply=reply)
+    if outcome.uncertain:
+        sentence = _(
+            "The server may have accepted the message; its answer was lost. "
+            "Look in the inbox, then test again."
+        )
+    elif outcome.error is not None:
+        sentence = str(outcome.error)
+    else:
+        sentence = _refused(outcome, profile, recipients)
+    phase = Phase.RCPT if outcome.accepted else outcome.phase
+    return Verdict(passed=False, sentence=sentence, phase=str(phase), reply=reply)
+
+
+def _accepted(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> str:
+    return _(
+        "%(server)s accepted the email for %(recipients)s in %(ms)d ms. "
+        "Accepted is not the same as delivered: look in the inbox, and in the spam folder."
+    ) % {"server": profile.host, "recipients": ", ".join(recipients), "ms": round(outcome.ms)}
+
+
+def _refused(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> str:
+    """Say what was refused. A refusal for now says that the settings may well be right."""
+    if outcome.phase is Phase.RCPT or outcome.accepted:
+        refused = [
+            address
+            for address, reply in zip(recipients, outcome.rcpt_replies, strict=False)
+            if reply is None or not reply.is_success
+        ]
+        sentence = _("The server refused the recipient %(names)s.") % {
+            "names": ", ".join(refused or recipients)
+        }
+    elif outcome.phase is Phase.MAIL:
+        sender = profile.bounce_address or profile.from_address or recipients[0]
+        sentence = _("The server refused the sender: this account may not send as %(sender)s.") % {
+            "sender": sender
+        }
+    else:
+        sentence = _("The server refused the message.")
+    if outcome.reply is not None and 400 <= outcome.reply.code <= 499:
+        sentence += " " + _("It asks to try again later.")
+    return sentence
+
+
+_AFTER = {
+    "": Phase.DNS,
+    Phase.DNS: Phase.CONNECT,
+    Phase.CONNECT: Phase.BANNER,
+    Phase.BANNER: Phase.EHLO,
+    Phase.TLS: Phase.AUTH,
+    Phase.EHLO: Phase.AUTH,
+    Phase.AUTH: Phase.MAIL,
+    Phase.MAIL: Phase.RCPT,
+    Phase.RCPT: Phase.DATA,
+}
+
+
+def _after(last_phase: str) -> str:
+    """Name the stage that follows the last finished one, as well as can be known from outside."""
+    return str(_AFTER.get(last_phase, Phase.DOT))
+
+
+def _late(last_phase: str, seconds: float) -> str:
+    waits = {
+        Phase.DNS: _("looking up the server"),
+        Phase.CONNECT: _("connecting"),
+        Phase.BANNER: _("waiting for the greeting"),
+        Phase.EHLO: _("waiting for the answer to EHLO"),
+        Phase.AUTH: _("signing in"),
+        Phase.MAIL: _("waiting for the answer about the sender"),
+        Phase.RCPT: _("waiting for the answer about the recipient"),
+        Phase.DATA: _("sending the message"),
+        Phase.DOT: _("waiting for the final answer"),
+    }
+    return _("The test ended after %(seconds)d seconds, while %(waiting)s.") % {
+        "seconds": round(seconds),
+        "waiting": waits[Phase(_after(last_phase))],
+    }

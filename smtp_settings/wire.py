@@ -1,0 +1,208 @@
+"""The one place that turns a profile into a way out. Only live profiles come through here to the queue."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from smtp_settings import sealing
+from smtp_settings.activation import fingerprint_of, is_live
+from smtp_settings.candidate import stored_secret
+from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, Verification
+from transports.base import Secret, Security, Transport
+
+logger = logging.getLogger(__name__)
+
+
+class NotLive(Exception):
+    """The profile, in this version, may not send (any more)."""
+
+
+class MethodNotAvailable(Exception):
+    """This delivery method or sign-in cannot be used yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose name a profile's messages carry."""
+
+    from_address: str
+    from_name: str
+    from_policy: str
+    reply_to: str
+    bounce_address: str
+    subject_prefix: str
+    debug_recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """A live profile as the dispatcher sees it: limits and route, no secret and no server.
+
+    `version` changes with everything that shapes a session: a pool of sessions belongs to one. Empty
+    `site_ids` means every site. Zero in a limit means none; delays are in seconds, `max_size` in MB;
+    `max_retries` None means until given up.
+    """
+
+    profile_id: int
+    name: str
+    version: str
+    is_default: bool
+    priority: str
+    site_ids: frozenset[int]
+    sender_domains: frozenset[str]
+    max_connections: int
+    messages_per_connection: int
+    per_minute: int
+    per_hour: int
+    per_day: int
+    send_offset: int
+    max_retries: int | None
+    retry_delay: int
+    backoff: str
+    retry_cap: int
+    max_size: int
+    on_uncertain: str
+    notify_user_id: int | None
+    sender: Sender
+
+
+def ways_out() -> list[WayOut]:
+    """Return every enabled and live profile, by id; two queries however many there are.
+
+    Without a usable key nothing is live: the mail waits, and the log says why.
+    """
+    try:
+        sealing.current_keyring()
+    except sealing.KeyMissing as error:
+        logger.error("No profile can send. %s", error)  # noqa: TRY400  # the sentence says it; no traceback
+        return []
+    rows = (
+        SMTPProfile.objects.filter(enabled=True, is_draft=False)
+        .exclude(cleared_fingerprint="")
+        .select_related("oauth_credential")
+        .prefetch_related("sites")
+        .order_by("pk")
+    )
+    return [_way_out(row) for row in rows if is_live(row)]
+
+
+def transport_of(profile_id: int, version: str) -> Transport:
+    """Return the transport of a live profile, from its row as it is now.
+
+    Raises NotLive when the row is not, or no longer, the version asked for.
+    """
+    row = SMTPProfile.objects.select_related("oauth_credential").filter(pk=profile_id, enabled=True).first()
+    if row is None or not is_live(row) or _version(row) != version:
+        raise NotLive(_("The settings of this profile differ from the tested ones."))
+    return transport_for(row)
+
+
+def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None = None) -> Transport:
+    """Return the transport these values describe, tested or not.
+
+    For tests of candidates; the queue uses `transport_of`. `secret` is called at the sign-in; without it the
+    row's own is opened there. Raises MethodNotAvailable.
+    """
+    if profile.transport != DeliveryMethod.SMTP:
+        raise MethodNotAvailable(_("This delivery method is not available yet."))
+    if profile.auth == Auth.OAUTH2:
+        raise MethodNotAvailable(_("Sign-in with OAuth 2.0 is not available yet."))
+    from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
+
+    signs_in = profile.auth == Auth.PASSWORD
+    return SMTPTransport(
+        SMTPSettings(
+            host=profile.host,
+            port=profile.port,
+            security=Security(profile.security),
+            verify=profile.verification == Verification.FULL,
+            minimum_tls=profile.minimum_tls,
+            ca_pem=profile.ca,
+            ip_version=profile.ip_version,
+            source_address=profile.source_address,
+            ehlo_name=profile.ehlo_name,
+            auth="password" if signs_in else "none",
+            mechanism=profile.mechanism,
+            username=profile.username if signs_in else "",
+            password=(secret or _opener(profile)) if signs_in else None,
+            allow_clear_auth=profile.accepts_clear_auth,
+            pipelining=profile.pipelining,
+            timeouts=Timeouts(
+                connect=profile.connect_timeout,
+                banner=profile.command_timeout,
+                ehlo=profile.command_timeout,
+                auth=profile.command_timeout,
+                mail=profile.command_timeout,
+                rcpt=profile.command_timeout,
+                data=profile.command_timeout,
+            ),
+            guard=_address_guard(),
+        )
+    )
+
+
+def _address_guard():
+    from transports.resolve import AddressGuard
+
+    return AddressGuard(
+        allowed_networks=tuple(
+            ip_network(network, strict=False) for network in settings.MAILCONF_ALLOWED_NETWORKS
+        ),
+        allowed_ports=tuple(
+            port if isinstance(port, int) else range(port[0], port[1] + 1)
+            for port in settings.MAILCONF_ALLOWED_PORTS
+        ),
+        allow_private=settings.MAILCONF_ALLOW_PRIVATE,
+    )
+
+
+def _opener(profile: SMTPProfile) -> Callable[[], Secret]:
+    def open_now() -> Secret:
+        secret = stored_secret(profile)
+        if secret is None:
+            raise sealing.KeyMissing(_("No password is stored."))
+        return secret
+
+    return open_now
+
+
+def _version(row: SMTPProfile) -> str:
+    return f"{row.version}.{fingerprint_of(row)[:32]}"
+
+
+def _way_out(row: SMTPProfile) -> WayOut:
+    return WayOut(
+        profile_id=row.pk,
+        name=row.name,
+        version=_version(row),
+        is_default=row.is_default,
+        priority=row.priority,
+        site_ids=frozenset(site.pk for site in row.sites.all()),
+        sender_domains=frozenset(domain.lower() for domain in row.sender_domains),
+        max_connections=row.max_connections,
+        messages_per_connection=row.messages_per_connection,
+        per_minute=row.per_minute,
+        per_hour=row.per_hour,
+        per_day=row.per_day,
+        send_offset=row.send_offset,
+        max_retries=row.max_retries,
+        retry_delay=row.retry_delay,
+        backoff=row.backoff,
+        retry_cap=row.retry_cap,
+        max_size=row.max_size,
+        on_uncertain=row.on_uncertain,
+        notify_user_id=row.notify_user_id,
+        sender=Sender(
+            from_address=row.from_address,
+            from_name=row.from_name,
+            from_policy=row.from_policy,
+            reply_to=row.reply_to,
+            bounce_address=row.bounce_address,
+            subject_prefix=row.subject_prefix,
+            debug_recipients=tuple(row.debug_recipients),
+        ),
+    )
