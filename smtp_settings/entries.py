@@ -1,0 +1,174 @@
+"""What people type into a profile: each function gives the canonical value or refuses with one sentence.
+
+Values in, values out, `ValidationError` for what cannot be meant. Nothing is looked up.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+import idna
+from cryptography import x509
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+#: The longest password taken, in characters: longer ones are a pasted file (E10).
+MAX_PASSWORD = 1024
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LOCAL_PART = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")  # RFC 5321 section 4.1.2, Dot-string
+_NAMED = re.compile(r'(?:[^<>,;"\\]*|"[^<>"\\]*")\s*<([^<>]*)>')  # "Foo <a@example.com>", quoted or not
+_HOST_IN_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@\s]*@)?([^/:@\s]+)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def host_name(value: str) -> str:
+    """Return a server as a lower-case A-label name or an IP address without brackets.
+
+    >>> host_name(" SMTP.Example.com. ")
+    'smtp.example.com'
+    >>> host_name("[2001:DB8::1]")
+    '2001:db8::1'
+    """
+    value = value.strip()
+    if not value:
+        return ""
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        pass
+    if any(sign in value for sign in ("://", "/", ":", "@")):
+        raise ValidationError(_only_the_host_name(value), code="host_only")
+    return domain(value)
+
+
+def _only_the_host_name(value: str) -> str:
+    """Name the host that was probably meant, else an example."""
+    found = _HOST_IN_URL.match(value)
+    try:
+        meant = domain(found[1]) if found else ""
+    except ValidationError:
+        meant = ""
+    return _("Enter only the host name: %(host)s") % {"host": meant or "smtp.example.com"}
+
+
+def domain(value: str) -> str:
+    """Return a domain name in lower-case A-labels (IDNA 2008), without a final dot.
+
+    >>> domain("Bücher.example")
+    'xn--bcher-kva.example'
+    """
+    name = value.strip().removesuffix(".").lower()
+    try:
+        name = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError) as error:
+        raise ValidationError(_("“%(name)s” is not a host name."), params={"name": value[:100]}) from error
+    if not 0 < len(name) <= 253 or not all(map(_LABEL.fullmatch, name.split("."))):
+        raise ValidationError(_("“%(name)s” is not a host name."), params={"name": value[:100]})
+    return name
+
+
+def address(value: str) -> str:
+    """Return one bare mail address with its domain in A-labels.
+
+    Of "Foo <a@example.com>" it is the part in brackets. Strict: a dot-string, an @ and a domain of two
+    labels at least (RFC 5321 section 4.1.2, B1-B15).
+
+    >>> address("Foo <a@example.com>")
+    'a@example.com'
+    """
+    value = value.strip()
+    named = _NAMED.fullmatch(value)
+    bare = named[1].strip() if named else value
+    local, at, tail = bare.rpartition("@")
+    refusal = ValidationError(_("“%(address)s” is not a mail address."), params={"address": value[:100]})
+    if not at or len(local) > 64 or not _LOCAL_PART.fullmatch(local):
+        raise refusal
+    try:
+        tail = domain(tail)
+    except ValidationError as error:
+        raise refusal from error
+    if "." not in tail or tail.rsplit(".", 1)[1].isdigit() or len(local) + 1 + len(tail) > 254:
+        raise refusal
+    return f"{local}@{tail}"
+
+
+def addresses(values: Iterable[str]) -> list[str]:
+    """Return bare addresses without exact duplicates, in the order given; all faults in one refusal."""
+    found: dict[str, None] = {}
+    refusals: list[ValidationError] = []
+    for value in values:
+        try:
+            found[address(value)] = None
+        except ValidationError as error:
+            refusals.append(error)
+    if refusals:
+        raise ValidationError(refusals)
+    return list(found)
+
+
+def header_text(value: str) -> str:
+    """Return text for a header, trimmed; line breaks and other control characters are refused (A1-A7)."""
+    if _CONTROL.search(value):
+        raise ValidationError(_("Line breaks and control characters are not allowed here."))
+    return value.strip()
+
+
+def subject_prefix(value: str) -> str:
+    """Return the prefix as typed: the space at its end belongs to it."""
+    header_text(value)
+    return value.lstrip()
+
+
+def ehlo_name(value: str) -> str:
+    """Return a host name or an address literal such as [192.0.2.1] (RFC 5321 section 4.1.1.1)."""
+    value = value.strip()
+    if not value:
+        return ""
+    if value.startswith("[") and value.endswith("]"):
+        try:
+            ip = ipaddress.ip_address(value[1:-1].removeprefix("IPv6:"))
+        except ValueError as error:
+            raise ValidationError(
+                _("“%(name)s” is not an IP address."), params={"name": value[:100]}
+            ) from error
+        return f"[{'IPv6:' if ip.version == 6 else ''}{ip}]"
+    return domain(value)
+
+
+def source_address(value: str) -> str:
+    """Return one of this machine's IP addresses, or "" for the system's choice."""
+    value = value.strip()
+    if not value:
+        return ""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError as error:
+        raise ValidationError(_("“%(name)s” is not an IP address."), params={"name": value[:100]}) from error
+
+
+def ca_certificates(value: str) -> str:
+    """Return PEM certificates with plain line ends; a private key or anything unreadable is refused."""
+    value = value.replace("\r\n", "\n").strip()
+    if not value:
+        return ""
+    if "PRIVATE KEY" in value:
+        raise ValidationError(_("This holds a private key. Enter only certificates."))
+    try:
+        x509.load_pem_x509_certificates(value.encode())
+    except ValueError as error:
+        raise ValidationError(
+            _("This is not a certificate in PEM form (“-----BEGIN CERTIFICATE-----” …).")
+        ) from error
+    return value + "\n"
+
+
+def password(value: str) -> str:
+    """Return a typed password exactly; NUL and more than 1,024 characters are refused (E10)."""
+    if "\x00" in value:
+        raise ValidationError(_("A password cannot hold the NUL character."))
+    if len(value) > MAX_PASSWORD:
+        raise ValidationError(_("A password can have 1,024 characters at most."))
+    return value
