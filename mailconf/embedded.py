@@ -68,7 +68,7 @@ _CONFIGURATION = {
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
-class EmbeddedError(RuntimeError):
+class ServerUnavailable(RuntimeError):
     """The private PostgreSQL cannot be had; one sentence says why and what to do."""
 
 
@@ -164,7 +164,7 @@ class PrivateServer:
     def start(self) -> None:
         """Make what is missing, recover what a crash left, start, and return when it answers.
 
-        Raises EmbeddedError; then nothing is left running.
+        Raises ServerUnavailable; then nothing is left running.
         """
         try:
             self._make_folders()
@@ -177,7 +177,7 @@ class PrivateServer:
             self._say_who_may_connect()
             self._launch(programs)
         except OSError as error:
-            raise EmbeddedError(
+            raise ServerUnavailable(
                 f"The private PostgreSQL cannot use {self.place.home}: {_words(error)}."
             ) from error
         try:
@@ -196,7 +196,9 @@ class PrivateServer:
         found = sockets.lstat()
         mine = self._owner.uid if self._owner else os.geteuid()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != mine or stat.S_IMODE(found.st_mode) != 0o700:
-            raise EmbeddedError(f"{sockets} is not a private folder of this user: remove it and start again.")
+            raise ServerUnavailable(
+                f"{sockets} is not a private folder of this user: remove it and start again."
+            )
 
     def _hand_over(self, path: Path) -> None:
         if self._owner:
@@ -205,14 +207,14 @@ class PrivateServer:
     def _end_leftover(self) -> None:
         try:
             children.end(self.place.trace, first=signal.SIGINT, patience=_STOP_SECONDS)
-        except children.AlreadyRunningError as error:
-            raise EmbeddedError(f"The PostgreSQL of an earlier start cannot be ended: {error}.") from None
+        except children.AlreadyRunning as error:
+            raise ServerUnavailable(f"The PostgreSQL of an earlier start cannot be ended: {error}.") from None
 
     def _programs(self) -> Path:
         """Find the folder with initdb and postgres, where the server's user can read it."""
         found = importlib.util.find_spec(_PACKAGE)
         if found is None or found.origin is None:
-            raise EmbeddedError(
+            raise ServerUnavailable(
                 f"The package {_PACKAGE} is missing: run `make install`, or set DATABASE_URL."
             )
         package = Path(found.origin).parent
@@ -253,13 +255,13 @@ class PrivateServer:
         )
         if done.returncode != 0:
             shutil.rmtree(making, ignore_errors=True)
-            raise EmbeddedError(f"The private PostgreSQL could not be made: {_last_fault(done.stdout)}")
+            raise ServerUnavailable(f"The private PostgreSQL could not be made: {_last_fault(done.stdout)}")
         making.rename(self.place.data)
 
     def _check_data(self) -> None:
         version = (self.place.data / "PG_VERSION").read_text(encoding="ascii").strip()
         if version != MAJOR:
-            raise EmbeddedError(
+            raise ServerUnavailable(
                 f"{self.place.data} was made by PostgreSQL {version}, the installed one is {MAJOR}: "
                 "dump it with the old version, or move it away to begin anew."
             )
@@ -267,7 +269,7 @@ class PrivateServer:
     def _remove_stale(self) -> None:
         """Remove what a killed server left: its trace is free, so it is gone, whatever its number is now."""
         if self._answers():
-            raise EmbeddedError(
+            raise ServerUnavailable(
                 f"Another PostgreSQL, not started by mailconf, serves {self.place.data}: stop it first."
             )
         (self.place.data / "postmaster.pid").unlink(missing_ok=True)
@@ -305,9 +307,9 @@ class PrivateServer:
         while not self._answers():
             if self._process is None or self._process.poll() is not None:
                 fault = _last_fault(self.place.log.read_bytes())
-                raise EmbeddedError(f"The private PostgreSQL did not start: {fault}")
+                raise ServerUnavailable(f"The private PostgreSQL did not start: {fault}")
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"The private PostgreSQL does not answer; see {self.place.log}.")
+                raise ServerUnavailable(f"The private PostgreSQL does not answer; see {self.place.log}.")
             time.sleep(children.POLL)
 
     def _answers(self) -> bool:
@@ -364,7 +366,7 @@ def _unprivileged() -> Owner:
     try:
         entry = pwd.getpwnam("nobody")
     except KeyError:
-        raise EmbeddedError(
+        raise ServerUnavailable(
             "PostgreSQL does not run as root, and this machine has no user `nobody`: "
             "run mailconf as another user, or set DATABASE_URL."
         ) from None
@@ -375,7 +377,7 @@ def _user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        raise EmbeddedError(
+        raise ServerUnavailable(
             f"User {uid} has no name on this machine, and PostgreSQL needs one: "
             "add it to /etc/passwd, or set DATABASE_URL."
         ) from None
@@ -432,4 +434,4 @@ def _words(error: OSError) -> str:
 
 
 if sys.platform == "win32":  # pragma: no cover  # no Unix sockets with rights, no flock
-    raise EmbeddedError("The private PostgreSQL needs Linux or macOS: set DATABASE_URL.")
+    raise ServerUnavailable("The private PostgreSQL needs Linux or macOS: set DATABASE_URL.")

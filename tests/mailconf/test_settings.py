@@ -1,0 +1,118 @@
+"""The settings of each shape, each in a process of its own, as they are read once at its start."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mailconf.env import BASE_DIR
+
+PRODUCTION = {
+    "DATABASE_URL": "postgresql://mailconf@127.0.0.1:1/mailconf",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "SECRET_KEY": "5f0c1e9b7a3d8642-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOP",
+    "MAILCONF_KEYS": "k1:" + "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=",
+    "MAILCONF_HOSTS": "mail.example.com",
+}
+
+
+def manage(*argv, environ):
+    """Run manage.py with nothing of this run's environment but the path."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *argv],
+        cwd=BASE_DIR,
+        env={"PATH": os.defpath, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def settings(environ, *names):
+    script = (
+        "import json; from django.conf import settings; "
+        f"print(json.dumps({{name: getattr(settings, name) for name in {names!r}}}, default=str))"
+    )
+    done = manage("shell", "--no-imports", "-c", script, environ=environ)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refusal(environ):
+    """Return the last line of what a start with these variables says."""
+    done = manage("diffsettings", environ=environ)
+    assert done.returncode != 0
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_the_check_for_deployment_is_clean_in_production():
+    done = manage("check", "--deploy", "--fail-level", "WARNING", environ=PRODUCTION)
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+def test_production_is_https_only():
+    found = settings(
+        PRODUCTION,
+        "DEBUG",
+        "SESSION_COOKIE_NAME",
+        "SESSION_COOKIE_SECURE",
+        "SECURE_SSL_REDIRECT",
+        "ALLOWED_HOSTS",
+    )
+    assert found == {
+        "DEBUG": False,
+        "SESSION_COOKIE_NAME": "__Host-sessionid",
+        "SESSION_COOKIE_SECURE": True,
+        "SECURE_SSL_REDIRECT": True,
+        "ALLOWED_HOSTS": ["mail.example.com"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"SECRET_KEY": ""}, "SECRET_KEY is not set"),
+        ({"MAILCONF_HOSTS": ""}, "MAILCONF_HOSTS is not set"),
+        ({"MAILCONF_DEBUG": "true"}, "MAILCONF_DEBUG is only for"),
+        ({"DATABASE_URL": "sqlite:///db.sqlite3"}, "DATABASE_URL must name a PostgreSQL server"),
+        ({"MAILCONF_PROT": "1"}, "MAILCONF_PROT is not a variable"),
+    ],
+)
+def test_production_refuses_to_start_on_a_guess(change, sentence, tmp_path):
+    assert sentence in refusal({**PRODUCTION, "MAILCONF_VAR": str(tmp_path), **change})
+
+
+def test_without_a_database_everything_is_private_and_on_loopback(tmp_path):
+    found = settings(
+        {"MAILCONF_VAR": str(tmp_path), "MAILCONF_SANDBOX_PORT": "2526"},
+        "MAILCONF_EMBEDDED",
+        "ALLOWED_HOSTS",
+        "MAILCONF_KEYS_FILE",
+        "CELERY_BROKER_URL",
+        "MAILCONF_ALLOWED_NETWORKS",
+        "MAILCONF_ALLOWED_PORTS",
+        "SESSION_COOKIE_SECURE",
+    )
+    assert found["MAILCONF_EMBEDDED"] is True
+    assert found["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "[::1]"]
+    assert found["MAILCONF_KEYS_FILE"] == str(tmp_path / "keys")
+    assert found["CELERY_BROKER_URL"] == "filesystem://"
+    assert found["MAILCONF_ALLOWED_NETWORKS"] == ["127.0.0.1/32"]
+    assert 2526 in found["MAILCONF_ALLOWED_PORTS"]
+    assert found["SESSION_COOKIE_SECURE"] is False
+
+
+def test_reading_the_settings_makes_no_file(tmp_path):
+    settings({"MAILCONF_VAR": str(tmp_path / "var")}, "SECRET_KEY")
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_kept_secret_key_is_used(tmp_path):
+    (tmp_path / "secret_key").write_text("kept-from-the-first-start\n")
+    assert settings({"MAILCONF_VAR": str(tmp_path)}, "SECRET_KEY") == {
+        "SECRET_KEY": "kept-from-the-first-start"
+    }
