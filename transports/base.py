@@ -108,8 +108,8 @@ class Envelope:
 class Content:
     """An RFC 5322 message in segments: CRLF line ends, 7-bit clean, not dot-stuffed.
 
-    Each segment starts at a line start and each but the last ends in CRLF, so stuffing by segment is exact. Large
-    segments are shared by all messages that carry the same attachment.
+    Each segment starts at a line start and each but the last ends in CRLF, so stuffing by segment is exact.
+    Large segments are shared by all messages that carry the same attachment.
     """
 
     segments: tuple[bytes, ...]
@@ -124,9 +124,10 @@ class Content:
 class Outcome:
     """What happened to one message in one transaction: facts, no judgement.
 
-    `phase` is where it was decided, `reply` the deciding reply (None after a loss, a time-out or a local refusal, and
-    then `error` says which). `rcpt_replies` has one entry per recipient in the order of `rcpt_to`, None where none was
-    read. `uncertain` is true when the final dot was written and no readable answer came (RFC 1047).
+    `phase` is where it was decided, `reply` the deciding reply (None after a loss, a time-out or a local
+    refusal, and then `error` says which). `rcpt_replies` has one entry per recipient in the order of `rcpt_to`,
+    None where none was read. `uncertain` is true when the final dot was written and no readable answer came
+    (RFC 1047).
     """
 
     phase: Phase
@@ -155,8 +156,8 @@ class StepVerdict(StrEnum):
 class Step:
     """One stage of a session with its time.
 
-    `started_ms` counts from the start of the session on the monotonic clock; `evidence` is for people (addresses,
-    TLS version, certificate, capabilities), cleaned, without secrets.
+    `started_ms` counts from the start of the session on the monotonic clock; `evidence` is for people
+    (addresses, TLS version, certificate, capabilities), cleaned, without secrets.
     """
 
     phase: Phase
@@ -210,8 +211,8 @@ class Session(Protocol):
     ) -> Outcome:
         """Carry one message. Never raises for what the server does: the outcome says it.
 
-        `before_dot` is called right before the write that holds the final dot: the place for the fence and the
-        journal. If it raises, the connection is aborted and the exception goes on.
+        `before_dot` is called right before the write that holds the final dot: the place for the fence and
+        the journal. If it raises, the connection is aborted and the exception goes on.
         """
 
     async def close(self) -> None:

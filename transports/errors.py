@@ -80,7 +80,7 @@ class TLSFailed(TransportError):
 
 
 class CertificateRefused(TLSFailed):
-    """The certificate is not one we accept; `reason` is a short stable word: expired, name, unknown, other."""
+    """The certificate is not one we accept; `reason` is a stable word: expired, name, unknown, other."""
 
     def __init__(self, sentence: str, *, phase: Phase, reason: str) -> None:
         super().__init__(sentence, phase=phase)

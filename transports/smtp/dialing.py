@@ -1,0 +1,57 @@
+"""A TCP connection to one of the pinned addresses."""
+
+import asyncio
+import socket
+
+from transports.base import Phase
+from transports.errors import ConnectionRefused, ConnectTimeout, CouldNotConnect, TransportError
+from transports.resolve import Address, Destination
+
+
+async def dial(destination: Destination, *, timeout: float, source_address: str = "") -> socket.socket:  # noqa: ASYNC109
+    """Return a connected socket to the first address that answers; `timeout` is for all of them together.
+
+    Each address gets its share of the time that is left, so that a dead first one does not use it up. Raises
+    CouldNotConnect or one of its kinds, the one of the last address.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    left = len(destination.addresses)
+    failure: TransportError = CouldNotConnect("The server has no address.", phase=Phase.CONNECT)
+    for address in destination.addresses:
+        try:
+            share = (deadline - loop.time()) / left
+            return await _dial_one(address, destination.port, share, source_address)
+        except TransportError as error:
+            failure = error
+        left -= 1
+    raise failure
+
+
+async def _dial_one(address: Address, port: int, seconds: float, source_address: str) -> socket.socket:
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    # With the protocol named asyncio sets TCP_NODELAY, without it does not.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setblocking(False)  # noqa: FBT003 - the name says it
+        if source_address:
+            sock.bind((source_address, 0))
+        await asyncio.wait_for(
+            asyncio.get_running_loop().sock_connect(sock, (str(address), port)), max(seconds, 0.0)
+        )
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, OSError):  # TimeoutError is one
+            raise _translated(error, address, port) from error
+        raise
+    return sock
+
+
+def _translated(error: OSError, address: Address, port: int) -> CouldNotConnect:
+    if isinstance(error, TimeoutError):
+        return ConnectTimeout(f"{address} did not answer on port {port} in time.", phase=Phase.CONNECT)
+    if isinstance(error, ConnectionRefusedError):
+        return ConnectionRefused(
+            f"{address} answers, but nothing listens on port {port}.", phase=Phase.CONNECT
+        )
+    return CouldNotConnect(f"{address} cannot be reached on port {port}.", phase=Phase.CONNECT)

@@ -1,0 +1,267 @@
+"""Our side of the connection after the takeover: strict accounting of replies (RFC 2920 section 3.1).
+
+Every reply is expected before its command is written; what was not expected ends the connection, because from
+there on no reply can be attributed. Nothing here raises for what the server does: `exchange` returns the
+replies that came, and `error` says why no more did.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from transports.base import Phase, Reply
+from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
+from transports.smtp.reply import UnreadableError, parse, read_reply
+from transports.smtp.transcript import Redactor, Trace
+
+#: What we were doing, for sentences.
+WORDS = {
+    Phase.AUTH: "during the sign-in",
+    Phase.MAIL: "after MAIL FROM",
+    Phase.RCPT: "after RCPT TO",
+    Phase.DATA: "after DATA",
+    Phase.BODY: "while the message was being sent",
+    Phase.DOT: "after the message was sent",
+    Phase.QUIT: "after QUIT",
+}
+
+
+class SMTPProtocol(asyncio.Protocol):
+    """One connection, one exchange at a time.
+
+    `limit` gives the seconds to wait for one reply in a phase. One timer serves the whole connection: it is
+    moved only when a deadline comes nearer, so that a message costs none.
+    """
+
+    def __init__(self, limit: Callable[[Phase], float], *, trace: Trace | None = None) -> None:
+        #: Why the connection is of no use any more.
+        self.error: TransportError | None = None
+        #: The 421 with which the server said that it is closing.
+        self.farewell: Reply | None = None
+        #: No deadline of the present exchange lies beyond this: the cap on a server that drips replies.
+        self.latest = math.inf
+        #: Milliseconds at which the replies of the present exchange came; kept for an observer only.
+        self.read_at: list[float] = []
+        self.redactor: Redactor | None = None
+        self._limit = limit
+        self._trace = trace
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._phases: Sequence[Phase] = ()
+        self._replies: list[Reply] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something may still be written."""
+        transport = self._transport
+        return (
+            self.error is None
+            and self.farewell is None
+            and transport is not None
+            and not transport.is_closing()
+        )
+
+    async def exchange(
+        self, data: bytes, phases: Sequence[Phase], *, shown: bytes | None = None
+    ) -> list[Reply]:
+        """Write commands and read one reply for each of `phases`, in order.
+
+        Returns fewer when the connection ended (then `error` is set) or the server said 421. `shown` is what
+        an observer sees instead of `data`.
+        """
+        self.expect(phases)
+        if self._trace is not None:
+            self._trace.client(data if shown is None else shown)
+        self.write(data)
+        return await self.settle()
+
+    def expect(self, phases: Sequence[Phase]) -> None:
+        """Begin an exchange: what is written next is answered by these replies."""
+        self._phases = phases
+        self._replies = []
+        self.read_at = []
+        if self.is_open:
+            self._await_next()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Hand bytes to the connection, if it still is one."""
+        if self.is_open:
+            self._write(data)
+        elif self.error is None:
+            self._fail(ConnectionLost("The server has closed the connection.", phase=self._phase))
+
+    def _write(self, data: bytes | memoryview) -> None:
+        cast(asyncio.Transport, self._transport).write(data)  # set at the takeover, before any exchange
+
+    async def settle(self) -> list[Reply]:
+        """Wait until the exchange is complete or cannot be completed; returns what was read and ends it."""
+        while not self.is_settled:
+            await self._wait()
+        replies, self._replies, self._phases = self._replies, [], ()
+        self._deadline = None
+        return replies
+
+    async def drain(self) -> None:
+        """Wait until the connection takes more, or a reply or an end came instead."""
+        while self._paused and not self.is_settled:
+            await self._wait()
+        self._await_next()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every reply of the exchange came, or no more will."""
+        return self.error is not None or self.farewell is not None or len(self._replies) == len(self._phases)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @property
+    def _phase(self) -> Phase:
+        """Where we are: the phase of the reply that is awaited, or of the last; MAIL between two messages."""
+        return self._phases[min(len(self._replies), len(self._phases) - 1)] if self._phases else Phase.MAIL
+
+    # Replies
+
+    def data_received(self, data: bytes) -> None:
+        """Read the replies that are complete, each as the answer to the oldest open command."""
+        if self.error is not None:
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        try:
+            self._read_replies()
+        except UnreadableError as error:
+            self._fail_unreadable(str(error), error.raw)
+        if self.is_settled:
+            self._wake()
+
+    def _read_replies(self) -> None:
+        position = 0
+        buffer = self._buffer
+        while position < len(buffer) and self.farewell is None:
+            found = read_reply(buffer, position)
+            if found is None:
+                break
+            raw, position = found
+            if self.redactor is not None:
+                raw = self.redactor.redact(raw)
+            if self._trace is not None:
+                self._trace.server(raw)
+            self._take(parse(raw), raw)
+        self._buffer = buffer[position:]
+        is_surplus = len(self._replies) == len(self._phases) and self._buffer
+        if is_surplus and self.farewell is None and not b"421".startswith(self._buffer[:3]):
+            self._fail_unreadable("The server said more than it was asked.", self._buffer)
+
+    def _take(self, reply: Reply, raw: bytes) -> None:
+        if len(self._replies) == len(self._phases):
+            if reply.code != 421:
+                raise UnreadableError("The server said more than it was asked.", raw)
+            self.farewell = reply
+            return
+        phase = self._phase
+        if not _is_answer(reply.code, phase):
+            raise UnreadableError(f"The server's answer {reply.code} is out of place {WORDS[phase]}.", raw)
+        self._replies.append(reply)
+        if self._trace is not None:
+            self.read_at.append(self._trace.now_ms())
+        if reply.code == 421:
+            self.farewell = reply
+        elif len(self._replies) < len(self._phases):
+            self._await_next()
+
+    # Ends
+
+    def _fail_unreadable(self, sentence: str, raw: bytes) -> None:
+        if self.redactor is not None:
+            raw = self.redactor.redact(raw)
+        shown = f"{sentence} (hex: {raw[:256].hex()})"
+        if self._trace is not None:
+            self._trace.note(shown)
+        self._fail(ProtocolError(shown, phase=self._phase))
+
+    def _fail(self, error: TransportError) -> None:
+        if self.error is None:
+            self.error = error
+        self.abort()
+        self._wake()
+
+    def abort(self) -> None:
+        """Drop the connection: `close()` would wait for a peer that does not read."""
+        if self.error is None:
+            self.error = ConnectionLost("The connection was dropped.", phase=self._phase)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._deadline = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over."""
+        self._transport = cast(
+            asyncio.Transport, transport
+        )  # the stream transport of a TCP or TLS connection
+
+    def eof_received(self) -> None:
+        """Do not wait for our own unsent bytes when the server has ended."""
+        self.connection_lost(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Note the end; what was read before stands."""
+        lost = ConnectionLost(f"The server closed the connection {WORDS[self._phase]}.", phase=self._phase)
+        lost.__cause__ = error
+        self._fail(lost)
+
+    def pause_writing(self) -> None:
+        """Be told that the server reads slower than we write."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Be told that there is room again."""
+        self._paused = False
+        self._wake()
+
+    # Deadlines
+
+    def _await_next(self) -> None:
+        """Give the reply that is awaited now its own limit."""
+        self._deadline = deadline = min(self._loop.time() + self._limit(self._phase), self.latest)
+        if self._timer is None or self._timer.when() > deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+            return
+        phase = self._phase
+        self._fail(ReplyTimeout(f"The server did not answer in time {WORDS[phase]}.", phase=phase))
+
+
+def _is_answer(code: int, phase: Phase) -> bool:
+    """Whether a reply of this code can answer a command of this phase."""
+    if code >= 400:
+        return True
+    if phase is Phase.DATA:
+        return code == 354
+    if phase is Phase.AUTH:
+        return code in (235, 334)
+    return code < 300 and phase is not Phase.BODY

@@ -1,0 +1,123 @@
+"""One mail transaction before its content: the commands, in groups, and what their replies come to.
+
+Pure: bytes out, replies in. RFC 2920 lets MAIL, RCPT and DATA travel in one write; without PIPELINING each is
+a group of its own, so one loop serves both.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from transports.base import Content, Envelope, Phase, Reply
+from transports.errors import NotSendable
+from transports.smtp.content import ending
+
+#: A larger group is split: two full TCP buffers would wait for each other.
+GROUP_BYTES = 4096
+
+#: The server does not follow: no second message on this connection.
+LOST_STEP = frozenset({500, 502, 503, 504})
+
+_PATH = re.compile(
+    r'(?:[^\x00-\x20\x7f<>()\[\]\\,;:@"]+|"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*")'  # local part, plain or quoted
+    r"(?:@(?:[^\x00-\x20\x7f<>()\[\]\\,;:@\"]+|\[[0-9A-Za-z.:-]+\]))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands that travel in one write, and the phase of the reply to each."""
+
+    data: bytes
+    phases: tuple[Phase, ...]
+
+
+def check(envelope: Envelope, content: Content, capabilities: Mapping[str, str]) -> NotSendable | None:
+    """Return why this server cannot carry this message, None when nothing is known against it."""
+    for phase, addresses in ((Phase.MAIL, (envelope.mail_from,)), (Phase.RCPT, envelope.rcpt_to)):
+        for address in addresses:
+            is_null_sender = phase is Phase.MAIL and not address
+            if not is_null_sender and _PATH.fullmatch(address) is None:
+                return NotSendable(f"An address of the envelope is not one: {address!a}.", phase=phase)
+    if not envelope.rcpt_to:
+        return NotSendable("The message has no recipient.", phase=Phase.RCPT)
+    if envelope.needs_smtputf8 and "SMTPUTF8" not in capabilities:
+        return NotSendable("The server does not take addresses with non-ASCII characters.", phase=Phase.MAIL)
+    limit = int(capabilities.get("SIZE") or 0)
+    if 0 < limit < content.size_bytes:
+        sentence = f"The message has {content.size_bytes} bytes, and the server takes at most {limit}."
+        return NotSendable(sentence, phase=Phase.MAIL)
+    return None
+
+
+def groups(
+    envelope: Envelope, content: Content, capabilities: Mapping[str, str], *, pipelined: bool, reset: bool
+) -> Iterator[Group]:
+    """Return the commands up to DATA in the groups they are written in; RSET leads when wanted."""
+    options = ""
+    if "SIZE" in capabilities:
+        options += f" SIZE={content.size_bytes + len(ending(content))}"
+    if envelope.needs_smtputf8:
+        options += " SMTPUTF8"
+    commands = [("RSET\r\n", Phase.MAIL)] if reset else []
+    commands.append((f"MAIL FROM:<{envelope.mail_from}>{options}\r\n", Phase.MAIL))
+    commands += [(f"RCPT TO:<{recipient}>\r\n", Phase.RCPT) for recipient in envelope.rcpt_to]
+    commands.append(("DATA\r\n", Phase.DATA))
+    return _grouped(commands, GROUP_BYTES if pipelined else 0)
+
+
+def _grouped(commands: Sequence[tuple[str, Phase]], most_bytes: int) -> Iterator[Group]:
+    data = b""
+    phases: list[Phase] = []
+    for text, phase in commands:
+        command = text.encode()
+        if data and len(data) + len(command) > most_bytes:
+            yield Group(data, tuple(phases))
+            data, phases = b"", []
+        data += command
+        phases.append(phase)
+    yield Group(data, tuple(phases))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the replies so far come to.
+
+    `phase` and `reply` are None while nothing is decided; `rcpt_replies` has one entry for each recipient.
+    """
+
+    phase: Phase | None
+    reply: Reply | None
+    rcpt_replies: tuple[Reply | None, ...]
+    #: DATA was answered with 354 and somebody was accepted: the content may go.
+    may_send: bool = False
+    #: The replies do not fit together, or the server is lost: end the connection.
+    is_desync: bool = False
+
+
+def judge(replies: Sequence[Reply], recipients: int) -> Verdict:
+    """Read the replies to MAIL, RCPT and DATA in order; fewer than all when not all came yet.
+
+    A refusal of MAIL or of everybody decides; what follows in the same group is its echo. A 354 then is never
+    answered with a dot: that would deliver an empty message (measured with Postfix).
+    """
+    nobody = (None,) * recipients
+    if not replies:
+        return Verdict(None, None, nobody)
+    mail, verdicts, data = replies[0], tuple(replies[1 : recipients + 1]), replies[recipients + 1 :]
+    opened = bool(data) and data[0].code == 354
+    if not mail.is_success:
+        desync = mail.code in LOST_STEP or opened or any(reply.is_success for reply in verdicts)
+        return Verdict(Phase.MAIL, mail, nobody, is_desync=desync)
+    by_recipient = verdicts + nobody[len(verdicts) :]
+    if verdicts and verdicts[-1].code == 421:
+        return Verdict(Phase.RCPT, verdicts[-1], by_recipient)
+    accepted = any(reply.is_success for reply in verdicts)
+    lost = any(reply.code in LOST_STEP for reply in verdicts)
+    if len(verdicts) == recipients and not accepted:
+        return Verdict(Phase.RCPT, verdicts[0], by_recipient, is_desync=opened or lost)
+    if not data:
+        return Verdict(None, None, by_recipient)
+    if not opened:
+        return Verdict(Phase.DATA, data[0], by_recipient, is_desync=lost or data[0].code in LOST_STEP)
+    return Verdict(None, None, by_recipient, may_send=True, is_desync=lost)

@@ -1,0 +1,54 @@
+"""The way out by SMTP: opens signed-in sessions with fixed settings."""
+
+import ssl
+from functools import cached_property
+
+from transports.base import Observer, Phase, Security, Session, StepVerdict
+from transports.smtp.auth import sign_in
+from transports.smtp.connect import Connection, connect
+from transports.smtp.session import SMTPSession
+from transports.smtp.settings import SMTPSettings
+from transports.smtp.tls import make_context
+from transports.smtp.transcript import Trace, stage
+
+
+class SMTPTransport:
+    """See `transports.base.Transport`. Keep it as long as the settings hold: it keeps the TLS context."""
+
+    def __init__(self, settings: SMTPSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext | None:
+        return None if self.settings.security is Security.NONE else make_context(self.settings)
+
+    async def open(self, observer: Observer | None = None) -> Session:
+        """Reach the server and sign in. Raises TransportError; nothing stays open then."""
+        self.settings.refuse_unknown()
+        trace = Trace(observer) if observer is not None else None
+        connection = await connect(self.settings, self._context, trace)
+        try:
+            await self._sign_in(connection, trace)
+        except BaseException:
+            connection.protocol.abort()
+            raise
+        offered = "PIPELINING" in connection.capabilities
+        return SMTPSession(
+            connection.protocol,
+            connection.capabilities,
+            pipelined=offered and self.settings.pipelining != "sequential",
+            timeouts=self.settings.timeouts,
+            trace=trace,
+        )
+
+    async def _sign_in(self, connection: Connection, trace: Trace | None) -> None:
+        with stage(trace, Phase.AUTH) as it:
+            if not self.settings.signs_in:
+                it.verdict, it.detail = StepVerdict.SKIPPED, "No sign-in."
+                return
+            it.evidence["mechanism"] = await sign_in(
+                connection.protocol,
+                self.settings,
+                connection.capabilities,
+                is_encrypted=connection.is_encrypted,
+            )
