@@ -250,10 +250,11 @@ class _Connection:
         if not self.rcpt_to:
             return "554 5.5.1 No valid recipients"
         self.say("354 End data with <CR><LF>.<CR><LF>")
-        lines = []
-        while (line := await self.read_line()) != b".\r\n":
-            lines.append(line[1:] if line.startswith(b".") else line)
-        content = b"".join(lines)
+        self.flush()
+        # With a line end in front the end mark is the same for every content, the empty one too.
+        self.reader._buffer[0:0] = b"\r\n"
+        stuffed = await self.reader.readuntil(b"\r\n.\r\n")
+        content = stuffed[:-3].replace(b"\r\n..", b"\r\n.")[2:]
         answer = self.server.answer_to("DOT", content.decode("utf-8", "replace"))
         if answer is None or answer.startswith("2"):
             answer = answer or f"250 2.0.0 Ok: queued as {self.server.accepted + 1:06X}"
@@ -333,7 +334,7 @@ def smtp_server(port: int = 0, **options: object) -> Iterator[Server]:
                 server.host,
                 port,
                 ssl=server.tls if server.security == "tls" else None,
-                limit=1 << 20,
+                limit=1 << 26,
                 backlog=200,
             )
 
