@@ -1,0 +1,6 @@
+"""The pages of the settings: profiles with their test panel, test runs and the event log."""
+
+from smtp_settings.admin.profiles import SMTPProfileAdmin
+from smtp_settings.admin.records import EventAdmin, TestRunAdmin
+
+__all__ = ["EventAdmin", "SMTPProfileAdmin", "TestRunAdmin"]

@@ -1,0 +1,116 @@
+"""What the profile page shows beside its fields: the problems, the test panel and the save bar."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from smtp_settings import activation, facts
+from smtp_settings.admin import words
+from smtp_settings.admin.panel import panel_for, step_rows, transcript_rows
+from smtp_settings.forms import Act, ProfileForm, act_of
+from smtp_settings.models import SMTPProfile, TestRun
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error, with the field it belongs to; `anchor` is "" for the form as a whole."""
+
+    anchor: str
+    label: str
+    sentence: str
+
+
+def asks_first(request: HttpRequest, profile: SMTPProfile | None) -> bool:
+    """Whether a draft would take a live profile off the air and nobody has confirmed that yet."""
+    if request.method != "POST" or profile is None or act_of(request.POST) is not Act.DRAFT:
+        return False
+    return "_draft_confirmed" not in request.POST and profile.enabled and activation.is_live(profile)
+
+
+def page_context(
+    request: HttpRequest, context: dict[str, Any]
+) -> dict[str, Any]:  # Any: a template's context
+    """Return what the template needs; the form's hidden values are brought up to date on the way."""
+    form: ProfileForm = context["adminform"].form
+    saved = form.saved
+    run: TestRun | None = getattr(request, "finished_test", None)
+    _carry_on(form, run)
+    problems = list(_problems(form))
+    return {
+        "errors": None,  # Django's own note; ours names every field
+        "title": _title(context, saved),
+        "subtitle": None,
+        "problems": problems,
+        "refused": any(not one.anchor for one in problems),
+        "conflicts": form.conflicts,
+        "asks_draft": bool(saved and not problems and form.is_bound and asks_first(request, saved)),
+        "panel": panel_for(form, run=run),
+        "run": run,
+        "test": run_context(run) if run is not None else None,
+        "hidden": [form[name] for name in ("version", "_test_run", "_password_typed")],
+        "may_test_saved": bool(
+            saved and not saved.is_draft and request.user.has_perm("smtp_settings.test_smtpprofile")
+        ),
+        "test_saved_url": reverse("admin:smtp_settings_smtpprofile_test", args=[saved.pk]) if saved else "",
+        "may_save_anyway": request.user.has_perm("smtp_settings.save_untested_smtpprofile"),
+        "anyway_open": act_of(request.POST) is Act.ANYWAY,
+        "health": words.health(saved, is_live=activation.is_live(saved), known=_facts(saved))
+        if saved
+        else "",
+        "waiting": _facts(saved).waiting if saved else 0,
+    }
+
+
+def run_context(run: TestRun) -> dict[str, Any]:  # Any: a template's context
+    """Return one run for the template that shows steps and transcript."""
+    return {
+        "run": run,
+        "passed": run.state == TestRun.State.PASSED,
+        "badge": words.run_badge(run),
+        "where": words.ran_where(run),
+        "steps": step_rows(run),
+        "transcript": transcript_rows(run.transcript),
+    }
+
+
+def _facts(profile: SMTPProfile) -> facts.ProfileFacts:
+    return facts.facts_for([profile.pk])[profile.pk]
+
+
+def _title(context: dict[str, Any], saved: SMTPProfile | None) -> str:
+    return saved.name if saved is not None else str(context["title"])
+
+
+def _carry_on(form: ProfileForm, run: TestRun | None) -> None:
+    """Let the page remember the run, the version it shows, and that a typed password was lost on the way."""
+    if not form.is_bound:
+        return
+    data = form.data.copy()
+    form.data = data
+    if run is not None:
+        data["_test_run"] = str(run.uuid)
+        data["_password_typed"] = ""
+        form.forget_carried_run()
+    elif data.get("password"):
+        data["_password_typed"] = "on"  # noqa: S105  # a flag, not a password
+    if form.conflicts and form.saved is not None:
+        data["version"] = str(form.saved.version)
+
+
+def _problems(form: ProfileForm) -> Any:  # Any: a generator of Problem
+    """Yield each error with its field, in the order of the form."""
+    for name, errors in form.errors.items():
+        for sentence in filter(None, map(str, errors)):
+            if name == "__all__" or name not in form.fields:
+                yield Problem("", "", sentence)
+            else:
+                field = form[name]
+                yield Problem(field.auto_id, capfirst(str(field.label)), sentence)
+    if form.is_bound and form.data.get("_password_typed") and not form.errors.get("password"):
+        yield Problem(
+            form["password"].auto_id, _("Password"), _("Enter it again: a typed password is not sent back.")
+        )

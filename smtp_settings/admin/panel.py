@@ -1,0 +1,234 @@
+"""What the test panel and the save bar say: one state, its badge and its line."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from smtp_settings import activation
+from smtp_settings.forms import ProfileForm, field_label
+from smtp_settings.gate import Reason, Verdict
+from smtp_settings.models import Security, SMTPProfile, TestRun
+from transports.base import Phase, StepVerdict
+
+_STEP_NAMES: dict[str, Promise] = {
+    Phase.DNS: gettext_lazy("Look up the server name"),
+    Phase.CONNECT: gettext_lazy("Connect"),
+    Phase.BANNER: gettext_lazy("Server greeting"),
+    Phase.EHLO: gettext_lazy("EHLO"),
+    Phase.TLS: gettext_lazy("STARTTLS and certificate"),
+    Phase.AUTH: gettext_lazy("Sign in"),
+    Phase.MAIL: gettext_lazy("MAIL FROM"),
+    Phase.RCPT: gettext_lazy("RCPT TO"),
+    Phase.DATA: gettext_lazy("Send the message"),
+    Phase.BODY: gettext_lazy("Send the message"),
+    Phase.DOT: gettext_lazy("Send the message"),
+    Phase.QUIT: gettext_lazy("Say goodbye"),
+}
+_ORDER = (
+    Phase.DNS,
+    Phase.CONNECT,
+    Phase.BANNER,
+    Phase.EHLO,
+    Phase.TLS,
+    Phase.AUTH,
+    Phase.MAIL,
+    Phase.RCPT,
+    Phase.DOT,
+)
+#: TLS from the first byte comes before the greeting.
+_ORDER_TLS_FIRST = (Phase.DNS, Phase.CONNECT, Phase.TLS, *(p for p in _ORDER[2:] if p is not Phase.TLS))
+
+#: What the keys of a step's evidence are called; others are shown as they are.
+_EVIDENCE_NAMES: dict[str, Promise] = {
+    "mail_from": gettext_lazy("sender"),
+    "rcpt_to": gettext_lazy("recipient"),
+    "size_bytes": gettext_lazy("bytes"),
+    "size": gettext_lazy("largest message, bytes"),
+    "capabilities": gettext_lazy("offers"),
+    "mechanisms": gettext_lazy("sign-in with"),
+    "mechanism": gettext_lazy("sign-in with"),
+}
+
+_STEP_WORDS: dict[str, Promise] = {
+    StepVerdict.DONE: gettext_lazy("done"),
+    StepVerdict.WARNING: gettext_lazy("warning"),
+    StepVerdict.FAILED: gettext_lazy("failed"),
+    StepVerdict.SKIPPED: gettext_lazy("skipped"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One line of the list of steps. `tone` is done, warning, failed, skipped or waiting."""
+
+    name: str
+    word: str
+    tone: str
+    ms: str
+    detail: str
+    reply: str
+    evidence: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The state in words. `is_open` says whether Save would pass as the page stands."""
+
+    badge: str
+    tone: str
+    line: str
+    is_open: bool
+
+
+def step_rows(run: TestRun) -> list[StepRow]:
+    """Return a run's steps, and those it did not reach."""
+    rows = [_row(step, run.settings.get("security")) for step in run.steps]
+    if run.state == TestRun.State.FAILED and run.settings.get("transport", "smtp") == "smtp":
+        rows.extend(_not_tried(run))
+    return rows
+
+
+def _row(step: Mapping[str, Any], security: str | None) -> StepRow:  # Any: JSON of `TestRun.steps`
+    verdict = str(step.get("verdict", ""))
+    return StepRow(
+        name=_step_name(str(step.get("phase", "")), security),
+        word=str(_STEP_WORDS.get(verdict, verdict)),
+        tone=verdict if verdict in _STEP_WORDS else "waiting",
+        ms=_("%(ms)d ms") % {"ms": round(step.get("ms") or 0)},
+        detail=str(step.get("detail") or ""),
+        reply=str(step.get("reply") or ""),
+        evidence=tuple(_evidence(step.get("evidence") or {})),
+    )
+
+
+def _evidence(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:  # Any: JSON of `TestRun.steps`
+    """Yield what a step found, in words; what is empty is left out."""
+    for key, value in found.items():
+        if value not in (None, "", []):
+            name = _EVIDENCE_NAMES.get(key)
+            yield str(name) if name else key.replace("_", " "), str(value)
+
+
+def _not_tried(run: TestRun) -> Iterator[StepRow]:
+    """Yield the stages after the failed one."""
+    seen = {_stage(str(step.get("phase", ""))) for step in run.steps}
+    security = run.settings.get("security")
+    for phase in _ORDER_TLS_FIRST if security == Security.TLS else _ORDER:
+        skipped = (phase is Phase.TLS and security == Security.NONE) or (
+            phase is Phase.AUTH and run.settings.get("auth") == "none"
+        )
+        if phase not in seen and not skipped:
+            yield StepRow(_step_name(phase, security), _("not tried"), "waiting", "", "", "", ())
+
+
+def _stage(phase: str) -> str:
+    """Count DATA, the body and the final dot as one stage."""
+    return Phase.DOT if phase in (Phase.DATA, Phase.BODY, Phase.DOT) else phase
+
+
+def _step_name(phase: str, security: str | None) -> str:
+    if phase == Phase.TLS and security == Security.TLS:
+        return _("TLS and certificate")
+    return str(_STEP_NAMES.get(phase, phase))
+
+
+def panel_for(form: ProfileForm, *, run: TestRun | None, always: bool | None = None) -> Panel:
+    """Say where the gate stands for the page about to be shown; `run` is the test this very request made."""
+    if run is not None:
+        return _after(run)
+    if form.is_bound:
+        return _refused(form)
+    return _saved(
+        form.saved, always=settings.MAILCONF_TEST_BEFORE_SAVE == "always" if always is None else always
+    )
+
+
+def _after(run: TestRun) -> Panel:
+    if run.state != TestRun.State.PASSED:
+        return Panel(
+            _("Failed"),
+            "is-bad",
+            _("The test failed. Fix the settings and send another test email to enable Save."),
+            is_open=False,
+        )
+    notes = sum(step.get("verdict") == StepVerdict.WARNING for step in run.steps)
+    if notes:
+        line = ngettext(
+            "The test succeeded with %(notes)d note. You can save now.",
+            "The test succeeded with %(notes)d notes. You can save now.",
+            notes,
+        )
+        return Panel(_("Passed with notes"), "is-warn", line % {"notes": notes}, is_open=True)
+    return Panel(_("Passed"), "is-ok", _("The test succeeded. You can save now."), is_open=True)
+
+
+def _refused(form: ProfileForm) -> Panel:
+    """Say what stands between a refused form and Save."""
+    if form.verdict is not None:
+        return _by(form.verdict)
+    problem = next((str(error) for errors in form.errors.values() for error in errors if error), "")
+    return Panel(
+        _("Not tested"), "is-quiet", _("Not tested: %(problem)s") % {"problem": problem}, is_open=False
+    )
+
+
+def _by(verdict: Verdict) -> Panel:
+    if verdict.is_open:
+        return Panel(_("Passed"), "is-ok", _("The test succeeded. You can save now."), is_open=True)
+    if verdict.reason is Reason.STALE:
+        line = _("You changed %(fields)s after the test. Send another test email to enable Save.")
+        return Panel(
+            _("Test again"), "is-warn", line % {"fields": changed_words(verdict.changed)}, is_open=False
+        )
+    if verdict.reason is Reason.EXPIRED:
+        line = _("The test is older than 30 minutes. Send another test email to enable Save.")
+        return Panel(_("Test again"), "is-warn", line, is_open=False)
+    return _never()
+
+
+def _never() -> Panel:
+    return Panel(
+        _("Not tested"),
+        "is-quiet",
+        _("Save is available after a test email with these settings has succeeded."),
+        is_open=False,
+    )
+
+
+def _saved(profile: SMTPProfile | None, *, always: bool) -> Panel:
+    if profile is None:
+        return _never()
+    if profile.is_draft:
+        line = _("This profile is a draft and is not used. Send a test email, then save.")
+        return Panel(_("Draft"), "is-quiet", line, is_open=False)
+    if not activation.is_live(profile):
+        return _never()
+    if always:
+        line = _("A test is needed before every save here.")
+        return Panel(_("Saved settings passed"), "is-ok", line, is_open=False)
+    line = _("Connection settings are unchanged. You can save.")
+    return Panel(_("Saved settings passed"), "is-ok", line, is_open=True)
+
+
+def changed_words(names: Sequence[str], most: int = 2) -> str:
+    """Name two fields, and count the rest."""
+    labels = [field_label(name) for name in names]
+    shown = ", ".join(labels[:most])
+    rest = len(labels) - most
+    return shown if rest <= 0 else _("%(fields)s and %(rest)d more") % {"fields": shown, "rest": rest}
+
+
+def transcript_rows(
+    lines: Iterable[Mapping[str, Any]],
+) -> list[tuple[str, str]]:  # Any: JSON of `TestRun.transcript`
+    """Return (class, text) for each line of a transcript, as the template shows it."""
+    marks = {"client": "C: ", "server": "S: ", "note": "- "}
+    return [
+        (f"is-{line.get('direction')}", marks.get(str(line.get("direction")), "") + str(line.get("text", "")))
+        for line in lines
+    ]

@@ -1,0 +1,270 @@
+"""The profile pages: the list, and the form with its test panel.
+
+Every POST to the form goes through `ProfileForm`, whatever button name it carries (trap 1); this class only
+chooses what to do with a form that passed. A test runs before Django opens the request's transaction: none is
+open during SMTP.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from smtp_settings import activation, facts, sealing, test_send
+from smtp_settings.admin import words
+from smtp_settings.admin.listing import Columns, ProfileList
+from smtp_settings.admin.page import asks_first, page_context
+from smtp_settings.admin.sections import SECTIONS, VIEW_SECTIONS
+from smtp_settings.forms import Act, ProfileForm, act_of, password_age
+from smtp_settings.models import SMTPProfile, TestRun
+
+#: How many earlier tests the form shows.
+HISTORY = 10
+
+
+@admin.register(SMTPProfile)
+class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+    """Lists, edits and tests profiles."""
+
+    form = ProfileForm
+    actions = None  # no bulk action goes round the gate; deleting has its own page
+    list_display = (
+        "name_and_note",
+        "server",
+        "security_badge",
+        "health",
+        "priority",
+        "default_word",
+        "site_names",
+        "last_test",
+        "waiting",
+        "enabled_word",
+        "test_button",
+    )
+    list_filter = ("enabled", "is_draft", "priority", "security", "transport", "sites")
+    search_fields = ("name", "host", "username")
+    search_help_text = gettext_lazy("Name, server or user name")
+    show_facets = admin.ShowFacets.NEVER
+    ordering = ("name",)
+    readonly_fields = ("history", "password_state")
+    view_on_site = False
+
+    # The list
+
+    def get_changelist(
+        self, request: HttpRequest, **kwargs: Any
+    ) -> type[ProfileList]:  # Any: ModelAdmin's own
+        """Use the list that reads its facts at once."""
+        return ProfileList
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Call the page what the navigation calls it."""
+        return super().changelist_view(request, (extra_context or {}) | {"title": _("SMTP profiles")})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SMTPProfile]:
+        """Fetch what the pages name along with the rows."""
+        rows = super().get_queryset(request)
+        return rows.select_related("oauth_credential", "changed_by", "secret_set_by").prefetch_related(
+            "sites"
+        )
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow the list's own filters in the address, and nothing about secrets (E20)."""
+        allowed = {name for name in self.list_filter if isinstance(name, str)} | {"id", "pk"}
+        return lookup.split("__", 1)[0] in allowed
+
+    # The form
+
+    def get_fieldsets(
+        self, request: HttpRequest, obj: SMTPProfile | None = None
+    ) -> Any:  # Any: as Django types it
+        """Show inputs to those who may change, and values to those who may look."""
+        may_edit = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        return SECTIONS if may_edit else VIEW_SECTIONS
+
+    def get_form(
+        self, request: HttpRequest, obj: SMTPProfile | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:  # Any: the class made for this request
+        """Tell the form who asks for what."""
+        kwargs["fields"] = [
+            name
+            for name in kwargs.get("fields") or []
+            if name not in self.readonly_fields and name != "password"
+        ]
+        form = super().get_form(request, obj, change=change, **kwargs)
+        form.user = request.user
+        form.act = act_of(request.POST)
+        form.held_back = form.act is Act.TEST or asks_first(request, obj)
+        return form
+
+    @method_decorator(sensitive_post_parameters("password"))
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Run a test that was asked for, then let Django handle the form; the gate is in the form."""
+        act = act_of(request.POST)
+        if request.method == "POST" and act is Act.TEST:
+            self._run_test(request, None if "_saveasnew" in request.POST else object_id)
+        if act is Act.ANYWAY and not request.user.has_perm("smtp_settings.save_untested_smtpprofile"):
+            raise PermissionDenied
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except (activation.GateShut, activation.StaleProfile):
+            # Somebody saved between this request's check and its lock: check again, with what is there now.
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _run_test(self, request: HttpRequest, object_id: str | None) -> None:
+        """Test the values in the form; the run is left on the request for the page. Nothing is saved.
+
+        A form with errors is not tested; the ordinary pass shows them.
+        """
+        profile = self.get_object(request, unquote(object_id)) if object_id else None
+        if object_id and profile is None:
+            return
+        if not (
+            self.has_change_permission(request, profile) if profile else self.has_add_permission(request)
+        ):
+            raise PermissionDenied
+        fields = flatten_fieldsets(self.get_fieldsets(request, profile))
+        form_class = self.get_form(request, profile, change=profile is not None, fields=fields)
+        form_class.held_back = False
+        form = form_class(request.POST, request.FILES, instance=profile)
+        if not form.is_valid():
+            return
+        request.finished_test = self._test(  # type: ignore[attr-defined]  # read by get_form and the page
+            request, form.instance, form.effective.secret, form.cleaned_data["test_to"]
+        )
+
+    def save_model(self, request: HttpRequest, obj: SMTPProfile, form: ProfileForm, change: bool) -> None:
+        """Hand over to activation, the only writer of what is live."""
+        sites = form.cleaned_data.get("sites", ())
+        match form.act:
+            case Act.DRAFT:
+                activation.save_draft(obj, form.effective, user=request.user, sites=sites)
+            case Act.ANYWAY:
+                activation.save_untested(
+                    obj,
+                    form.effective,
+                    user=request.user,
+                    sites=sites,
+                    reason=form.cleaned_data["anyway_reason"],
+                )
+            case _:
+                activation.save_profile(obj, form.effective, user=request.user, sites=sites)
+        for note in form.notes if form.act is Act.DRAFT else ():
+            messages.warning(request, note)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Leave the sites alone: activation has set them."""  # Any: as ModelAdmin
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add the test panel and the save bar; the page shows its own list of errors."""
+        context |= page_context(request, context)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def response_add(
+        self, request: HttpRequest, obj: SMTPProfile, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Say what became of the profile in the words of the act."""
+        return self._said(request, obj, lambda: super(SMTPProfileAdmin, self).response_add(request, obj))
+
+    def response_change(self, request: HttpRequest, obj: SMTPProfile) -> HttpResponse:
+        """Say what became of the profile in the words of the act."""
+        return self._said(request, obj, lambda: super(SMTPProfileAdmin, self).response_change(request, obj))
+
+    def _said(
+        self, request: HttpRequest, obj: SMTPProfile, respond: Callable[[], HttpResponse]
+    ) -> HttpResponse:
+        if "_popup" in request.POST or "_continue" in request.POST:
+            return respond()
+        messages.success(request, words.saved_sentence(obj))
+        return HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_changelist"))
+
+    # What the form shows and does not edit
+
+    @admin.display(description=gettext_lazy("Password"))
+    def password_state(self, profile: SMTPProfile) -> str:
+        """Say whether a password is saved, never anything of it."""
+        if profile.password is None:
+            return _("None")
+        return _("saved%(when)s") % {"when": password_age(profile)}
+
+    @admin.display(description=gettext_lazy("History"))
+    def history(self, profile: SMTPProfile) -> SafeString | str:
+        """Return who made and changed the profile, and its last tests."""
+        if not profile.pk:
+            return _("Not saved yet.")
+        return words.history(profile, TestRun.objects.filter(profile_uuid=profile.uuid)[:HISTORY])
+
+    # Tests of saved settings
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the test of a saved profile."""
+        view = self.admin_site.admin_view(require_POST(self.test_saved_view))
+        return [path("<int:pk>/test/", view, name="smtp_settings_smtpprofile_test"), *super().get_urls()]
+
+    def test_saved_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Test a profile as it is saved; operators may, to their own address."""
+        profile = self.get_object(request, str(pk))
+        if profile is None or not request.user.has_perm("smtp_settings.test_smtpprofile", None):
+            raise PermissionDenied
+        back = HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_changelist"))
+        try:
+            secret = activation.effective_secret(profile).secret
+        except sealing.SealingError as error:
+            messages.error(request, str(error))
+            return back
+        run = self._test(request, profile, secret, [])
+        return (
+            HttpResponseRedirect(reverse("admin:smtp_settings_testrun_change", args=[run.pk]))
+            if run
+            else back
+        )
+
+    def _test(
+        self, request: HttpRequest, profile: SMTPProfile, secret: sealing.Secret | None, recipients: list[str]
+    ) -> TestRun | None:
+        """Run a test to its end, at most 45 s; what keeps it from starting is said in a message."""
+        try:
+            run = test_send.candidate(profile, secret, request.user, recipients)
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        except (test_send.TooManyTests, sealing.SealingError) as error:
+            messages.error(request, str(error))
+        else:
+            return test_send.run(run, where="web")
+        return None
+
+    # Deleting
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Refuse while messages wait for the profile."""
+        profile = self.get_object(request, unquote(object_id))
+        known = facts.facts_for([profile.pk]).get(profile.pk) if profile is not None else None
+        if profile is not None and known is not None and not known.may_delete:
+            if not self.has_delete_permission(request, profile):
+                raise PermissionDenied
+            messages.error(request, words.delete_refused(known.waiting))
+            return HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_change", args=[profile.pk]))
+        return super().delete_view(request, object_id, extra_context)

@@ -1,0 +1,195 @@
+"""Test runs and the event log: what happened, for reading only; retention alone removes it."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from smtp_settings.admin import words
+from smtp_settings.admin.page import run_context
+from smtp_settings.models import Event, SMTPProfile, TestRun
+
+_LEVELS = {"info": "is-quiet", "warning": "is-warn", "error": "is-bad"}
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+    """Rows nobody adds, changes or deletes here."""
+
+    actions = None
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    show_full_result_count = False
+    view_on_site = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse everybody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: as ModelAdmin
+        """Refuse everybody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # Any: as ModelAdmin
+        """Refuse everybody."""
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow the list's own filters in the address only."""
+        return lookup.split("__", 1)[0] in {*self.list_filter, "id", "pk"}
+
+
+@admin.register(TestRun)
+class TestRunAdmin(ReadOnly):
+    """The tests: who tested what, and how it went. Those who may test see their own."""
+
+    list_display = ("at", "who", "profile_name", "server", "ran_on", "result", "failed_step", "took")
+    list_display_links = ("at",)
+    list_filter = ("state",)
+    search_fields = ("settings__name", "settings__host")
+    search_help_text = gettext_lazy("Profile or server")
+    list_select_related = ("user", "profile")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TestRun]:
+        """Leave out other people's runs for those who may only test."""
+        runs = super().get_queryset(request).defer("secret")
+        return runs if super().has_view_permission(request) else runs.filter(user=request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: TestRun | None = None) -> bool:
+        """Let testers see their own runs."""
+        if super().has_view_permission(request, obj):
+            return True
+        may_test = request.user.has_perm("smtp_settings.test_smtpprofile")
+        return may_test and (obj is None or obj.user_id == request.user.pk)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show the app to testers."""
+        return self.has_view_permission(request)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,  # Any: a template's context
+    ) -> HttpResponse:
+        """Show one run: the panel's steps and conversation."""
+        run = self.get_object(request, object_id)
+        context = {"title": _("Test run"), "test": run_context(run)} if run is not None else {}
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
+
+    def get_fieldsets(
+        self, request: HttpRequest, obj: TestRun | None = None
+    ) -> Any:  # Any: as Django types it
+        """Name the facts; steps and transcript have the template."""
+        return [
+            (None, {"fields": ["profile_name", "server", "who", "recipient_list", "at", "took", "ran_on"]})
+        ]
+
+    @admin.display(description=gettext_lazy("When"), ordering="id")
+    def at(self, run: TestRun) -> str:
+        """Return when the test was asked for."""
+        return words.when(run.created_at)
+
+    @admin.display(description=gettext_lazy("Who"))
+    def who(self, run: TestRun) -> str:
+        """Return the person; a command has none."""
+        return run.user.get_username() if run.user else _("a command")
+
+    @admin.display(description=gettext_lazy("Profile"))
+    def profile_name(self, run: TestRun) -> str:
+        """Return the name that was tested, saved or not."""
+        return run.settings.get("name") or (run.profile.name if run.profile else "-")
+
+    @admin.display(description=gettext_lazy("Server"))
+    def server(self, run: TestRun) -> str:
+        """Return where the test went."""
+        return words.server(
+            SMTPProfile(**{name: run.settings[name] for name in _SHOWN if name in run.settings})
+        )
+
+    @admin.display(description=gettext_lazy("Result"), ordering="state")
+    def result(self, run: TestRun) -> SafeString:
+        """Return how it ended."""
+        return words.run_badge(run)
+
+    @admin.display(description=gettext_lazy("Failed step"))
+    def failed_step(self, run: TestRun) -> str:
+        """Return the step at which it failed."""
+        return words.failed_step(run)
+
+    @admin.display(description=gettext_lazy("Took"))
+    def took(self, run: TestRun) -> str:
+        """Return the seconds from start to end."""
+        if run.started_at is None or run.finished_at is None:
+            return "-"
+        return _("%(seconds).1f s") % {"seconds": (run.finished_at - run.started_at).total_seconds()}
+
+    @admin.display(description=gettext_lazy("Sent to"))
+    def recipient_list(self, run: TestRun) -> str:
+        """Return the recipients."""
+        return ", ".join(run.recipients)
+
+
+_SHOWN = ("transport", "host", "port", "directory", "api_domain", "region", "program")
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnly):
+    """The event log."""
+
+    list_display = ("time", "level_badge", "what", "who", "about", "ip")
+    list_display_links = None
+    list_filter = ("level", "kind")
+    search_fields = ("kind", "data__name")
+    search_help_text = gettext_lazy("Kind of event or profile")
+    fields = ("time", "level", "what", "who", "about", "ip")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:  # Any: ChangeList
+        """Fetch the people of the page at once; the log has no foreign key to join on."""
+        page = super().get_changelist_instance(request)
+        rows = list(page.result_list)
+        people = get_user_model()._default_manager.in_bulk({row.user_id for row in rows if row.user_id})
+        for row in rows:
+            row.listed_who = str(people.get(row.user_id, "")) if row.user_id else ""
+        page.result_list = rows
+        return page
+
+    @admin.display(description=gettext_lazy("Time"), ordering="id")
+    def time(self, event: Event) -> str:
+        """Return when it happened."""
+        return words.when(event.at)
+
+    @admin.display(description=gettext_lazy("Level"))
+    def level_badge(self, event: Event) -> SafeString:
+        """Return how grave it is."""
+        return words.badge(event.level, _LEVELS.get(event.level, "is-quiet"))
+
+    @admin.display(description=gettext_lazy("What"))
+    def what(self, event: Event) -> SafeString:
+        """Return the kind and its details."""
+        details = ", ".join(f"{key}: {_flat(value)}" for key, value in event.data.items() if key != "name")
+        return format_html('{}<span class="mc-row-note">{}</span>', words.event_name(event.kind), details)
+
+    @admin.display(description=gettext_lazy("Who"))
+    def who(self, event: Any) -> str:  # Any: a row with what the page fetched beside it
+        """Return the person; none for what a worker did."""
+        return getattr(event, "listed_who", "") or (str(event.user_id) if event.user_id else "-")
+
+    @admin.display(description=gettext_lazy("About"))
+    def about(self, event: Event) -> str:
+        """Return what the event is about."""
+        if event.data.get("name"):
+            return str(event.data["name"])
+        if event.message_id:
+            return _("Message %(id)s") % {"id": event.message_id}
+        return _("Profile %(id)s") % {"id": event.profile_id} if event.profile_id else "-"
+
+
+def _flat(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,90 @@
+"""The sections of the profile form and the order of their fields."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+_CLOSED = ("collapse",)
+
+_PROFILE = [
+    "name",
+    "description",
+    "transport",
+    "enabled",
+    "is_default",
+    "priority",
+    "sites",
+    "sender_domains",
+]
+_SERVER = [
+    "host",
+    "security",
+    "port",
+    "auth",
+    "accepts_clear_auth",
+    "username",
+    "password",
+    "remove_password",
+    "oauth_credential",
+    "program",
+    "program_arguments",
+    "directory",
+    "file_style",
+    "api_domain",
+    "region",
+    "uses_machine_role",
+    "configuration_set",
+]
+_SENDER = [
+    "from_address",
+    "from_policy",
+    "from_name",
+    "reply_to",
+    "bounce_address",
+    "subject_prefix",
+    "debug_recipients",
+]
+_LIMITS = [
+    ("max_connections", "messages_per_connection"),
+    ("per_minute", "per_hour", "per_day"),
+    "send_offset",
+    ("max_retries", "retry_delay", "retry_cap"),
+    "backoff",
+    "max_size",
+    "on_uncertain",
+    "notify_user",
+]
+_NETWORK = [
+    "verification",
+    "accepts_unverified",
+    "minimum_tls",
+    "ca",
+    "ip_version",
+    "source_address",
+    "ehlo_name",
+    "mechanism",
+    ("connect_timeout", "command_timeout"),
+    "pipelining",
+]
+
+#: For those who may change.
+SECTIONS: list[tuple[Any, dict[str, Any]]] = [  # Any: lazy strings and mixed lines, as Django types them
+    (_("Profile"), {"fields": _PROFILE}),
+    (_("Server and sign-in"), {"fields": _SERVER, "classes": ("mc-server",)}),
+    (_("Sender"), {"fields": _SENDER}),
+    (_("Limits and retries"), {"fields": _LIMITS, "classes": _CLOSED}),
+    (_("TLS and network details"), {"fields": _NETWORK, "classes": _CLOSED}),
+    (_("Notes and history"), {"fields": ["notes", "history"], "classes": _CLOSED}),
+]
+
+
+def _without_inputs(fields: list[Any]) -> list[Any]:
+    """Show whether there is a password instead of the fields that set one."""
+    shown = ["password_state" if name == "password" else name for name in fields]
+    return [name for name in shown if name != "remove_password"]
+
+
+#: For those who may only look: no field of this form is ever made from a secret.
+VIEW_SECTIONS = [
+    (title, options | {"fields": _without_inputs(options["fields"])}) for title, options in SECTIONS
+]

@@ -1,0 +1,148 @@
+"""Words and badges of the lists: the state of a profile and of a test run, always as text."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from smtp_settings.facts import ProfileFacts
+from smtp_settings.models import Security, SMTPProfile, TestRun
+
+_RUN_TONES = {
+    TestRun.State.WAITING: "is-quiet",
+    TestRun.State.RUNNING: "is-info",
+    TestRun.State.PASSED: "is-ok",
+    TestRun.State.FAILED: "is-bad",
+    TestRun.State.STOPPED: "is-quiet",
+}
+_SECURITY = {
+    Security.STARTTLS: ("is-ok", "STARTTLS"),
+    Security.TLS: ("is-ok", "TLS"),
+}
+
+
+def badge(text: str, tone: str = "is-quiet") -> SafeString:
+    """Return a state in a pill."""
+    return format_html('<span class="mc-badge {}">{}</span>', tone, text)
+
+
+def run_badge(run: TestRun) -> SafeString:
+    """Return a test run's state."""
+    return badge(run.get_state_display(), _RUN_TONES[TestRun.State(run.state)])
+
+
+def security_badge(profile: SMTPProfile) -> SafeString:
+    """Return when TLS begins; none of it is red."""
+    tone, text = _SECURITY.get(Security(profile.security), ("is-bad", _("Not encrypted")))
+    return badge(text, tone)
+
+
+def server(profile: SMTPProfile) -> str:
+    """Return where a profile leads, whatever its method."""
+    if profile.transport == "smtp":
+        host = f"[{profile.host}]" if ":" in profile.host else profile.host
+        return f"{host}:{profile.port}" if host else "-"
+    return profile.directory or profile.api_domain or profile.region or profile.program or "-"
+
+
+def health(profile: SMTPProfile, *, is_live: bool, known: ProfileFacts | None) -> SafeString:
+    """Return how a profile is doing, the strongest reason first."""
+    if profile.is_draft:
+        return badge(_("Draft"))
+    if not profile.enabled:
+        return badge(_("Disabled"))
+    if not is_live:
+        return badge(_("Not live: settings differ from the tested ones"), "is-bad")
+    if known is not None and known.paused:
+        return badge(known.paused, "is-warn")
+    if profile.cleared_without_test:
+        return badge(_("Saved without a test"), "is-warn")
+    if known is not None and known.health:
+        return badge(known.health, "is-ok")
+    return badge(_("No traffic"))
+
+
+def when(moment: datetime | None) -> str:
+    """Return a moment in the user's zone, to the minute."""
+    return date_format(timezone.localtime(moment), "j M, H:i") if moment else "-"
+
+
+def last_test(run: TestRun | None) -> str:
+    """Return "Passed 18 Nov, 14:49", or "Never"."""
+    if run is None:
+        return _("Never")
+    return f"{run.get_state_display()} {when(run.finished_at or run.created_at)}"
+
+
+def ran_where(run: TestRun) -> str:
+    """Say where a run's session started from: another network may answer otherwise (V43)."""
+    if run.ran_on.startswith("worker "):
+        return _("Ran on %(worker)s, where your mail leaves.") % {"worker": run.ran_on}
+    if run.ran_on == "shell":
+        return _("Ran from a command.")
+    return _("Ran on the web server. Workers may have another network.")
+
+
+def history(profile: SMTPProfile, runs: Iterable[TestRun]) -> SafeString:
+    """Return who made and changed a profile, and its last tests as links."""
+    made = _person(profile.created_by, profile.created_at)
+    changed = _person(profile.changed_by, profile.changed_at)
+    tests = format_html_join(
+        "",
+        '<li><a href="{}">{}</a> {} <span class="mc-quiet">{}</span></li>',
+        (
+            (
+                reverse("admin:smtp_settings_testrun_change", args=[run.pk]),
+                when(run.created_at),
+                run_badge(run),
+                run.sentence,
+            )
+            for run in runs
+        ),
+    )
+    return format_html(
+        '<dl class="mc-facts"><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd><dt>{}</dt><dd>{}</dd></dl>',
+        _("Created"),
+        made,
+        _("Changed"),
+        changed,
+        _("Tests"),
+        format_html('<ul class="mc-plain-list">{}</ul>', tests) if tests else _("Never"),
+    )
+
+
+def _person(user: AbstractBaseUser | None, moment: datetime) -> str:
+    if user is None:
+        return when(moment)
+    return _("%(when)s by %(who)s") % {"when": when(moment), "who": user.get_username()}
+
+
+def delete_refused(waiting: int) -> str:
+    """Say why a profile stays."""
+    if not waiting:
+        return _("This profile cannot be deleted: the queue still refers to it.")
+    return ngettext(
+        "This profile cannot be deleted: %(waiting)s message is waiting for it. "
+        "Move it to another profile or cancel it first.",
+        "This profile cannot be deleted: %(waiting)s messages are waiting for it. "
+        "Move them to another profile or cancel them first.",
+        waiting,
+    ) % {"waiting": f"{waiting:,}"}
+
+
+def saved_sentence(profile: SMTPProfile) -> str:
+    """Say what is true of a profile now."""
+    if profile.is_draft:
+        return _("Saved as a draft. It is not used until it is tested and saved.")
+    if not profile.enabled:
+        return _("“%(name)s” is saved. It is disabled and not used.") % {"name": profile.name}
+    if profile.cleared_without_test:
+        return _("“%(name)s” is saved without a passed test, and is live.") % {"name": profile.name}
+    return _("“%(name)s” is saved and live.") % {"name": profile.name}

@@ -1,0 +1,22 @@
+"""What a submitted profile page asks for."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Act(StrEnum):
+    """What the pressed button asks for. A POST without any known button name is SAVE (trap 1)."""
+
+    SAVE = "save"
+    TEST = "test"
+    DRAFT = "draft"
+    ANYWAY = "anyway"
+
+
+def act_of(data: Mapping[str, object]) -> Act:
+    """Read the act off the names of the submitted buttons."""
+    if "_send_test" in data:
+        return Act.TEST
+    if "_draft" in data or "_draft_confirmed" in data:
+        return Act.DRAFT
+    return Act.ANYWAY if "_save_anyway" in data else Act.SAVE

@@ -1,0 +1,251 @@
+"""The fields of the profile form: how each is shown, and what may be typed into it."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.contrib.sites.models import Site
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from smtp_settings import entries
+from smtp_settings.forms.acts import Act
+from smtp_settings.forms.inputs import ListField, SomeUnavailable, SomeUnavailableRadio, machine_text
+from smtp_settings.forms.sentences import password_age
+from smtp_settings.gate import EVIDENCE_AGE
+from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, TestRun
+from smtp_settings.sealing import Secret
+from smtp_settings.test_send import recipients_for
+
+#: What works so far; the others can be seen and not chosen.
+AVAILABLE_METHODS = frozenset({DeliveryMethod.SMTP})
+AVAILABLE_AUTH = frozenset({Auth.NONE, Auth.PASSWORD})
+
+#: The shown mask has one length, whatever the password's (V47).
+MASK = "••••••••"
+
+#: The shortest reason for saving without a test.
+MINIMUM_REASON = 10
+
+
+class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is not generic at run time
+    """Edits one profile. The class attributes are set on the subclass the admin makes for one request."""
+
+    #: Who fills the form in.
+    user: ClassVar[User]
+    #: What was asked for.
+    act: ClassVar[Act] = Act.SAVE
+    #: True on the pass that shows a finished test: valid or not, nothing may be saved (trap 6).
+    held_back: ClassVar[bool] = False
+
+    password = forms.CharField(
+        label=gettext_lazy("Password"),
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(
+            attrs={
+                "class": "vTextField",
+                "autocomplete": "new-password",
+                "data-1p-ignore": "",
+                "data-lpignore": "true",
+                "data-bwignore": "",
+            }
+        ),
+    )
+    remove_password = forms.BooleanField(label=gettext_lazy("Remove the saved password"), required=False)
+    debug_recipients = ListField(
+        each=entries.addresses,
+        label=gettext_lazy("Debug recipients"),
+        help_text=gettext_lazy(
+            "Copies of every message go here, password resets too. Separate addresses with commas."
+        ),
+        widget=forms.TextInput(attrs=machine_text()),
+    )
+    sender_domains = ListField(
+        each=lambda values: list(dict.fromkeys(map(entries.domain, values))),
+        label=gettext_lazy("Sender domains"),
+        help_text=gettext_lazy(
+            "Only for messages whose sender is in one of these domains. Empty: every sender."
+        ),
+        widget=forms.TextInput(attrs=machine_text()),
+    )
+    sites = forms.ModelMultipleChoiceField(
+        queryset=Site.objects.order_by("domain"),
+        required=False,
+        label=gettext_lazy("Sites"),
+        help_text=gettext_lazy("None ticked: every site."),
+        widget=forms.CheckboxSelectMultiple,
+    )
+    notify_user = forms.ModelChoiceField(
+        queryset=get_user_model()._default_manager.filter(is_active=True, is_staff=True),
+        required=False,
+        label=gettext_lazy("Notify user"),
+        help_text=gettext_lazy("Told when a message is given up or the server pauses."),
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    _test_run = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    _password_typed = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    test_to = ListField(
+        each=entries.addresses,
+        label=gettext_lazy("Send the test email to"),
+        widget=forms.TextInput(attrs=machine_text()),
+    )
+    anyway_reason = forms.CharField(
+        label=gettext_lazy("Why can no test be made?"),
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+    )
+
+    #: Part of the page, not of the profile.
+    NOT_SAVED = frozenset({"version", "_test_run", "_password_typed", "test_to", "anyway_reason"})
+
+    class Meta:
+        model = SMTPProfile
+        fields = ()  # the admin names them
+        widgets = {
+            "transport": SomeUnavailable(AVAILABLE_METHODS),
+            "security": forms.RadioSelect,
+            "auth": SomeUnavailableRadio(AVAILABLE_AUTH),
+            "priority": forms.RadioSelect,
+            "from_policy": forms.RadioSelect,
+            "backoff": forms.RadioSelect,
+            "on_uncertain": forms.RadioSelect,
+            "verification": forms.RadioSelect,
+            "ip_version": forms.RadioSelect,
+            "host": forms.TextInput(attrs=machine_text() | {"placeholder": "smtp.example.com"}),
+            "port": forms.NumberInput(attrs={"min": 1, "max": 65535, "inputmode": "numeric"}),
+            "username": forms.TextInput(attrs=machine_text() | {"autocomplete": "off"}),
+            "from_address": forms.TextInput(attrs=machine_text() | {"placeholder": "shop@example.com"}),
+            "reply_to": forms.TextInput(attrs=machine_text()),
+            "bounce_address": forms.TextInput(attrs=machine_text()),
+            "ca": forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
+            "notes": forms.Textarea(attrs={"rows": 4}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: ModelForm's own signature
+        super().__init__(*args, **kwargs)
+        #: The row as it is in the database; None while it is not there.
+        self.saved: SMTPProfile | None = copy.copy(self.instance) if self.instance.pk else None
+        if self.saved is None or self.saved.is_draft:
+            self.initial["enabled"] = True
+        self.initial["version"] = self.instance.version
+        if "subject_prefix" in self.fields:
+            self.fields["subject_prefix"].strip = False  # its last space counts
+        self._describe()
+
+    # How the fields are shown
+
+    def _describe(self) -> None:
+        """Say about each field what depends on the row or the user."""
+        if not self.is_bound and self.saved is None:
+            self.initial["notify_user"] = self.user.pk
+            self.initial["is_default"] = not SMTPProfile.objects.filter(is_default=True).exists()
+        self.initial["test_to"] = [self.user.email] if self.user.email else []
+        self.fields["test_to"].help_text = (
+            _("Your own address is filled in. Up to 3, separated by commas.")
+            if self.user.email
+            else _("Your account has no email address. Enter one here.")
+        )
+        if "is_default" in self.fields:
+            self.fields["is_default"].help_text = self._default_help()
+        if "password" in self.fields:
+            self._describe_password()
+
+    def _default_help(self) -> str:
+        loser = SMTPProfile.objects.filter(is_default=True).exclude(pk=self.instance.pk).first()
+        text = _("Used first for every message it may carry.")
+        return f"{text} " + _("%(name)s is the default now.") % {"name": loser.name} if loser else text
+
+    def _describe_password(self) -> None:
+        """Say whether a password is saved, never anything of it."""
+        field = self.fields["password"]
+        run = self.carried_run
+        if run is not None and run.secret is not None:
+            field.widget.attrs["placeholder"] = _("from your test, not saved yet")
+            field.help_text = _("Leave empty to save the password you just tested.")
+        elif self.saved is not None and self.saved.password is not None:
+            field.widget.attrs["placeholder"] = _("%(mask)s saved") % {"mask": MASK}
+            field.help_text = _(
+                "Leave empty to keep the saved password%(when)s. Enter a new one to replace it."
+            ) % {"when": password_age(self.saved)}
+        if self.saved is None or self.saved.password is None:
+            self.fields["remove_password"].widget = forms.HiddenInput()
+
+    @cached_property
+    def carried_run(self) -> TestRun | None:
+        """Return the run the page names: this user's own, of this profile, and not too old."""
+        try:
+            uuid = UUID(self.data.get("_test_run", ""))
+        except ValueError:
+            return None
+        runs = TestRun.objects.filter(
+            uuid=uuid, user=self.user, created_at__gte=timezone.now() - EVIDENCE_AGE
+        )
+        if self.saved is not None:
+            return runs.filter(profile_uuid=self.saved.uuid).first()
+        return runs.exclude(profile_uuid__in=SMTPProfile.objects.values("uuid")).first()
+
+    def forget_carried_run(self) -> None:
+        """Read the run anew: the page names another one now."""
+        self.__dict__.pop("carried_run", None)
+        self._describe()
+
+    @property
+    def changed_data(self) -> list[str]:
+        """Leave the page's own fields out of what counts as a change."""
+        return [name for name in super().changed_data if name not in self.NOT_SAVED]
+
+    # One field at a time
+
+    def clean(self) -> dict[str, Any]:
+        """Make each value canonical, or refuse it where it stands."""
+        data: dict[str, Any] = super().clean() or self.cleaned_data  # Any: values of every field
+        for name, judge in _JUDGES.items():
+            if data.get(name):
+                self._replace(name, judge)
+        if data.get("test_to") is not None and self.act is Act.TEST:
+            self._replace("test_to", lambda typed: recipients_for(self.user, typed))
+        if self.act is not Act.DRAFT:
+            self._refuse_unavailable(data)
+        return data
+
+    def _replace(self, name: str, judge: Callable[[Any], Any]) -> None:  # Any: a value and its canonical form
+        try:
+            self.cleaned_data[name] = judge(self.cleaned_data[name])
+        except ValidationError as error:
+            self.add_error(name, error)
+
+    def _refuse_unavailable(self, data: dict[str, Any]) -> None:  # Any: values of every field
+        """Refuse what the widgets do not let anybody choose."""
+        if data.get("transport", DeliveryMethod.SMTP) not in AVAILABLE_METHODS:
+            self.add_error("transport", _("This delivery method is not available yet."))
+        if data.get("auth", Auth.NONE) not in AVAILABLE_AUTH:
+            self.add_error("auth", _("This sign-in is not available yet."))
+
+
+def _typed_password(value: str) -> Secret:
+    return Secret(entries.password(value))
+
+
+#: What judges a field's value when there is one.
+_JUDGES: dict[str, Callable[[Any], Any]] = {  # Any: a value and its canonical form
+    "host": entries.host_name,
+    "from_address": entries.address,
+    "reply_to": entries.address,
+    "bounce_address": entries.address,
+    "from_name": entries.header_text,
+    "subject_prefix": entries.subject_prefix,
+    "ca": entries.ca_certificates,
+    "source_address": entries.source_address,
+    "ehlo_name": entries.ehlo_name,
+    "api_domain": entries.domain,
+    "password": _typed_password,
+}

@@ -1,0 +1,208 @@
+"""The profile form: checks across fields, the secret that is meant, and the gate on every way of saving."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from smtp_settings import activation, sealing
+from smtp_settings.candidate import NO_SECRET, EffectiveSecret
+from smtp_settings.fingerprint import uses_secret
+from smtp_settings.forms.acts import Act
+from smtp_settings.forms.fields import MINIMUM_REASON, ProfileFields
+from smtp_settings.forms.sentences import as_text, refusal
+from smtp_settings.gate import Verdict
+from smtp_settings.models import Auth, DeliveryMethod, FromPolicy, Security, SMTPProfile, Verification
+from smtp_settings.sealing import Secret
+from smtp_settings.secret_source import PasswordNeeded, SecretSource
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One field two people changed: the saved value and the one in the form, as text."""
+
+    label: str
+    saved: str
+    entered: str
+
+
+class ProfileForm(ProfileFields):
+    """Edits one profile.
+
+    The order is: fields (`ProfileFields`), `clean` (checks across fields), Django builds the candidate row,
+    then `full_clean` finds the candidate's secret and asks the gate. What a save writes is `activation`'s.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: ModelForm's own signature
+        super().__init__(*args, **kwargs)
+        #: The secret the candidate signs in with, and where it comes from.
+        self.effective: EffectiveSecret = NO_SECRET
+        #: What two people changed, after a refused save.
+        self.conflicts: list[Conflict] = []
+        #: What the gate said, when it was asked.
+        self.verdict: Verdict | None = None
+        #: What a save did beside saving, for people.
+        self.notes: list[str] = []
+
+    # Across fields
+
+    def clean(self) -> dict[str, Any]:  # Any: values of every field
+        """Check what needs more than one field."""
+        data = super().clean()
+        self._drop_unused(data)
+        if self.act is Act.DRAFT:
+            data["enabled"] = False
+        else:
+            self._require(data)
+            self._require_ticks(data)
+        if data.get("retry_cap") and data.get("retry_delay") and data["retry_cap"] < data["retry_delay"]:
+            self.add_error("retry_cap", _("The retry cap cannot be less than the retry delay."))
+        if self.act is not Act.TEST:
+            self._check_version(data)
+        if self.act is Act.ANYWAY and len(data.get("anyway_reason", "").strip()) < MINIMUM_REASON:
+            self.add_error("anyway_reason", _("Say in at least 10 characters why no test can be made."))
+        return data
+
+    def _drop_unused(self, data: dict[str, Any]) -> None:
+        """Clear what the chosen method and sign-in do not use, so that no hidden value is saved (trap 14)."""
+        if data.get("transport") == DeliveryMethod.SMTP:
+            data.update(program=SMTPProfile._meta.get_field("program").get_default(), program_arguments="")
+            data.update(directory="", api_domain="", region="", configuration_set="", uses_machine_role=False)
+            if data.get("auth") != Auth.PASSWORD:
+                data.update(password=None)
+            if data.get("auth") == Auth.NONE:
+                data.update(username="")
+        if data.get("auth") != Auth.OAUTH2:
+            data["oauth_credential"] = None
+        if data.get("security") != Security.NONE or data.get("auth") == Auth.NONE:
+            data["accepts_clear_auth"] = False
+        if data.get("verification") != Verification.NONE or data.get("security") == Security.NONE:
+            data["accepts_unverified"] = False
+
+    def _require(self, data: dict[str, Any]) -> None:
+        """Ask for what a session cannot do without."""
+        if data.get("transport") == DeliveryMethod.SMTP and data.get("host") == "":
+            self.add_error("host", _("Enter the server."))
+        if data.get("auth") == Auth.PASSWORD and data.get("username") == "":
+            self.add_error("username", _("Enter the user name, or choose “None”."))
+        if data.get("from_policy") == FromPolicy.FORCE and data.get("from_address") == "":
+            self.add_error("from_address", _("Enter the address every message is sent from."))
+
+    def _require_ticks(self, data: dict[str, Any]) -> None:
+        """Insist that a person saw what an unprotected connection means."""
+        clear = data.get("security") == Security.NONE and data.get("auth") not in (None, Auth.NONE)
+        if clear and not data.get("accepts_clear_auth"):
+            self.add_error("accepts_clear_auth", _("Tick this, or choose an encrypted connection."))
+        unchecked = data.get("verification") == Verification.NONE and data.get("security") != Security.NONE
+        if unchecked and not data.get("accepts_unverified"):
+            self.add_error("accepts_unverified", _("Tick this, or let the certificate be checked."))
+
+    def _check_version(self, data: dict[str, Any]) -> None:
+        """Refuse to overwrite what somebody else saved after this page was opened (E14)."""
+        if self.saved is None or data.get("version") == self.saved.version:
+            return
+        self.conflicts = list(self._differences(data))
+        who = self.saved.changed_by
+        self.add_error(
+            None,
+            _(
+                "%(who)s changed this profile at %(when)s, after you opened it. Your entries are below, the "
+                "saved values next to them."
+            )
+            % {
+                "who": who.get_username() if who else _("Somebody"),
+                "when": date_format(timezone.localtime(self.saved.changed_at), "H:i"),
+            },
+        )
+
+    def _differences(self, data: dict[str, Any]) -> Iterable[Conflict]:
+        """Yield the fields whose saved value is not the entered one."""
+        for name, field in self.fields.items():
+            if name in self.NOT_SAVED or name not in data or not _is_column(name):
+                continue
+            saved = getattr(self.saved, name)
+            if saved != data[name]:
+                label = str(field.label or name)
+                yield Conflict(label[:1].upper() + label[1:], as_text(saved), as_text(data[name]))
+
+    # The candidate: its secret, and the gate
+
+    def full_clean(self) -> None:
+        """Check everything, then find the candidate's secret and ask the gate about both."""
+        super().full_clean()
+        if not self.is_bound or self.errors:
+            return
+        if self.saved is None and self.carried_run is not None:
+            self.instance.uuid = (
+                self.carried_run.profile_uuid
+            )  # fingerprint and secret of a new profile are bound to it
+        try:
+            self.effective = self._find_secret()
+            if not self.errors:
+                self._ask_the_gate()
+        except sealing.SealingError as error:
+            self.add_error("password" if "password" in self.fields else None, str(error))
+
+    def _find_secret(self) -> EffectiveSecret:
+        """Return the secret that is meant: typed, tested, kept or none; what is missing becomes an error."""
+        typed: Secret | None = self.cleaned_data.get("password")
+        if self.cleaned_data.get("_password_typed") and not typed and self._is_wanted():
+            self._want_password(_("Enter the password again."))
+            return NO_SECRET
+        try:
+            found = activation.effective_secret(
+                self.instance,
+                typed=typed,
+                remove=bool(self.cleaned_data.get("remove_password")),
+                run=self.carried_run,
+            )
+        except PasswordNeeded as refusal:
+            return self._password_needed(refusal.host)
+        except sealing.SealingError:
+            return self._unreadable()
+        if found.secret is None and self._is_wanted():
+            self._want_password(_("Enter the password, or choose “None”."))
+        return found
+
+    def _is_wanted(self) -> bool:
+        """Whether these values sign in with a stored secret."""
+        return uses_secret(
+            {name: getattr(self.instance, name) for name in ("transport", "auth", "uses_machine_role")}
+        )
+
+    def _want_password(self, sentence: str) -> None:
+        """Refuse for want of a password; a draft does without."""
+        if self.act is not Act.DRAFT:
+            self.add_error("password", sentence)
+
+    def _password_needed(self, host: str) -> EffectiveSecret:
+        """Refuse to take the stored secret to another destination (E1-E3); a draft drops it."""
+        self._want_password(
+            _("The saved password was entered for %(host)s. Enter the password again.")
+            % {"host": host or _("other settings")}
+        )
+        self.notes.append(_("The saved password was not kept: it was entered for other settings."))
+        return NO_SECRET
+
+    def _unreadable(self) -> EffectiveSecret:
+        """Want a stored secret that does not open entered again; a draft leaves it as it is."""
+        self._want_password(_("The saved password cannot be read with the current key. Enter it again."))
+        return EffectiveSecret(SecretSource.STORED)
+
+    def _ask_the_gate(self) -> None:
+        """Refuse an ordinary save of untested settings, whatever button names were posted."""
+        if self.held_back:
+            self.add_error(None, ValidationError("", code="held_back"))
+        elif self.act is Act.SAVE:
+            self.verdict = activation.verdict_for(self.instance, self.effective.secret, user_id=self.user.pk)
+            if not self.verdict.is_open:
+                self.add_error(None, ValidationError(refusal(self.verdict), code="gate"))
+
+
+def _is_column(name: str) -> bool:
+    """Whether a field of the form is an ordinary column of the row."""
+    return name not in ("password", "remove_password", "sites") and hasattr(SMTPProfile, name)
