@@ -125,9 +125,9 @@ class Outcome:
     """What happened to one message in one transaction: facts, no judgement.
 
     `phase` is where it was decided, `reply` the deciding reply (None after a loss, a time-out or a local
-    refusal, and then `error` says which). `rcpt_replies` has one entry per recipient in the order of `rcpt_to`,
-    None where none was read. `uncertain` is true when the final dot was written and no readable answer came
-    (RFC 1047).
+    refusal, and then `error` says which). `rcpt_replies` has one entry per recipient in the order of
+    `rcpt_to`, None where none was read. `uncertain` is true when the final dot was written and no readable
+    answer came (RFC 1047).
     """
 
     phase: Phase
