@@ -11,12 +11,12 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import policy
-from email.errors import HeaderParseError
-from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
 
 from django.utils.translation import gettext as _
+
+from delivery.composing import readable
 
 #: The largest message that is taken apart; above it only the download is offered.
 MAX_SIZE_BYTES = 30 * 1024 * 1024
@@ -106,20 +106,9 @@ def headers_of(content: bytes) -> tuple[tuple[str, str], ...]:
     head = content[: MAX_HEADERS * MAX_HEADER_CHARACTERS].split(b"\r\n\r\n", 1)[0].split(b"\n\n", 1)[0]
     message = BytesParser(policy=policy.compat32).parsebytes(head, headersonly=True)
     return tuple(
-        (visible(str(name)), one_line(decoded(str(value)), MAX_HEADER_CHARACTERS))
+        (visible(str(name)), one_line(readable(str(value)), MAX_HEADER_CHARACTERS))
         for name, value in message.raw_items()
     )[:MAX_HEADERS]
-
-
-def decoded(value: str) -> str:
-    """Decode the encoded words of a header value (RFC 2047); what cannot be decoded stays as it is."""
-    try:
-        chunks = decode_header(re.sub(r"\r?\n(?=[ \t])", "", value))
-    except (HeaderParseError, ValueError):
-        return value
-    return "".join(
-        _decoded_bytes(chunk, charset) if isinstance(chunk, bytes) else chunk for chunk, charset in chunks
-    )
 
 
 def visible(text: str) -> str:
@@ -203,7 +192,7 @@ def _attachment(number: int, part: Message) -> Attachment:
     fallback = f"part-{number + 1}" + (".eml" if kind == "message/rfc822" else "")
     return Attachment(
         number=number,
-        name=safe_name(decoded(part.get_filename() or ""), fallback),
+        name=safe_name(readable(part.get_filename()), fallback),
         content_type=one_line(kind, 100),
         size_bytes=len(_bytes_of(part)),
     )

@@ -7,9 +7,11 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, URLResolver, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from mailconf import inbox
 
 #: The models that have a place in the navigation, in its order; the rest is reached from their pages.
 NAVIGATION: tuple[tuple[str, Promise], ...] = (
@@ -64,7 +66,14 @@ class MailconfAdminSite(AdminSite):
         for label, title in NAVIGATION:
             if (url := self._url_of(label, request)) is not None:
                 ways.append(Way(title, url, is_current=request.path.startswith(url)))
+        if inbox.is_there() and inbox.may_list(request):
+            url = reverse("admin:sandbox", current_app=self.name)
+            ways.append(Way(_("Sandbox inbox"), url, is_current=request.path.startswith(url)))
         return ways
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Add the pages that belong to no model; before the stock ones, which end in a catch-all."""
+        return [*inbox.Inbox(self).urls(), *super().get_urls()]
 
     def _url_of(self, label: str, request: HttpRequest) -> str | None:
         """Return the list's address, or None where the model is not shown or not allowed."""

@@ -1,7 +1,9 @@
 """The project as an app (its commands), and the admin with our site in place of the stock one."""
 
 from django.apps import AppConfig
-from django.contrib.admin import apps as admin_apps  # the module: a second default config here would be ambiguous
+from django.contrib.admin import (
+    apps as admin_apps,
+)  # the module: a second default config here would be ambiguous
 
 
 class MailconfConfig(AppConfig):

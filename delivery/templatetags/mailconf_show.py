@@ -1,0 +1,36 @@
+"""Filters for pages: times with their tooltip, and text of strangers."""
+
+from datetime import datetime
+
+from django import template
+from django.utils.safestring import SafeString
+
+from delivery import reading, showing
+
+register = template.Library()
+
+
+@register.filter
+def when(at: datetime | None) -> SafeString | str:
+    """Show a time in the reader's zone, with UTC as the tooltip; nothing for none."""
+    return showing.when(at) if at else ""
+
+
+@register.filter
+def one_line(text: object) -> str:
+    """Show text of strangers in one line, hidden characters visible (the template escapes it)."""
+    return reading.one_line(str(text if text is not None else ""))
+
+
+@register.filter
+def visible(text: str) -> str:
+    """Show hidden characters as escapes, lines kept (the template escapes it)."""
+    return reading.visible(text)
+
+
+@register.filter
+def seconds(ms: int | None) -> str:
+    """Show milliseconds as people read them."""
+    if ms is None:
+        return ""
+    return f"{ms} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
