@@ -41,6 +41,7 @@ __all__ = [
     "fingerprint_of",
     "is_live",
     "loses_default",
+    "renew_clearance",
     "save_draft",
     "save_profile",
     "save_untested",
@@ -156,6 +157,18 @@ def clear(profile: SMTPProfile, *, run: TestRun | None, user: AbstractBaseUser |
         _record("profile.cleared", row, user, reason=str(verdict.reason))
     profile.refresh_from_db()
     return verdict
+
+
+def renew_clearance(row: SMTPProfile, secret: sealing.Secret | None) -> bool:
+    """Write the fingerprint of a live row anew under the primary key; whether that was needed.
+
+    For `manage.py rotate_keys`, under the row's lock. A row that is not live stays as it is.
+    """
+    primary, *others = fingerprints_of(row, secret)
+    if row.cleared_fingerprint not in others or row.cleared_fingerprint == primary:
+        return False
+    SMTPProfile.objects.filter(pk=row.pk).update(cleared_fingerprint=primary)
+    return True
 
 
 def loses_default(profile: SMTPProfile, sites: Iterable[Site] | None) -> QuerySet[SMTPProfile]:

@@ -10,3 +10,7 @@ class SmtpSettingsConfig(AppConfig):
     name = "smtp_settings"
     verbose_name = _("SMTP settings")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from smtp_settings import checks  # noqa: F401, PLC0415  # models are needed first

@@ -6,6 +6,7 @@ Reads only. What is written to make a profile live is in `smtp_settings.activati
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from hmac import compare_digest
 from typing import Any
 from uuid import UUID
 
@@ -109,10 +110,22 @@ def effective_secret(
         case SecretSource.TYPED:
             return EffectiveSecret(source, typed)
         case SecretSource.TESTED if run is not None and run.secret is not None:
-            return EffectiveSecret(source, sealing.open_sealed(run.secret, run_binding(run)))
+            return _tested_or_stored(sealing.open_sealed(run.secret, run_binding(run)), profile, row)
         case SecretSource.STORED if row is not None:
             return EffectiveSecret(source, stored_secret(row))
     return NO_SECRET
+
+
+def _tested_or_stored(tested: Secret, profile: SMTPProfile, row: SMTPProfile | None) -> EffectiveSecret:
+    """Tell a newly typed secret, carried by its test, from the stored one that was tested again."""
+    if row is not None and row.password is not None and destination_of(row) == destination_of(profile):
+        try:
+            stored = stored_secret(row)
+        except sealing.SealingError:
+            stored = None
+        if stored is not None and compare_digest(stored.reveal().encode(), tested.reveal().encode()):
+            return EffectiveSecret(SecretSource.STORED, stored)
+    return EffectiveSecret(SecretSource.TESTED, tested)
 
 
 def fingerprints_of(profile: SMTPProfile, secret: Secret | None) -> tuple[str, ...]:
@@ -166,7 +179,7 @@ def verdict_for(
 def _evidence(profile: SMTPProfile, user_id: object, run: TestRun | None) -> list[Evidence]:
     runs = TestRun.objects.filter(profile_uuid=profile.uuid, created_at__gte=timezone.now() - _LOOK_BACK)
     if user_id is None:
-        runs = runs.filter(pk=run.pk if run is not None else None, user=None)
+        runs = runs.filter(pk=run.pk, user=None) if run is not None else runs.none()
     return [
         Evidence(one.fingerprint, RunState(one.state), one.user_id, one.finished_at, one.settings)
         for one in runs.only("fingerprint", "state", "user_id", "finished_at", "settings").order_by("-id")[

@@ -25,8 +25,6 @@ _METHOD = {
     "mailgun": ("api_domain", "region", "secret"),
     "ses": ("region", "uses_machine_role", "username", "secret", "configuration_set"),
 }  # fmt: skip
-#: Methods other than SMTP that sign in with the profile's own secret.
-_SECRET_METHODS = ("mailgun", "ses")
 
 
 def shaping_fields(transport: str) -> tuple[str, ...]:
@@ -39,7 +37,7 @@ def uses_secret(settings: Mapping[str, object]) -> bool:
     transport = settings.get("transport")
     if transport == "smtp":
         return settings.get("auth") == "password"
-    return transport in _SECRET_METHODS and not settings.get("uses_machine_role")
+    return transport == "mailgun" or (transport == "ses" and not settings.get("uses_machine_role"))
 
 
 def fingerprint(settings: Mapping[str, object], key: bytes) -> str:

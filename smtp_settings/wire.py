@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_network
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from smtp_settings.activation import fingerprint_of, is_live
 from smtp_settings.candidate import stored_secret
 from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, Verification
 from transports.base import Secret, Security, Transport
+from transports.resolve import AddressGuard
+from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class WayOut:
     max_size: int
     on_uncertain: str
     notify_user_id: int | None
+    saved_at: datetime
     sender: Sender
 
 
@@ -111,8 +115,6 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
         raise MethodNotAvailable(_("This delivery method is not available yet."))
     if profile.auth == Auth.OAUTH2:
         raise MethodNotAvailable(_("Sign-in with OAuth 2.0 is not available yet."))
-    from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
-
     signs_in = profile.auth == Auth.PASSWORD
     return SMTPTransport(
         SMTPSettings(
@@ -145,9 +147,8 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
     )
 
 
-def _address_guard():
-    from transports.resolve import AddressGuard
-
+def _address_guard() -> AddressGuard:
+    """Return what keeps profiles from reaching into this installation's own network (E21-E24)."""
     return AddressGuard(
         allowed_networks=tuple(
             ip_network(network, strict=False) for network in settings.MAILCONF_ALLOWED_NETWORKS
@@ -196,6 +197,7 @@ def _way_out(row: SMTPProfile) -> WayOut:
         max_size=row.max_size,
         on_uncertain=row.on_uncertain,
         notify_user_id=row.notify_user_id,
+        saved_at=row.changed_at,
         sender=Sender(
             from_address=row.from_address,
             from_name=row.from_name,

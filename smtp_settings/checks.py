@@ -1,0 +1,50 @@
+"""System checks of the keys: what is wrong, in a sentence, before a password is needed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DatabaseError
+from django.utils.translation import gettext as _
+
+from smtp_settings import key_check, sealing
+
+TAG = "mailconf"
+
+
+@register(TAG)
+def check_keys(**_kwargs: Any) -> list[CheckMessage]:  # Any: the registry's own signature
+    """E001 without a key, E003 for one that is no random key."""
+    try:
+        sealing.current_keyring()
+    except sealing.KeyUnusable as error:
+        return [Error(str(error), id="mailconf.E003", hint=_("Keys come from “manage.py generate_key”."))]
+    except sealing.KeyMissing as error:
+        return [Error(str(error), id="mailconf.E001", hint=_("Until then mail is kept and none is sent."))]
+    return []
+
+
+@register(TAG, Tags.database)
+def check_key_values(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """E002 when a key is not the one that was used under its name before."""  # Any: as above
+    if not databases:
+        return []
+    try:
+        mistaken = key_check.wrong_keys()
+    except (
+        sealing.SealingError,
+        DatabaseError,
+    ):  # E001 or E003 says the first; before `migrate` there is no table
+        return []
+    if not mistaken:
+        return []
+    return [
+        Error(
+            key_check.wrong_key_sentence(mistaken),
+            id="mailconf.E002",
+            hint=_(
+                "Put the right key back. If it is lost, give the new key a new name and enter the "
+                "passwords again."
+            ),
+        )
+    ]
