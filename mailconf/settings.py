@@ -68,7 +68,10 @@ def _databases() -> dict[str, Any]:  # Django's own settings are not typed
     if MAILCONF_EMBEDDED:
         default = embedded.connection_settings(MAILCONF_VAR)
     else:
-        default = environ.Env.db_url_config(DATABASE_URL)
+        try:
+            default = environ.Env.db_url_config(DATABASE_URL)
+        except ValueError:  # its words may hold a part of the password
+            raise ImproperlyConfigured("DATABASE_URL cannot be read as an address.") from None
         if not str(default.get("ENGINE", "")).endswith("postgresql"):
             raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL server: postgresql://…")
     # A web thread keeps its connection for a minute; workers hold theirs in a thread of their own.
@@ -194,8 +197,14 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",
 ]
 
+# What mailconf itself sends (a password reset) takes its own way.
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "delivery.email_backend.EmailBackend"}}
+else:
+    EMAIL_BACKEND = "delivery.email_backend.EmailBackend"
+
 # The doorbell (D3); the rest of the Celery settings is in mailconf.celery.
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"  # a host, or kombu warns at each start
 
 LOGGING = {
     "version": 1,
@@ -207,5 +216,6 @@ LOGGING = {
         # Django's own handlers speak only with DEBUG, or mail admins: one handler is enough.
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        "mail.log": {"level": "WARNING"},  # aiosmtpd: six lines a session
     },
 }

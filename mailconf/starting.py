@@ -32,6 +32,8 @@ HOST = "127.0.0.1"
 #: Web and sandbox answer after two seconds here; a loaded machine gets more.
 _READY_SECONDS = 60.0
 _MIGRATE_LOCK = 0x6D636F6E  # advisory, "mcon": two starts at one database migrate one after the other
+#: Celery warns root at each start, in eight lines; PostgreSQL, which does matter, does not run as root here.
+_ROOT_WARNING = "ignore:You're running the worker with superuser privileges:UserWarning"
 
 
 class CannotStart(RuntimeError):
@@ -202,23 +204,26 @@ class _Start:
         self, administrator: welcome.NewAdministrator | None, seconds: float, *, is_first: bool
     ) -> None:
         pages = f"http://{HOST}:{settings.MAILCONF_PORT}/admin/"
-        self.say(f"\nmailconf is ready after {seconds:.1f} s. Ctrl-C stops everything.\n")
+        self.say("")
+        self.say(f"mailconf is ready after {seconds:.1f} s. Ctrl-C stops everything.")
         self.say(f"  Pages          {pages}")
         if administrator:
             self.say(f"  User name      {administrator.username}")
             self.say(f"  Password       {administrator.password}   (shown this once)")
         self.say(f"  Sandbox inbox  {pages}sandbox/")
         self.say(f"  Mail sandbox   {HOST}:{settings.MAILCONF_SANDBOX_PORT} (catches mail, delivers none)")
-        self.say(f"  Data           {self.var}\n")
+        self.say(f"  Data           {self.var}")
         if is_first:
-            self.say("A sample report with a PDF is on its way through the queue to the sandbox inbox.\n")
+            self.say("A sample report with a PDF is on its way through the queue to the sandbox inbox.")
+        self.say("")
 
 
 def _services(var: Path) -> list[Service]:
     """List the processes in the order of their start; they end in the opposite one."""
     python = sys.executable
     # Gossip and the like are for several machines; a worker that carries mail may need its grace to finish.
-    celery = [python, "-m", "celery", "--app", "mailconf.celery", "worker", "--loglevel", "WARNING"]
+    celery = [python, "-W", _ROOT_WARNING, "-m", "celery", "--quiet", "--app", "mailconf.celery", "worker"]
+    celery += ["--loglevel", "WARNING"]
     celery += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = ["--beat", "--schedule", str(var / "run" / "beat")]
     web = [python, "-m", "gunicorn", "mailconf.wsgi", "--bind", f"{HOST}:{settings.MAILCONF_PORT}"]
