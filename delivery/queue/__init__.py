@@ -5,7 +5,7 @@ the wire. A module per verb, its SQL beside it; this is what they offer.
 """
 
 from delivery.models import Attempt, Breaker, MessagePriority, Paused, SmallState, Worker
-from delivery.queue.claim import claim, load_blobs, pools, ready_lanes
+from delivery.queue.claim import claim, is_any_leased, load_blobs, pools, ready_lanes
 from delivery.queue.counters import add_stats
 from delivery.queue.enqueue import enqueue
 from delivery.queue.events import add_event
@@ -13,6 +13,7 @@ from delivery.queue.finish import NEEDS_A_PERSON, finish
 from delivery.queue.identity import make_message_id, row_of
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import STALE, reclaim
+from delivery.queue.routes import Route, pools_for
 from delivery.queue.servers import (
     begin_probe,
     close_breaker,
@@ -22,6 +23,7 @@ from delivery.queue.servers import (
     pause,
     profile_states,
     resume,
+    thaw,
 )
 from delivery.queue.settle import record, settle
 from delivery.queue.slots import give_slots, set_limits, take_slots, take_tokens
@@ -70,6 +72,7 @@ __all__ = [
     "ProfileStateRow",
     "ReadyLane",
     "Reclaimed",
+    "Route",
     "Settled",
     "SlotCount",
     "SmallState",
@@ -89,12 +92,14 @@ __all__ = [
     "give_slots",
     "heartbeat",
     "hold",
+    "is_any_leased",
     "learn_connections",
     "load_blobs",
     "make_message_id",
     "open_breaker",
     "pause",
     "pools",
+    "pools_for",
     "profile_states",
     "put_back",
     "ready_lanes",
@@ -111,4 +116,5 @@ __all__ = [
     "stop_worker",
     "take_slots",
     "take_tokens",
+    "thaw",
 ]

@@ -88,6 +88,14 @@ _BLOBS = named("SELECT id, data FROM {blob} WHERE id = ANY(%(ids)s::bigint[])")
 _POOLS = named("SELECT id, site_id, sender_domain, profile_id FROM {pool} ORDER BY id")
 
 
+_LEASED = named("SELECT EXISTS (SELECT 1 FROM {entry} WHERE lease_id IS NOT NULL)")
+
+
+def is_any_leased() -> bool:
+    """Whether any session, living or dead, holds a message: the queue is not empty yet."""
+    return bool(run(_LEASED)[0][0])
+
+
 def load_blobs(ids: Sequence[int]) -> dict[int, bytes]:
     """Read the wire bytes of blobs."""
     return dict(run(_BLOBS, {"ids": sorted(set(ids))})) if ids else {}

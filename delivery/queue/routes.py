@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import parseaddr
+from typing import Any
 
 from delivery.queue.statements import named, run
 
@@ -67,8 +68,8 @@ def pools_for(routes: Iterable[Route]) -> dict[Route, int]:
     return {distinct[row[0]]: row[1] for row in found}
 
 
-def _resolve(routes: list[Route]) -> list[tuple[int, int | None, int | None, str | None, int | None]]:
-    found: list[tuple[int, int | None, int | None, str | None, int | None]] = run(
+def _resolve(routes: list[Route]) -> list[tuple[Any, ...]]:  # Any: a column each
+    return run(
         _RESOLVE,
         {
             "sites": [route.site_id for route in routes],
@@ -76,4 +77,3 @@ def _resolve(routes: list[Route]) -> list[tuple[int, int | None, int | None, str
             "profiles": [route.profile_id for route in routes],
         },
     )
-    return found

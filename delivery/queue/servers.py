@@ -1,6 +1,7 @@
 """What workers know of a profile: breaker, pause, learned connections. Written on transitions only."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from delivery.models import Breaker, Paused
@@ -78,6 +79,17 @@ RETURNING profile_id
 """)
 
 
+# A fault may have been the provider's: one try after a quarter of an hour, then after twice as long each.
+_THAW = named("""
+UPDATE {profile_state} SET paused = %(no)s, reason = '', breaker = %(open)s, open_until = now(),
+       penalty = penalty + 1, changed_at = now()
+WHERE profile_id = %(profile)s AND paused = %(fault)s
+  AND (changed_at < %(saved_at)s
+       OR changed_at < now() - least(interval '6 hours', interval '15 minutes' * 2 ^ least(penalty, 5)))
+RETURNING profile_id
+""")
+
+
 def profile_states(ids: Iterable[int]) -> dict[int, ProfileStateRow]:
     """Return what is known of each profile; one without a row is closed and not paused."""
     wanted = sorted(set(ids))
@@ -122,6 +134,12 @@ def pause(profile_id: int, paused: Paused, *, reason: str = "", user_id: int | N
     return bool(
         run(_PAUSE, _values(profile_id) | {"paused": paused.value, "reason": reason, "user": user_id})
     )
+
+
+def thaw(profile_id: int, *, saved_at: datetime) -> bool:
+    """End a fault's pause when the settings were saved after it, or after a while; one probe comes first."""
+    values = _values(profile_id) | {"saved_at": saved_at, "fault": Paused.FAULT.value}
+    return bool(run(_THAW, values))
 
 
 def resume(profile_id: int, *, why: Paused | None = None) -> bool:

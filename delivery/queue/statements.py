@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from django.db import connection
-from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.backends.utils import CursorWrapper
+from psycopg import Cursor
 from psycopg.rows import RowFactory, class_row, tuple_row
 from psycopg.types.json import JsonbLoader
 
@@ -54,10 +54,10 @@ def cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[CursorWrapper]:
     connection.validate_thread_sharing()
     connection.close_if_health_check_failed()
     connection.ensure_connection()
-    raw = ServerBindingCursor(connection.connection, row_factory=row_factory)
+    raw = Cursor(connection.connection, row_factory=row_factory)
     raw.adapters.register_loader("jsonb", JsonbLoader)  # Django's gives the text
     make = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    with make(raw) as wrapped:
+    with make(raw) as wrapped:  # type: ignore[arg-type]  # the stubs name the wrapper, not what it wraps
         yield wrapped
 
 
@@ -72,7 +72,8 @@ def rows(kind: type[T], statement: str, parameters: Parameters | None = None) ->
     """Run one statement whose columns are the fields of `kind`."""
     with cursor(class_row(kind)) as opened:
         opened.execute(statement, parameters)
-        return opened.fetchall()
+        found: list[T] = opened.fetchall()
+        return found
 
 
 def together(*statements: tuple[str, Parameters | None]) -> list[list[tuple[Any, ...]]]:
