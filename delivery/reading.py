@@ -37,13 +37,7 @@ _NO_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "und
 #: Left as they are although "format" characters: words of Persian or Hindi and emoji are spelled with them.
 _JOINERS = "\u200c\u200d"
 _HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}
-_RESERVED_NAMES = {
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{device}{n}" for device in ("com", "lpt") for n in range(1, 10)),
-}
+_RESERVED_NAMES = re.compile(r"con|prn|aux|nul|(com|lpt)[1-9]", re.IGNORECASE)
 
 
 class CannotShow(ValueError):
