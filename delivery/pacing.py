@@ -74,6 +74,6 @@ def moments(base: datetime, emission: timedelta, granted: int) -> list[datetime]
     return [base + i * emission for i in range(1, granted + 1)]
 
 
-def is_too_late(late: timedelta, emission: timedelta) -> bool:
-    """Whether a reserved moment was missed by so much that using it would shorten the gap to the next one."""
-    return late > max(emission / 10, timedelta(milliseconds=20))
+def grace(spacing: timedelta) -> timedelta:
+    """Return by how much a reserved moment may be missed; later, it would narrow the next gap."""
+    return max(spacing / 10, timedelta(milliseconds=20))

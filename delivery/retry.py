@@ -1,7 +1,7 @@
-"""When a message, or a server, is tried again. Pure: age and jitter are arguments.
+"""When a message is tried again, and when it is given up. Pure: age and jitter are arguments.
 
-Two backoffs, never mixed: the message's (`decide`), from the profile that answered it, and the server's
-(`breaker_pause`), which costs a message nothing.
+The message's own back-off, from the profile that answered it. A server's (the breaker) costs a message
+nothing; `delivery.queue.servers` keeps it.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,6 @@ TRIES_BEFORE_GIVE_UP = 3
 UNCERTAIN_PAUSE = timedelta(minutes=10)
 #: The connection may be lost with a message inside three times for free; then it is the message's doing.
 FREE_DROPS = 3
-
-_LONGEST_OPEN = timedelta(hours=1)
-_CLEAN = timedelta(minutes=1)
 
 
 class Next(StrEnum):
@@ -83,21 +80,6 @@ def backoff(n: int, policy: Policy) -> timedelta:
     """Return the delay after the n-th attempt, before jitter."""
     if not policy.is_exponential:
         return min(policy.retry_delay, policy.retry_cap)
-    doublings = min(n - 1, 40)  # beyond that a timedelta overflows, and every cap is long reached
-    return min(
-        policy.retry_delay.total_seconds() * 2**doublings, policy.retry_cap.total_seconds()
-    ) * timedelta(seconds=1)
-
-
-def next_penalty(penalty: int, *, clean: timedelta) -> int:
-    """Return the breaker's penalty for one more opening: one less for each clean minute before it."""
-    return max(0, penalty - clean // _CLEAN) + 1
-
-
-def breaker_pause(penalty: int, *, jitter: float) -> timedelta:
-    """Return how long a breaker stays open: 15 s, 1 min, 2.25, 4 ... at most an hour, within a tenth.
-
-    >>> breaker_pause(2, jitter=0.0)
-    datetime.timedelta(seconds=60)
-    """
-    return min(_LONGEST_OPEN, timedelta(seconds=15 * penalty**2)) * (1 + 0.1 * jitter)
+    factor: int = 2 ** min(n - 1, 40)  # beyond that a timedelta overflows, and every cap is long reached
+    seconds = min(policy.retry_delay.total_seconds() * factor, policy.retry_cap.total_seconds())
+    return timedelta(seconds=seconds)

@@ -12,6 +12,12 @@ class MailconfConfig(AppConfig):
     name = "mailconf"
     default = True
 
+    def ready(self) -> None:
+        """Make our Celery app the current one in every process: whoever hands mail over rings its bell."""
+        from mailconf import celery  # noqa: PLC0415  # it reads the settings
+
+        celery.app.set_current()
+
 
 class MailconfAdminConfig(admin_apps.AdminConfig):
     """`django.contrib.admin` whose default site is ours."""

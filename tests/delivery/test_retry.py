@@ -1,4 +1,4 @@
-"""When a message and a server are tried again."""
+"""When a message is tried again."""
 
 import random
 from datetime import timedelta
@@ -13,9 +13,7 @@ from delivery.retry import (
     Next,
     Policy,
     backoff,
-    breaker_pause,
     decide,
-    next_penalty,
 )
 
 S = timedelta(seconds=1)
@@ -89,17 +87,3 @@ def test_every_message_is_given_up_in_the_end_and_one_try_falls_on_that_moment(p
 @given(st.integers(1, 2), st.timedeltas(GIVE_UP_AGE, 1000 * H))
 def test_an_outage_alone_expires_nothing(n, age):
     assert decide(n, Policy(), age=age, jitter=0.0).next is Next.AGAIN
-
-
-@pytest.mark.parametrize(
-    ("penalty", "pause"), [(1, 15 * S), (2, 60 * S), (4, 240 * S), (16, 1 * H), (99, 1 * H)]
-)
-def test_a_breaker_stays_open_longer_each_time(penalty, pause):
-    assert breaker_pause(penalty, jitter=0.0) == pause
-
-
-@pytest.mark.parametrize(
-    ("penalty", "clean", "after"), [(0, 0 * S, 1), (3, 0 * S, 4), (3, 2 * M, 2), (3, 9 * M, 1)]
-)
-def test_clean_minutes_lower_the_penalty(penalty, clean, after):
-    assert next_penalty(penalty, clean=clean) == after

@@ -1,0 +1,142 @@
+"""One thread with one connection: every statement of a drain, and its heartbeat.
+
+The loop hands functions over and awaits their results; nothing else in the process touches the connection. A
+lost connection is opened again and the function run once more: every statement of the queue is fenced by the
+lease, so a second run changes nothing.
+"""
+
+import asyncio
+import logging
+import queue as queues
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+from django.db import InterfaceError, OperationalError, connection
+
+T = TypeVar("T")
+Job = Callable[[], None]
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5.0
+#: The loop says this often that it is alive; after so much silence the heartbeat stops, so that the leases
+#: of a wedged process are taken back.
+SILENCE_SECONDS = 30.0
+#: How long a lost connection is tried again: longer than a restart of the server takes.
+PATIENCE_SECONDS = 60.0
+_LONGEST_WAIT = 2.0
+
+_LIMITS = (
+    "SET statement_timeout = '10s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '30s'"
+)
+
+
+class Database:
+    """The thread. Use it as a context manager; the connection is closed at the end."""
+
+    def __init__(self) -> None:
+        self.statements = 0
+        self.ticked_at = time.monotonic()
+        self._jobs: queues.SimpleQueue[Job | None] = queues.SimpleQueue()
+        self._beat: Job | None = None
+        self._beat_at = 0.0
+        self._thread = threading.Thread(target=self._work, name="drain-database", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run `work` in the thread and return its result, or raise what it raised."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def job() -> None:
+            try:
+                result = self._patiently(work)
+            except BaseException as error:  # noqa: BLE001  # it is raised again, in the loop
+                loop.call_soon_threadsafe(_fail, future, error)
+            else:
+                loop.call_soon_threadsafe(_succeed, future, result)
+
+        self._jobs.put(job)
+        return await future
+
+    def beat_with(self, beat: Job | None) -> None:
+        """Run `beat` in the thread every five seconds from now on; None stops it."""
+        self._beat_at = time.monotonic() + BEAT_SECONDS
+        self._beat = beat
+
+    def tick(self) -> None:
+        """Say that the loop is alive."""
+        self.ticked_at = time.monotonic()
+
+    def _work(self) -> None:
+        with connection.execute_wrapper(self._count):
+            try:
+                while (job := self._next()) is not None:
+                    job()
+            finally:
+                connection.close()
+
+    def _next(self) -> Job | None:
+        """Wait for the next function; beat whenever it is time."""
+        while True:
+            beat = self._beat
+            wait = None if beat is None else max(0.0, self._beat_at - time.monotonic())
+            if wait != 0.0:
+                try:
+                    return self._jobs.get(timeout=wait)
+                except queues.Empty:
+                    continue
+            self._beat_at = time.monotonic() + BEAT_SECONDS
+            if beat is not None and time.monotonic() - self.ticked_at < SILENCE_SECONDS:
+                self._try_to_beat(beat)
+
+    def _try_to_beat(self, beat: Job) -> None:
+        try:
+            self._connect()
+            beat()
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("No heartbeat: %s", str(error).strip())
+            connection.close()
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        wait = 0.1
+        while True:
+            try:
+                self._connect()
+                return work()
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() > give_up_at:
+                    raise
+                logger.warning("The database did not answer, trying again: %s", str(error).strip())
+                connection.close()
+            time.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _connect(self) -> None:
+        if connection.connection is None:
+            with connection.cursor() as cursor:
+                cursor.execute(_LIMITS)
+
+    def _count(self, execute: Callable[..., Any], *args: Any) -> Any:  # Any: Django's execute wrapper
+        self.statements += 1
+        return execute(*args)
+
+
+def _succeed(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[T]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

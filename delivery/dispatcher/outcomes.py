@@ -1,0 +1,260 @@
+"""From a judgement to rows: how a message ends, goes back, and what is noted about the attempt."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from delivery import retry
+from delivery.classification import Action, Judgement, Verdict
+from delivery.dispatcher.work import Work
+from delivery.queue import AttemptResult, Finished, Settled, SmallState, Tried
+from smtp_settings.models import Backoff, OnUncertain
+from smtp_settings.wire import WayOut
+
+#: A message that makes our own code fail comes back so often, then it is held.
+BUGS = 3
+_BUG_DELAY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one attempt came to, as rows: one of `finished` and `settled`, and `tried` unless it was sent.
+
+    `elsewhere`: the profile the message is pinned to from now on; the recorder finds its pool.
+    """
+
+    work: Work
+    finished: Finished | None = None
+    settled: Settled | None = None
+    tried: Tried | None = None
+    elsewhere: int | None = None
+
+
+def policy_of(way: WayOut) -> retry.Policy:
+    """Return the retry settings of a profile."""
+    return retry.Policy(
+        max_retries=way.max_retries,
+        retry_delay=timedelta(seconds=way.retry_delay),
+        is_exponential=way.backoff == Backoff.EXPONENTIAL,
+        retry_cap=timedelta(seconds=way.retry_cap),
+    )
+
+
+def result_of(
+    work: Work, judgement: Judgement, *, lease: int, other_profile_id: int | None = None, ms: float = 0.0
+) -> Result:
+    """Decide what is written after an attempt.
+
+    `other_profile_id` is the next profile that may carry the message, None when there is none.
+    """
+    match judgement.action:
+        case Action.SENT:
+            return _sent(work, judgement, lease, ms)
+        case Action.FAIL:
+            return _ended(work, judgement, SmallState.FAILED, lease, ms, cause=judgement.cause)
+        case Action.ELSEWHERE:
+            return _elsewhere(work, judgement, lease, ms, other_profile_id)
+        case Action.RETRY:
+            return _again(work, judgement, lease, ms)
+        case Action.RELEASE:
+            if judgement.is_drop and work.claimed.drops >= retry.FREE_DROPS:
+                return _again(work, judgement, lease, ms)
+            return _given_back(work, judgement, AttemptResult.RELEASED, lease, ms)
+        case Action.UNCERTAIN:
+            return _uncertain(work, judgement, lease, ms)
+
+
+def released(work: Work) -> Result:
+    """Give back a message that was not begun: nothing is counted, nothing noted."""
+    return Result(work, settled=Settled(work.claimed.message_id, work.claimed.last_profile_id))
+
+
+def expired(work: Work) -> Result:
+    """End a message whose caller wants it sent no more."""
+    return Result(work, finished=Finished(work.claimed.message_id, SmallState.EXPIRED, cause="expires_at"))
+
+
+def broken(work: Work, error: Exception, *, lease: int) -> Result:
+    """Put off a message that made our own code fail, and hold it at the third time."""
+    tried = Tried(
+        work.claimed.message_id,
+        lease,
+        work.way.profile_id,
+        work.claimed.attempts + work.claimed.drops + 1,
+        "",
+        AttemptResult.RELEASED,
+        reply=f"Internal error: {type(error).__name__}",
+    )
+    if work.claimed.drops + 1 >= BUGS:
+        held = Finished(work.claimed.message_id, SmallState.HELD, cause="internal_error", reply=tried.reply)
+        return Result(work, finished=held, tried=tried)
+    back = Settled(work.claimed.message_id, work.way.profile_id, _BUG_DELAY, dropped=1)
+    return Result(work, settled=back, tried=tried)
+
+
+def _sent(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
+    """All recipients of this attempt have it; of earlier ones, some may have refused."""
+    if work.has_more:
+        return _given_back(work, judgement, AttemptResult.PARTIAL, lease, ms)
+    if any(verdict.get("state") == "failed" for verdict in work.verdicts.values()):
+        return _ended(work, judgement, SmallState.FAILED, lease, ms, cause="recipient")
+    return _ended(work, judgement, SmallState.SENT, lease, ms)
+
+
+def _ended(
+    work: Work, judgement: Judgement, state: SmallState, lease: int, ms: float, *, cause: str = ""
+) -> Result:
+    if work.has_more and state == SmallState.FAILED and len(judgement.recipients):
+        return _given_back(work, judgement, AttemptResult.PARTIAL, lease, ms)
+    reply = judgement.reply
+    finished = Finished(
+        work.claimed.message_id,
+        state,
+        counted=int(judgement.is_counted),
+        profile_id=work.way.profile_id,
+        code=reply.code if reply else None,
+        enhanced=reply.enhanced if reply else None,
+        reply=judgement.words,
+        cause=cause,
+        verdicts=_verdicts(work, judgement, is_last=True),
+    )
+    if state == SmallState.SENT:
+        return Result(work, finished=finished)
+    outcome = AttemptResult.PARTIAL if _any_sent(judgement) else AttemptResult.FAILED
+    return Result(work, finished=finished, tried=_tried(work, judgement, outcome, lease, ms))
+
+
+def _elsewhere(work: Work, judgement: Judgement, lease: int, ms: float, other: int | None) -> Result:
+    last = work.claimed.last_profile_id
+    was_elsewhere = bool(work.claimed.attempts) and last not in {None, work.way.profile_id}
+    if other is None or was_elsewhere:
+        return _ended(work, judgement, SmallState.FAILED, lease, ms, cause=judgement.cause)
+    settled = Settled(
+        work.claimed.message_id,
+        work.way.profile_id,
+        counted=1,
+        verdicts=_verdicts(work, judgement, is_last=False),
+    )
+    tried = _tried(work, judgement, AttemptResult.RETRY, lease, ms)
+    return Result(work, settled=settled, tried=tried, elsewhere=other)
+
+
+def _again(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
+    n = work.claimed.attempts + 1
+    decision = _decide(work, judgement)
+    if judgement.cap is not None and n >= judgement.cap:
+        decision = retry.Decision(retry.Next.FAILED)
+    if decision.next is retry.Next.FAILED:
+        return _ended(work, judgement, SmallState.FAILED, lease, ms, cause=judgement.cause or "retries")
+    if decision.next is retry.Next.EXPIRED:
+        return _ended(work, judgement, SmallState.EXPIRED, lease, ms, cause="gave_up")
+    settled = Settled(
+        work.claimed.message_id,
+        work.way.profile_id,
+        decision.delay,
+        counted=1,
+        dropped=int(judgement.is_drop),
+        verdicts=_verdicts(work, judgement, is_last=False),
+    )
+    outcome = AttemptResult.PARTIAL if _any_sent(judgement) else AttemptResult.RETRY
+    return Result(work, settled=settled, tried=_tried(work, judgement, outcome, lease, ms))
+
+
+def _given_back(work: Work, judgement: Judgement, outcome: AttemptResult, lease: int, ms: float) -> Result:
+    settled = Settled(
+        work.claimed.message_id,
+        work.way.profile_id,
+        dropped=int(judgement.is_drop),
+        verdicts=_verdicts(work, judgement, is_last=False),
+    )
+    if _any_sent(judgement):
+        outcome = AttemptResult.PARTIAL
+    return Result(work, settled=settled, tried=_tried(work, judgement, outcome, lease, ms))
+
+
+def _uncertain(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
+    """Send again after a pause, or hold. One that is given up is held too: it may have arrived."""
+    tried = _tried(work, judgement, AttemptResult.UNCERTAIN, lease, ms)
+    verdicts = _verdicts(work, judgement, is_last=False)
+    decision = _decide(work, judgement)
+    if work.way.on_uncertain == OnUncertain.HOLD or decision.next is not retry.Next.AGAIN:
+        held = Finished(
+            work.claimed.message_id,
+            SmallState.HELD,
+            counted=1,
+            profile_id=work.way.profile_id,
+            reply=judgement.words,
+            cause="uncertain",
+            verdicts=verdicts,
+        )
+        return Result(work, finished=held, tried=tried)
+    settled = Settled(
+        work.claimed.message_id,
+        work.way.profile_id,
+        max(decision.delay, retry.UNCERTAIN_PAUSE),
+        counted=1,
+        uncertain=True,
+        verdicts=verdicts,
+    )
+    return Result(work, settled=settled, tried=tried)
+
+
+def _decide(work: Work, judgement: Judgement) -> retry.Decision:
+    return retry.decide(
+        work.claimed.attempts + 1,
+        policy_of(work.way),
+        age=work.age,
+        jitter=random.uniform(-1, 1),  # noqa: S311  # spreads the retries
+        hint=judgement.hint,
+    )
+
+
+def _tried(work: Work, judgement: Judgement, outcome: AttemptResult, lease: int, ms: float) -> Tried:
+    reply = judgement.reply
+    return Tried(
+        work.claimed.message_id,
+        lease,
+        work.way.profile_id,
+        work.claimed.attempts + 1,
+        str(judgement.phase),
+        outcome,
+        reply.code if reply else None,
+        reply.enhanced if reply else None,
+        judgement.words,
+        round(ms),
+    )
+
+
+def _any_sent(judgement: Judgement) -> bool:
+    return any(verdict.ruling.action is Action.SENT for verdict in judgement.recipients)
+
+
+def _verdicts(work: Work, judgement: Judgement, *, is_last: bool) -> Mapping[str, Any] | None:  # Any: JSON
+    """Return the final verdicts of this attempt by recipient, or None where the message row says it all.
+
+    With `is_last` nothing follows, so that every refusal is final.
+    """
+    actions = {verdict.ruling.action for verdict in judgement.recipients}
+    if not work.verdicts and not work.has_more and (len(actions) < 2 or len(judgement.recipients) < 2):
+        return None
+    final = {Action.SENT: "sent", Action.FAIL: "failed"}
+    if is_last:
+        final |= {Action.RETRY: "failed", Action.ELSEWHERE: "failed", Action.RELEASE: "failed"}
+    found = {
+        recipient: _as_json(verdict, final[verdict.ruling.action])
+        for recipient, verdict in zip(work.recipients, judgement.recipients, strict=False)
+        if verdict.ruling.action in final
+    }
+    return found or None
+
+
+def _as_json(verdict: Verdict, state: str) -> dict[str, Any]:  # Any: JSON
+    reply = verdict.reply
+    return {
+        "state": state,
+        "code": reply.code if reply else None,
+        "enhanced": reply.enhanced if reply else None,
+        "reply": reply.text if reply else "",
+    }

@@ -1,0 +1,381 @@
+"""All servers of this worker, in step with their profiles and rows, with slots and tokens when mail is there.
+
+The decisions are `health`'s and the database's; here they are carried from one to the other.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.utils import timezone
+
+from delivery import assignment, pacing, queue
+from delivery.classification import Judgement
+from delivery.dispatcher.database import Database
+from delivery.dispatcher.health import Change
+from delivery.dispatcher.lease import Lease
+from delivery.dispatcher.server import Server
+from delivery.dispatcher.work import Work
+from delivery.queue import Breaker, Heartbeat, Paused, ProfileStateRow, ReadyLane
+from smtp_settings import wire
+from smtp_settings.wire import WayOut
+from transports.base import Transport
+
+#: Profiles are read again this often even when nobody seems to have saved one.
+_REFRESH_SECONDS = 30.0
+#: Slots and tokens that were refused are asked for again after this long.
+_ASK_AGAIN_SECONDS = 0.5
+_THAW = timedelta(minutes=15)
+
+
+class Park:
+    """The servers, by profile."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        *,
+        batch_size: int,
+        give_back: Callable[[Sequence[Work]], None],
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._batch_size = batch_size
+        self._give_back = give_back
+        self._servers: dict[int, Server] = {}
+        self._transports: dict[int, tuple[str, Transport]] = {}
+        self._versions: object = None
+        self._refresh_at = 0.0
+        self._fitted: dict[int, str] = {}
+        self._ask_at: dict[tuple[int, str], float] = {}
+        self._peers_want: frozenset[int] = frozenset()
+        self._clock = (timezone.now(), time.monotonic())
+        self._giving: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self._servers.values())
+
+    def __getitem__(self, profile_id: int) -> Server:
+        return self._servers[profile_id]
+
+    # The clock of the database
+
+    def set_clock(self, db_now: datetime) -> None:
+        """Take in what the database's clock says."""
+        self._clock = (db_now, time.monotonic())
+
+    @property
+    def db_now(self) -> datetime:
+        """The database's clock, carried on by the monotonic one."""
+        db_now, at = self._clock
+        return db_now + timedelta(seconds=time.monotonic() - at)
+
+    # Profiles and their rows
+
+    async def refresh(self) -> None:
+        """Read the live profiles again when one was saved, and after a while in any case."""
+        if time.monotonic() < self._refresh_at:
+            return
+        self._refresh_at = time.monotonic() + _REFRESH_SECONDS
+        ways, states = await self._database.call(_read)
+        for server in self:
+            server.is_live = False
+        for way in ways:
+            state = states[way.profile_id]
+            known = self._servers.get(way.profile_id)
+            if known is None:
+                self._servers[way.profile_id] = Server(way, state, batch_size=self._batch_size)
+            else:
+                known.adopt(way)
+                self._set_state(known, state)
+        for server in self:
+            self._empty_if_unusable(server)
+        await self._thaw()
+
+    def ways(self) -> list[WayOut]:
+        """Return the ways out that are in use now."""
+        return [server.way for server in self if server.is_in_use or server.may_probe(self.db_now)]
+
+    def heard(self, heartbeat: Heartbeat | None, at: float) -> None:
+        """Take in what a heartbeat brought; `at` is the moment before it was sent."""
+        if heartbeat is None:
+            self._lease.is_dead = True
+            return
+        self._lease.renew(at)
+        self.set_clock(heartbeat.db_now)
+        if self._versions not in (None, heartbeat.versions):
+            self._refresh_at = 0.0
+        self._versions = heartbeat.versions
+        for server in self:
+            state = heartbeat.states.get(server.profile_id)
+            self._set_state(server, state or ProfileStateRow(server.profile_id))
+            self._share(server, heartbeat)
+            self._empty_if_unusable(server)
+
+    def wants(self) -> list[int]:
+        """Return the profiles this worker has work for: its peers leave it a share of their connections."""
+        return [server.profile_id for server in self if server.held or server.slots]
+
+    def _set_state(self, server: Server, state: ProfileStateRow) -> None:
+        server.state = state
+        is_ours = state.breaker is Breaker.HALF_OPEN and state.probe_worker_id == self._lease.id
+        server.health.is_probing = is_ours
+
+    def _share(self, server: Server, heartbeat: Heartbeat) -> None:
+        """Leave the peers that want this server their part of its connections."""
+        peers = sorted(peer.id for peer in heartbeat.peers if server.profile_id in peer.wants)
+        if self._lease.id not in peers or len(peers) == 1:
+            server.share = server.way.max_connections
+            return
+        whole, rest = divmod(server.way.max_connections, len(peers))
+        # Rotated by profile, so that the odd connections of all profiles do not go to the same worker.
+        rank = (peers.index(self._lease.id) + server.profile_id) % len(peers)
+        server.share = whole + (rank < rest)
+        for slot in sorted(server.slots - server.lines)[max(0, server.share - len(server.lines)) :]:
+            self.give_slot(server, slot)
+        if server.is_surplus:
+            server.dismiss()
+
+    def _empty_if_unusable(self, server: Server) -> None:
+        if not server.is_usable:
+            self._give_back(server.take_back())
+            server.dismiss()
+
+    async def _thaw(self) -> None:
+        """Try servers again that were paused for a fault and saved since, or a while ago."""
+        for server in self:
+            state = server.state
+            if state.paused is not Paused.FAULT or state.changed_at is None:
+                continue
+            saved_at = server.way.saved_at
+            if saved_at > state.changed_at or self.db_now - state.changed_at >= _THAW:
+                await self._database.call(partial(queue.thaw, server.profile_id, saved_at=saved_at))
+                await self._reread(server)
+
+    async def _reread(self, server: Server) -> None:
+        states = await self._database.call(lambda: queue.profile_states([server.profile_id]))
+        self._set_state(server, states[server.profile_id])
+
+    # Slots and tokens
+
+    async def prepare(self, profile_ids: Sequence[int], wanted: int) -> None:
+        """Take slots and tokens in the order of use until the servers have room for `wanted` messages."""
+        room = 0
+        for profile_id in profile_ids:
+            server = self._servers[profile_id]
+            if server.may_probe(self.db_now):
+                await self._probe(server)
+            if not server.is_usable:
+                continue
+            await self._fit(server)
+            await self._take_slots(server)
+            await self._take_tokens(server)
+            room += server.room
+            if room >= wanted:
+                return
+
+    def rooms(self) -> dict[int, int]:
+        """Return how many messages each server may be given now."""
+        return {server.profile_id: server.room for server in self}
+
+    def free_connections(self) -> dict[int, int]:
+        """Return how many connections of each server are not busy."""
+        return {server.profile_id: server.free for server in self}
+
+    @property
+    def held(self) -> int:
+        """Messages in hand and not yet committed."""
+        return sum(server.held for server in self)
+
+    def can_serve(self, lanes: Sequence[ReadyLane]) -> bool:
+        """Whether some server in use serves one of these lanes, if not at this moment."""
+        ways = self.ways()
+        return any(assignment.serves(way, lane.pool) for lane in lanes for way in ways)
+
+    def token_waits(self) -> list[float]:
+        """Return the seconds until claims on reserved moments may be made."""
+        return [wait for server in self if (wait := server.purse.next_in) is not None]
+
+    async def _probe(self, server: Server) -> None:
+        if not self._may_ask(server, "probe"):
+            return
+        won = await self._database.call(lambda: queue.begin_probe(server.profile_id, self._lease.id))
+        if won is None:
+            await self._reread(server)
+        else:
+            server.health.is_probing = True
+            server.state = replace(server.state, breaker=Breaker.HALF_OPEN, probe_worker_id=self._lease.id)
+
+    async def _fit(self, server: Server) -> None:
+        """Make the rate rows fit the profile, once per version; without limits there is nothing to fit."""
+        if server.limits.rates and self._fitted.get(server.profile_id) != server.way.version:
+            await self._set_limits(server)
+
+    async def _set_limits(self, server: Server) -> None:
+        self._fitted[server.profile_id] = server.way.version
+        await self._database.call(lambda: queue.set_limits(server.profile_id, server.limits))
+
+    async def _take_slots(self, server: Server) -> None:
+        missing = server.connections - len(server.slots)
+        if missing <= 0 or not self._may_ask(server, "slots"):
+            return
+        taken = await self._ask_for_slots(server, missing)
+        if len(taken) < missing and self._fitted.get(server.profile_id) != server.way.version:
+            await self._set_limits(server)  # the rows may be missing, or older than the profile
+            taken |= await self._ask_for_slots(server, missing - len(taken))
+        server.slots |= taken
+        if len(taken) == missing:
+            self._ask_at.pop((server.profile_id, "slots"), None)
+
+    async def _ask_for_slots(self, server: Server, want: int) -> set[int]:
+        limit = min(server.way.max_connections, server.state.connections or server.way.max_connections)
+        return set(
+            await self._database.call(
+                lambda: queue.take_slots(self._lease.id, server.profile_id, limit, want)
+            )
+        )
+
+    def give_slot(self, server: Server, slot: int) -> None:
+        """Give a connection back to the others."""
+        if slot not in server.slots:
+            return
+        server.slots.discard(slot)
+        task = asyncio.ensure_future(
+            self._database.call(lambda: queue.give_slots(self._lease.id, server.profile_id, [slot]))
+        )
+        self._giving.add(task)
+        task.add_done_callback(self._giving.discard)
+
+    async def _take_tokens(self, server: Server) -> None:
+        want = server.tokens_wanted
+        if not want or not self._may_ask(server, "tokens"):
+            return
+        at = time.monotonic()
+        tokens = await self._database.call(lambda: queue.take_tokens(server.profile_id, want))
+        if not tokens.granted:
+            return
+        self._ask_at.pop((server.profile_id, "tokens"), None)
+        if tokens.spacing_base is None or tokens.spacing_emission is None or tokens.db_now is None:
+            server.purse.add([None] * tokens.granted)
+            return
+        reserved = pacing.moments(tokens.spacing_base, tokens.spacing_emission, tokens.granted)
+        server.purse.add([at + (moment - tokens.db_now).total_seconds() for moment in reserved])
+
+    def _may_ask(self, server: Server, what: str) -> bool:
+        """Whether it is time to ask again for what was refused."""
+        now = time.monotonic()
+        if now < self._ask_at.get((server.profile_id, what), 0.0):
+            return False
+        self._ask_at[server.profile_id, what] = now + _ASK_AGAIN_SECONDS
+        return True
+
+    # What results say about a server
+
+    async def transport_of(self, server: Server) -> Transport:
+        """Return the transport of the server's present version, made once per version; raises NotLive."""
+        version = server.way.version
+        known = self._transports.get(server.profile_id)
+        if known is not None and known[0] == version:
+            return known[1]
+        try:
+            transport = await self._database.call(lambda: wire.transport_of(server.profile_id, version))
+        except wire.NotLive:
+            self._refresh_at = 0.0
+            raise
+        self._transports[server.profile_id] = (version, transport)
+        return transport
+
+    async def learn(self, server: Server, judgement: Judgement, *, mail_from: str, ms: float) -> None:
+        """Write what a result means for the server's row, and act on it."""
+        change = server.health.learn(judgement, mail_from=mail_from, ms=ms)
+        reason = judgement.words or str(judgement.phase)
+        match change:
+            case Change.NONE:
+                return
+            case Change.CLOSE:
+                await self._close_breaker(server)
+            case Change.OPEN:
+                await self._open_breaker(server, reason)
+            case Change.PAUSE:
+                await self._pause(server, reason)
+            case Change.LOWER:
+                await self._lower(server)
+        self._empty_if_unusable(server)
+
+    async def _open_breaker(self, server: Server, reason: str) -> None:
+        if server.state.breaker is Breaker.OPEN:
+            return
+        server.state = replace(server.state, breaker=Breaker.OPEN)  # for the other connections, from now on
+        server.health.is_probing = False
+        profile_id, lease = server.profile_id, self._lease.id
+
+        def write() -> None:
+            jitter = random.uniform(-1, 1)  # noqa: S311  # spreads the tries
+            if queue.open_breaker(profile_id, reason=reason, lease=lease, jitter=jitter) is not None:
+                _note("server.breaker_opened", profile_id, lease, reason)
+
+        await self._database.call(write)
+        await self._reread(server)
+
+    async def _close_breaker(self, server: Server) -> None:
+        profile_id, lease = server.profile_id, self._lease.id
+
+        def write() -> None:
+            if queue.close_breaker(profile_id, lease):
+                queue.add_event("server.breaker_closed", profile_id=profile_id, worker_id=lease)
+
+        server.health.probe_succeeded()
+        await self._database.call(write)
+        await self._reread(server)
+
+    async def _pause(self, server: Server, reason: str) -> None:
+        if server.state.paused is not Paused.NO:
+            return
+        server.state = replace(server.state, paused=Paused.FAULT, reason=reason)
+        profile_id, lease = server.profile_id, self._lease.id
+
+        def write() -> None:
+            if queue.pause(profile_id, Paused.FAULT, reason=reason):
+                _note("server.paused", profile_id, lease, reason)
+
+        await self._database.call(write)
+        await self._reread(server)
+
+    async def _lower(self, server: Server) -> None:
+        fewer = server.health.fewer_connections(server.state.connections)
+        server.state = replace(server.state, connections=fewer)
+        await self._database.call(lambda: queue.learn_connections(server.profile_id, fewer))
+
+    async def ease(self) -> None:
+        """After a clean minute allow one connection more, and forgive one opening of the breaker."""
+        for server in self:
+            learned, penalty = server.state.connections, server.state.penalty
+            if (learned is None and not penalty) or not server.health.is_clean:
+                continue
+            if penalty:
+                await self._database.call(partial(queue.forgive, server.profile_id))
+            if learned is not None:
+                more = learned + 1 if learned + 1 < server.way.max_connections else None
+                await self._database.call(partial(queue.learn_connections, server.profile_id, more))
+            await self._reread(server)
+
+    def close(self) -> None:
+        """Use no server any more: what is not begun goes back, idle connections end."""
+        for server in self:
+            server.is_live = False
+            self._empty_if_unusable(server)
+
+
+def _read() -> tuple[list[WayOut], dict[int, ProfileStateRow]]:
+    ways = wire.ways_out()
+    return ways, queue.profile_states(way.profile_id for way in ways)
+
+
+def _note(kind: str, profile_id: int, worker_id: int, reason: str) -> None:
+    data = {"reason": reason}
+    queue.add_event(kind, level="warning", profile_id=profile_id, worker_id=worker_id, data=data)

@@ -1,0 +1,135 @@
+"""Writing outcomes down in groups: what came in while the last one was written goes into the next.
+
+An outcome waits at most 25 ms, and not at all when nothing else is on the wire: an idle worker commits every
+message by itself, a busy one a statement per group. What is not committed when the process is killed is sent
+again, so the number of such outcomes has a bound, and no connection completes a message beyond it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from django.db import transaction
+
+from delivery import queue
+from delivery.dispatcher.database import Database
+from delivery.dispatcher.outcomes import Result
+
+#: A group of this size is written at once.
+GROUP = 25
+#: How long an outcome may wait for others while messages are on the wire.
+WAIT_SECONDS = 0.025
+#: With so many outcomes not yet committed no connection completes another message.
+MOST_UNACKNOWLEDGED = 50
+
+
+class Recorder:
+    """Collects results and writes them under the lease; `acknowledged` hears of each that is committed."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: int,
+        *,
+        on_the_wire: Callable[[], int],
+        acknowledged: Callable[[Result], None],
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._on_the_wire = on_the_wire
+        self._acknowledged = acknowledged
+        self._waiting: list[Result] = []
+        self._writing: list[Result] = []
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._committed = asyncio.Event()
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many results are not committed yet."""
+        return len(self._waiting) + len(self._writing)
+
+    def add(self, result: Result) -> None:
+        """Take a result; it is committed soon."""
+        self._waiting.append(result)
+        if self.unacknowledged >= MOST_UNACKNOWLEDGED:
+            self._room.clear()
+        self._changed.set()
+
+    async def has_room(self) -> None:
+        """Wait until another message may be completed."""
+        await self._room.wait()
+
+    async def drained(self) -> None:
+        """Wait until everything is committed."""
+        while self.unacknowledged:
+            self._committed.clear()
+            await self._committed.wait()
+
+    async def run(self) -> None:
+        """Write groups until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._waiting:
+                await self._gather()
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Write all that waits now."""
+        if self._writing or not self._waiting:
+            return
+        self._writing, self._waiting = self._waiting, []
+        group = self._writing
+        await self._database.call(lambda: _write(self._lease, group))
+        self._writing = []
+        for result in group:
+            self._acknowledged(result)
+        self._committed.set()
+        if self.unacknowledged < MOST_UNACKNOWLEDGED:
+            self._room.set()
+        if self._waiting:
+            self._changed.set()
+
+    async def _gather(self) -> None:
+        """Let a group come together."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WAIT_SECONDS
+        while len(self._waiting) < GROUP and self._on_the_wire() and (left := until - loop.time()) > 0:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+
+def _write(lease: int, group: Sequence[Result]) -> None:
+    """Write one group; attempts in one transaction with what they belong to."""
+    finished = [result.finished for result in group if result.finished is not None]
+    tried = [result.tried for result in group if result.tried is not None]
+    if len(finished) == len(group) and not tried:
+        queue.finish(lease, finished)
+        return
+    with transaction.atomic():
+        queue.finish(lease, finished)
+        queue.settle(lease, _settled(group))
+        queue.record(tried)
+
+
+def _settled(group: Sequence[Result]) -> list[queue.Settled]:
+    """Return what goes back to the queue, with the pools of the messages that go elsewhere."""
+    routes = {
+        result.work.claimed.message_id: queue.Route(result.work.pool.site_id, None, result.elsewhere)
+        for result in group
+        if result.elsewhere is not None
+    }
+    pools = queue.pools_for(routes.values()) if routes else {}
+    return [
+        replace(result.settled, pool_id=pools[routes[result.settled.message_id]])
+        if result.settled.message_id in routes
+        else result.settled
+        for result in group
+        if result.settled is not None
+    ]

@@ -1,0 +1,197 @@
+"""One way out as this worker uses it: what it may take now, its connections and the messages in its hands.
+
+No statement and no socket here: it only counts.
+"""
+
+import asyncio
+from collections import deque
+from datetime import datetime, timedelta
+
+from delivery import pacing
+from delivery.dispatcher.health import Health
+from delivery.dispatcher.tokens import Purse
+from delivery.dispatcher.work import Work
+from delivery.queue import Breaker, Limits, Paused, ProfileStateRow
+from smtp_settings.models import OnUncertain
+from smtp_settings.wire import WayOut
+
+#: Messages taken per connection: about half a second of work, which keeps the connections busy between
+#: claims and bounds what a crash takes back.
+_DEPTH_MS = 500
+_LEAST_DEPTH, _MOST_DEPTH = 2, 64
+
+
+class Server:
+    """The way out, this worker's slots and connections for it, and the messages in hand."""
+
+    def __init__(self, way: WayOut, state: ProfileStateRow, *, batch_size: int) -> None:
+        self.way = way
+        self.state = state
+        self.batch_size = batch_size
+        #: False as soon as the profile is disabled, deleted or differs from what was tested.
+        self.is_live = True
+        #: Connections this worker may have when others want some.
+        self.share = way.max_connections
+        self.slots: set[int] = set()
+        self.lines: set[int] = set()  # the slots that have a connection
+        self.held = 0  # messages claimed and not yet committed
+        self.health = Health(max_connections=way.max_connections)
+        self.purse = Purse(spacing=timedelta(seconds=way.send_offset))
+        self._hand: deque[Work] = deque()
+        self._idle: deque[asyncio.Future[Work | None]] = deque()
+
+    def adopt(self, way: WayOut) -> None:
+        """Take over settings saved meanwhile; connections of the old version end at their next message."""
+        self.is_live = True
+        if way != self.way:
+            self.way = way
+            self.health.max_connections = self.share = way.max_connections
+            self.purse = Purse(spacing=timedelta(seconds=way.send_offset))
+
+    @property
+    def profile_id(self) -> int:
+        """The profile this is the way out of."""
+        return self.way.profile_id
+
+    @property
+    def limits(self) -> Limits:
+        """The profile's limits over all workers."""
+        way = self.way
+        rates = pacing.rates(
+            spacing=timedelta(seconds=way.send_offset),
+            per_minute=way.per_minute,
+            per_hour=way.per_hour,
+            per_day=way.per_day,
+        )
+        return Limits(way.max_connections, rates)
+
+    # What it may take
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether it is neither paused nor given up for now; it may still be resting."""
+        closed = self.health.is_probing or self.state.breaker is Breaker.CLOSED
+        return self.is_live and self.state.paused is Paused.NO and closed
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be given messages at all."""
+        return self.is_in_use and not self.health.is_resting
+
+    def may_probe(self, now: datetime) -> bool:
+        """Whether its breaker is due for one try."""
+        state = self.state
+        is_due = state.open_until is not None and state.open_until <= now
+        return self.is_live and state.paused is Paused.NO and state.breaker is Breaker.OPEN and is_due
+
+    @property
+    def connections(self) -> int:
+        """How many connections this worker may have now."""
+        if self.health.is_probing:
+            return 1
+        limits = (self.way.max_connections, self.share, self.state.connections, self.health.ramp)
+        return min(limit for limit in limits if limit is not None)
+
+    @property
+    def capacity(self) -> int:
+        """How many messages its connections may have in hand together."""
+        return min(len(self.slots), self.connections) * self._depth
+
+    @property
+    def free(self) -> int:
+        """Connections that are not busy with a message: what decides among equals."""
+        return max(0, self.connections - self.on_the_wire)
+
+    @property
+    def room(self) -> int:
+        """How many messages it may be given now.
+
+        Nothing while more than half of its work is still to do, so that claims stay few and large.
+        """
+        if not self.is_usable:
+            return 0
+        room = self.capacity - self.held
+        if self.limits.rates:
+            return max(0, min(room, self.purse.ready))
+        return room if 2 * room >= self.capacity else 0
+
+    @property
+    def tokens_wanted(self) -> int:
+        """How many tokens to ask for now: enough for the free places, at most a second's worth."""
+        rates = self.limits.rates
+        if not (rates and self.is_usable):
+            return 0
+        missing = self.capacity - self.held - len(self.purse)
+        return pacing.want(missing, rates) if missing > 0 else 0
+
+    @property
+    def _depth(self) -> int:
+        if self.health.is_probing or self.way.on_uncertain == OnUncertain.HOLD:
+            return 1  # leased means in flight: nothing else is held with it after a crash
+        if self.health.ms is None:
+            wanted = -(-self.batch_size // max(1, self.connections))
+        else:
+            wanted = round(_DEPTH_MS / max(self.health.ms, 1.0))
+        return max(_LEAST_DEPTH, min(_MOST_DEPTH, wanted))
+
+    # Messages in hand
+
+    def give(self, work: Work) -> None:
+        """Put a claimed message into this server's hands."""
+        self.held += 1
+        while self._idle:
+            waiting = self._idle.popleft()
+            if not waiting.done():
+                waiting.set_result(work)
+                return
+        self._hand.append(work)
+
+    async def next_work(self, idle_seconds: float) -> Work | None:
+        """Return the next message for a connection, None when it is to end or none comes in time."""
+        if self.is_surplus:
+            return None
+        if self._hand:
+            return self._hand.popleft()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Work | None] = loop.create_future()
+        self._idle.append(waiting)
+        timer = loop.call_later(idle_seconds, _send_home, waiting)
+        try:
+            return await waiting
+        finally:
+            timer.cancel()
+
+    @property
+    def is_surplus(self) -> bool:
+        """Whether it has more connections than it may have now."""
+        return not self.is_usable or len(self.lines) > self.connections
+
+    @property
+    def lines_wanted(self) -> int:
+        """How many more connections the messages in hand need, as far as slots go."""
+        return max(0, min(len(self._hand), min(len(self.slots), self.connections) - len(self.lines)))
+
+    @property
+    def on_the_wire(self) -> int:
+        """Messages that a connection has begun and that are not committed."""
+        return self.held - len(self._hand)
+
+    def take_back(self) -> list[Work]:
+        """Take all messages nobody has begun out of its hands."""
+        works = list(self._hand)
+        self._hand.clear()
+        return works
+
+    def dismiss(self) -> None:
+        """End the connections that wait for a message."""
+        while self._idle:
+            _send_home(self._idle.popleft())
+
+    def let_go(self) -> None:
+        """Count a message as committed."""
+        self.held -= 1
+
+
+def _send_home(waiting: "asyncio.Future[Work | None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -1,0 +1,67 @@
+"""Tokens in hand: leave to send, at once or at reserved moments."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from delivery import pacing
+
+_AHEAD = pacing.CLAIM_AHEAD.total_seconds()
+#: A token that is not spaced is used within this time or lapses.
+_LASTS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Leave to send one message: at once, or at a reserved monotonic moment."""
+
+    moment: float | None
+    lapses_at: float
+
+
+class Purse:
+    """The tokens one worker holds for one profile. Late ones lapse, so that gaps stay as wide as promised."""
+
+    def __init__(self, *, spacing: timedelta) -> None:
+        self.spacing = spacing
+        self._tokens: deque[Token] = deque()
+
+    def __len__(self) -> int:
+        self._lapse()
+        return len(self._tokens)
+
+    def add(self, moments: Sequence[float | None]) -> None:
+        """Take granted tokens, with their moments if spaced."""
+        at_once = time.monotonic() + _LASTS_SECONDS
+        for moment in moments:
+            lapses_at = at_once if moment is None else moment + pacing.grace(self.spacing).total_seconds()
+            self._tokens.append(Token(moment, lapses_at))
+
+    @property
+    def ready(self) -> int:
+        """How many messages may be claimed on them now: spaced ones shortly before their moment."""
+        self._lapse()
+        ahead = time.monotonic() + _AHEAD
+        return sum(token.moment is None or token.moment <= ahead for token in self._tokens)
+
+    @property
+    def next_in(self) -> float | None:
+        """Seconds until a claim may be made on the next spaced token, None without one."""
+        self._lapse()
+        moment = self._tokens[0].moment if self._tokens else None
+        return None if moment is None else max(0.0, moment - _AHEAD - time.monotonic())
+
+    def spend(self) -> float | None:
+        """Use one for a claimed message; return its moment."""
+        return self._tokens.popleft().moment
+
+    def is_too_late(self, moment: float) -> bool:
+        """Whether a reserved moment was missed by so much that the next gap would be too narrow."""
+        return time.monotonic() > moment + pacing.grace(self.spacing).total_seconds()
+
+    def _lapse(self) -> None:
+        now = time.monotonic()
+        while self._tokens and self._tokens[0].lapses_at < now:
+            self._tokens.popleft()

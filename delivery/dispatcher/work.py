@@ -1,0 +1,68 @@
+"""One claimed message in this worker's hands, and what is left to do with it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from delivery.queue import Claimed, PoolKey
+from smtp_settings.wire import WayOut
+
+#: Recipients of one transaction (RFC 5321 section 4.5.3.1.8 asks servers to take so many).
+MOST_RECIPIENTS = 100
+
+
+@dataclass(slots=True)
+class Work:
+    """A claimed message and the way out it was given to.
+
+    `moment` is the reserved monotonic moment of a spaced send, None = at once.
+    """
+
+    claimed: Claimed
+    way: WayOut
+    pool: PoolKey
+    moment: float | None = None
+    taken_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def db_now(self) -> datetime:
+        """The database's clock, carried on by the monotonic one."""
+        return self.claimed.db_now + timedelta(seconds=time.monotonic() - self.taken_at)
+
+    @property
+    def age(self) -> timedelta:
+        """How long the message has been due."""
+        return self.db_now - self.claimed.due_at
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the caller wants it sent no more."""
+        expires_at = self.claimed.expires_at
+        return expires_at is not None and self.db_now >= expires_at
+
+    @property
+    def verdicts(self) -> Mapping[str, Any]:  # Any: JSON
+        """What earlier attempts settled for good, by recipient."""
+        return self.claimed.verdicts or {}
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The recipients this attempt is for: those without a final verdict, at most a hundred."""
+        settled = self.verdicts
+        return tuple(r for r in self.claimed.rcpt_to if r not in settled)[:MOST_RECIPIENTS]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether recipients are left for a follow-up after this attempt."""
+        settled = self.verdicts
+        return sum(r not in settled for r in self.claimed.rcpt_to) > MOST_RECIPIENTS
+
+    @property
+    def riders(self) -> tuple[str, ...]:
+        """Debug recipients: they ride in the envelope of the first try and are never waited for."""
+        if self.claimed.attempts or self.claimed.verdicts:
+            return ()
+        own = set(self.claimed.rcpt_to)
+        return tuple(r for r in self.way.sender.debug_recipients if r not in own)

@@ -1,0 +1,73 @@
+"""`manage.py drain`: carry the queue's mail in the foreground, without Celery."""
+
+import json
+import math
+import signal
+import threading
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from delivery import dispatcher
+from delivery.dispatcher import Report
+
+
+class Command(BaseCommand):
+    """Drains until stopped, or until nothing is left that can be sent."""
+
+    help = "Sends queued mail in the foreground, as a worker does, without Celery. Ctrl-C ends it cleanly."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--until-empty", action="store_true", help="End when no due message is left that can be sent."
+        )
+        parser.add_argument("--json", action="store_true", help="Print the result as one JSON object.")
+        parser.add_argument(
+            "--batch-size",
+            type=int,
+            default=100,
+            metavar="N",
+            help="Messages claimed at once, 1 to 1000 (100).",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:  # Any: Django's signature
+        """Drain, and say what was done."""
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        shows = self.stderr.isatty() and not options["json"]
+        report = dispatcher.run(
+            until_empty=options["until_empty"],
+            deadline=math.inf,
+            linger=math.inf,
+            stop=stop,
+            batch_size=max(1, min(1000, options["batch_size"])),
+            progress=self._show if shows else None,
+        )
+        if shows:
+            self.stderr.write("\r\x1b[K", ending="")
+        self.stdout.write(json.dumps(asdict(report)) if options["json"] else _sentence(report))
+
+    def _show(self, report: Report) -> None:
+        self.stderr.write(f"\r\x1b[K{_counts(report)}", ending="")
+        self.stderr.flush()
+
+
+def _sentence(report: Report) -> str:
+    return f"{_counts(report)} in {report.seconds:.1f} s."
+
+
+def _counts(report: Report) -> str:
+    parts = [f"{report.sent:,} sent"]
+    parts += [
+        f"{count:,} {word}"
+        for word, count in (
+            ("deferred", report.deferred),
+            ("failed", report.failed),
+            ("uncertain", report.uncertain),
+        )
+        if count
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,143 @@
+"""The doorbell: Celery wakes a worker, which looks into the queue. No task carries a message.
+
+`ring()` is what edges call after the commit. It sets an event for a thread of its own and returns: a slow,
+full or dead broker can neither hold nor break the caller. Lose every ring, and mail leaves with the next
+kick of beat.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Event
+from types import FrameType
+
+from celery import shared_task
+from celery.signals import worker_init, worker_shutting_down
+
+from delivery import dispatcher
+
+logger = logging.getLogger(__name__)
+
+#: A ring that waits longer in the broker is stale: beat kicks again anyway.
+EXPIRES_SECONDS = 30
+#: Rings closer together than this become one; the last one always counts.
+GAP_SECONDS = 0.5
+
+
+_shutdown: Event | None = None
+
+
+@worker_init.connect
+def _make_the_flag(**_: object) -> None:
+    """Make the flag in a worker's main process, before it forks: its children see it set."""
+    global _shutdown
+    _shutdown = multiprocessing.Event()
+
+
+@worker_shutting_down.connect
+def _set_the_flag(**_: object) -> None:
+    """Tell the drains to end: in a warm shutdown the parent waits, and tells its children nothing."""
+    if _shutdown is not None:
+        _shutdown.set()
+
+
+@shared_task(name="mailconf.drain", ignore_result=True)
+def drain() -> None:
+    """Work on the queue until it has been empty for a while; ring again when work is left."""
+    with _stop_on_sigterm() as stop:
+        report = dispatcher.run(stop=stop, ring=ring)
+    if report.is_work_left and not stop.is_set():
+        ring()
+
+
+def ring() -> None:
+    """Wake a worker. Never blocks, never raises; call it after the commit."""
+    _bell_of_this_process().ring()
+
+
+class Bell(threading.Thread):
+    """Publishes at once, then at most every half second, and always once after the last ring."""
+
+    def __init__(self) -> None:
+        super().__init__(name="mailconf-bell", daemon=True)
+        self.pid = os.getpid()
+        self._rung = threading.Event()
+        self._gap = threading.Event()  # never set: a wait that an interpreter at its end can drop
+
+    def ring(self) -> None:
+        """Ask for one more publication."""
+        self._rung.set()
+
+    def run(self) -> None:
+        """Publish whenever the bell was rung."""
+        while True:
+            self._rung.wait()
+            self._rung.clear()
+            try:
+                drain.apply_async(expires=EXPIRES_SECONDS, retry=False)
+            except Exception as error:  # noqa: BLE001  # whatever a broker's client raises
+                logger.warning("The workers could not be woken, mail leaves a little later: %s", error)
+            self._gap.wait(GAP_SECONDS)
+
+
+_bell: Bell | None = None
+_making = threading.Lock()
+
+
+def _bell_of_this_process() -> Bell:
+    """Return the thread, made at the first ring: one from before a fork does not run in the child."""
+    global _bell  # one per process
+    bell = _bell
+    if bell is None or bell.pid != os.getpid() or not bell.is_alive():
+        with _making:
+            bell = _bell
+            if bell is None or bell.pid != os.getpid() or not bell.is_alive():
+                bell = Bell()
+                bell.start()
+                _bell = bell
+    return bell
+
+
+def _after_fork() -> None:
+    global _bell, _making  # the parent's thread and a lock it may hold stay there
+    _bell, _making = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Stop:
+    """Set by SIGTERM in this process or by the worker's shutdown."""
+
+    def __init__(self) -> None:
+        self.signalled = False
+
+    def is_set(self) -> bool:
+        return self.signalled or (_shutdown is not None and _shutdown.is_set())
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[_Stop]:
+    """Let SIGTERM end the drain at a quiet point; then do what the process had planned for it.
+
+    Celery's own handler would end the child wherever it is, between a final dot and its reply as well.
+    """
+    stop = _Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stop.signalled = True
+
+    previous = signal.signal(signal.SIGTERM, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, previous if previous is not None else signal.SIG_DFL)
+        if stop.signalled:
+            signal.raise_signal(signal.SIGTERM)
