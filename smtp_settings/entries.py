@@ -18,7 +18,7 @@ MAX_PASSWORD = 1024
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL_PART = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")  # RFC 5321 section 4.1.2, Dot-string
-_NAMED = re.compile(r'(?:[^<>,;"\\]*|"[^<>"\\]*")\s*<([^<>]*)>')  # "Foo <a@example.com>", quoted or not
+_NAMED = re.compile(r'(?:[^<>,;:@"\\\x00-\x1f]*|"[^<>@"\\\x00-\x1f]*")\s*<([^<>]*)>')  # "Foo <a@example.com>"
 _HOST_IN_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?(?:[^/@\s]*@)?([^/:@\s]+)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 

@@ -94,7 +94,6 @@ def _carry_on(form: ProfileForm, run: TestRun | None) -> None:
     if run is not None:
         data["_test_run"] = str(run.uuid)
         data["_password_typed"] = ""
-        form.forget_carried_run()
     elif data.get("password"):
         data["_password_typed"] = "on"  # noqa: S105  # a flag, not a password
     if form.conflicts and form.saved is not None:

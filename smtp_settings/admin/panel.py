@@ -106,6 +106,11 @@ def _row(step: Mapping[str, Any], security: str | None) -> StepRow:  # Any: JSON
     )
 
 
+def failed_step(run: TestRun) -> str:
+    """Return the name of the step at which a run failed, "" for none."""
+    return _step_name(run.failed_phase, run.settings.get("security")) if run.failed_phase else ""
+
+
 def _evidence(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:  # Any: JSON of `TestRun.steps`
     """Yield what a step found, in words; what is empty is left out."""
     for key, value in found.items():

@@ -107,6 +107,7 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         form = super().get_form(request, obj, change=change, **kwargs)
         form.user = request.user
         form.act = act_of(request.POST)
+        form.fresh_run = getattr(request, "finished_test", None)
         form.held_back = form.act is Act.TEST or asks_first(request, obj)
         return form
 

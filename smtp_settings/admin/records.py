@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from smtp_settings.admin import words
 from smtp_settings.admin.page import run_context
+from smtp_settings.admin.panel import failed_step as _failed_step
 from smtp_settings.models import Event, SMTPProfile, TestRun
 
 _LEVELS = {"info": "is-quiet", "warning": "is-warn", "error": "is-bad"}
@@ -50,6 +51,7 @@ class TestRunAdmin(ReadOnly):
 
     list_display = ("at", "who", "profile_name", "server", "ran_on", "result", "failed_step", "took")
     list_display_links = ("at",)
+    readonly_fields = ("profile_name", "server", "who", "recipient_list", "at", "took")
     list_filter = ("state",)
     search_fields = ("settings__name", "settings__host")
     search_help_text = gettext_lazy("Profile or server")
@@ -121,7 +123,7 @@ class TestRunAdmin(ReadOnly):
     @admin.display(description=gettext_lazy("Failed step"))
     def failed_step(self, run: TestRun) -> str:
         """Return the step at which it failed."""
-        return words.failed_step(run)
+        return _failed_step(run) or "-"
 
     @admin.display(description=gettext_lazy("Took"))
     def took(self, run: TestRun) -> str:
@@ -148,6 +150,7 @@ class EventAdmin(ReadOnly):
     list_filter = ("level", "kind")
     search_fields = ("kind", "data__name")
     search_help_text = gettext_lazy("Kind of event or profile")
+    readonly_fields = ("time", "what", "who", "about")
     fields = ("time", "level", "what", "who", "about", "ip")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:  # Any: ChangeList

@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from smtp_settings.facts import ProfileFacts
 from smtp_settings.models import Security, SMTPProfile, TestRun
@@ -79,6 +79,22 @@ def last_test(run: TestRun | None) -> str:
     if run is None:
         return _("Never")
     return f"{run.get_state_display()} {when(run.finished_at or run.created_at)}"
+
+
+#: The kinds of events people read about, in words; others are shown as they are.
+_EVENT_NAMES = {
+    "profile.saved": gettext_lazy("Profile saved"),
+    "profile.saved_untested": gettext_lazy("Profile saved without a test"),
+    "profile.draft": gettext_lazy("Saved as a draft"),
+    "profile.cleared": gettext_lazy("Profile cleared"),
+    "test.started": gettext_lazy("Test started"),
+    "test.finished": gettext_lazy("Test finished"),
+}
+
+
+def event_name(kind: str) -> str:
+    """Return what happened, in words where there are some."""
+    return str(_EVENT_NAMES.get(kind, kind))
 
 
 def ran_where(run: TestRun) -> str:

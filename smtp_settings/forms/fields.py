@@ -42,6 +42,8 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     user: ClassVar[User]
     #: What was asked for.
     act: ClassVar[Act] = Act.SAVE
+    #: The test this very request made: the page carries it from now on.
+    fresh_run: ClassVar[TestRun | None] = None
     #: True on the pass that shows a finished test: valid or not, nothing may be saved (trap 6).
     held_back: ClassVar[bool] = False
 
@@ -182,6 +184,8 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     @cached_property
     def carried_run(self) -> TestRun | None:
         """Return the run the page names: this user's own, of this profile, and not too old."""
+        if self.fresh_run is not None:
+            return self.fresh_run
         try:
             uuid = UUID(self.data.get("_test_run", ""))
         except ValueError:
@@ -192,11 +196,6 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         if self.saved is not None:
             return runs.filter(profile_uuid=self.saved.uuid).first()
         return runs.exclude(profile_uuid__in=SMTPProfile.objects.values("uuid")).first()
-
-    def forget_carried_run(self) -> None:
-        """Read the run anew: the page names another one now."""
-        self.__dict__.pop("carried_run", None)
-        self._describe()
 
     @property
     def changed_data(self) -> list[str]:
