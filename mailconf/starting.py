@@ -122,16 +122,17 @@ class _Start:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         lock = self.var / "run" / "up.pid"
-        try:
-            with children.locked(lock) as descriptor:
-                os.write(descriptor, f"{os.getpid()}\n".encode())
-                yield
-                lock.unlink(missing_ok=True)
-        except children.AlreadyRunning:
-            raise CannotStart(
-                f"mailconf is already running in {self.var} (process {lock.read_text().strip()}). Stop it "
-                "first, or set MAILCONF_VAR, MAILCONF_PORT and MAILCONF_SANDBOX_PORT for a second one."
-            ) from None
+        with contextlib.ExitStack() as holding:
+            try:
+                descriptor = holding.enter_context(children.locked(lock))
+            except children.AlreadyRunning:
+                raise CannotStart(
+                    f"mailconf is already running in {self.var} (process {lock.read_text().strip()}). "
+                    "Stop it, or set MAILCONF_VAR, MAILCONF_PORT and MAILCONF_SANDBOX_PORT for a second one."
+                ) from None
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+            holding.callback(lock.unlink, missing_ok=True)
+            yield
 
     def _make_secrets(self) -> None:
         if not os.environ.get("SECRET_KEY") and not os.environ.get("SECRET_KEY_FILE"):

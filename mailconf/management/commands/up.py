@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from mailconf import starting
+from mailconf.children import AlreadyRunning
 from mailconf.embedded import ServerUnavailable
 from mailconf.supervisor import ServiceFailed
 
@@ -25,6 +26,10 @@ class Command(BaseCommand):
             )
         os.environ["MAILCONF_LOCAL"] = "1"  # for the children, also with a DATABASE_URL
         try:
-            starting.run(self.stdout.write)
-        except (starting.CannotStart, ServerUnavailable, ServiceFailed) as error:
+            starting.run(self._write)
+        except (starting.CannotStart, ServerUnavailable, ServiceFailed, AlreadyRunning) as error:
             raise CommandError(str(error)) from None
+
+    def _write(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()  # into a pipe or a file, too, it is read while it runs
