@@ -45,7 +45,7 @@ def checked(text: str, what: str = "The address") -> str:
     The local part stays exactly as it is, the domain becomes lower case and A-labels.
 
     >>> checked("Ann@Grüße.example")
-    'Ann@xn--gre-goa0i.example'
+    'Ann@xn--gre-6ka8l.example'
     """
     shown = _shown(text)
     if len(text) > MAX_MAILBOX:

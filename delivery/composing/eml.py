@@ -37,11 +37,12 @@ def compose_eml(
     sender. Date is added where it is missing (`now`, else the present time); Message-ID is left to the
     queue. Raises CannotCompose.
     """
+    is_open = not raw.endswith((b"\r", b"\n"))
     raw = _MBOX.sub(b"", with_crlf(raw))
     head = read_head(raw, 0, len(raw))
-    sender = _sender(head) if mail_from is None else _bare_sender(mail_from)
+    sender = _sender(head) if mail_from is None else bare_sender(mail_from)
     recipients = _recipients(head) if rcpt_to is None else bare_recipients(rcpt_to)
-    return assemble(raw, head, sender, recipients, now=now)
+    return assemble(raw, head, sender, recipients, is_open=is_open, now=now)
 
 
 def with_crlf(raw: bytes) -> bytes:
@@ -73,13 +74,18 @@ def assemble(
     mail_from: str,
     rcpt_to: tuple[str, ...],
     *,
+    is_open: bool,
     now: datetime | None = None,
     subject: str | None = None,
     digest: bytes | None = None,
 ) -> Composed:
-    """Put together what is stored. `subject` replaces the field's text, `digest` that of the bytes."""
+    """Put together what is stored.
+
+    `is_open`: the last CRLF of `raw` was added, not given. `subject` replaces the field's text,
+    `digest` that of the bytes.
+    """
     _check_fields(head)
-    body = list(edits(raw, head))
+    body = list(edits(raw, head, is_open=is_open))
     changes = [*_top(head), *body]
     if not all(edit.is_blob for edit in body) and not head.all("mime-version"):
         changes.append(Edit(head.end, head.end, b"MIME-Version: 1.0\r\n"))
@@ -209,6 +215,11 @@ def _listed(found: Field) -> str:
     return unfolded(found.body.decode())
 
 
+def bare_sender(mail_from: str) -> str:
+    """Check the bare address of a reverse-path; "" and "<>" are the null sender."""
+    return "" if mail_from in {"", "<>"} else checked(mail_from, "The sender")
+
+
 def bare_recipients(addresses: Sequence[str]) -> tuple[str, ...]:
     """Check bare addresses for the envelope; exact duplicates are dropped, order kept."""
     if isinstance(addresses, str):
@@ -225,10 +236,6 @@ def _once(addresses: list[str]) -> tuple[str, ...]:
             f"The message has {len(found):,} recipients; at most {MAX_RECIPIENTS:,} are possible."
         )
     return found
-
-
-def _bare_sender(mail_from: str) -> str:
-    return "" if mail_from in {"", "<>"} else checked(mail_from, "The sender")
 
 
 def _line_of(raw: bytes, position: int) -> int:

@@ -8,6 +8,7 @@ subject (5.2 breaks it at U+2028), domains (5.2 uses IDNA 2003) and file names w
 import copy
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 from email.errors import MessageError
 from email.generator import BytesGenerator
@@ -19,7 +20,7 @@ from django.core.mail import EmailMessage
 
 from delivery.composing.addresses import Mailbox, mailbox, mailboxes
 from delivery.composing.composed import MAX_FIELD, CannotCompose, Composed, digest_of
-from delivery.composing.eml import assemble, bare_recipients, with_crlf
+from delivery.composing.eml import assemble, bare_recipients, bare_sender, with_crlf
 from delivery.composing.headers import ADDRESS_FIELDS, NAME, read_head, refuse_provider_fields
 
 _SUBJECT = "mailconf-subject"
@@ -38,24 +39,38 @@ _LINE_END = re.compile(r"[\r\n\0]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 
 
-def compose_message(message: EmailMessage, *, now: datetime | None = None) -> Composed:
+def compose_message(
+    message: EmailMessage,
+    *,
+    mail_from: str | None = None,
+    rcpt_to: Sequence[str] | None = None,
+    now: datetime | None = None,
+) -> Composed:
     """Make a Django message ready to be stored, or raise CannotCompose.
 
-    The envelope is `from_email` and `recipients()`; Bcc stands nowhere else. A Message-ID or Date among the
-    message's headers is kept. `message` is not changed.
+    The envelope is `from_email` and `recipients()` unless it is given ("" or "<>" is the null sender);
+    Bcc stands nowhere else. A Message-ID or Date among the message's headers is kept. `message` is not
+    changed.
     """
     _check_texts(message)
     extra = {str(name): _value(str(name), value) for name, value in (message.extra_headers or {}).items()}
-    recipients = bare_recipients([_box("A recipient", to).address for to in message.recipients()])
-    mail_from, author = _author(message, extra)
+    sender, author = _author(message, extra)
+    envelope = (
+        sender if mail_from is None else bare_sender(mail_from),
+        bare_recipients(
+            [_box("A recipient", to).address for to in message.recipients()] if rcpt_to is None else rcpt_to
+        ),
+    )
     tree = _built(_twin(message, extra, author))
-    raw = with_crlf(_serialised(tree))
+    written = _serialised(tree)
+    raw = with_crlf(written)
     subject = str(message.subject or "")
-    digest = digest_of([mail_from, *recipients, subject, _without_boundaries(raw, tree)])
+    digest = digest_of([envelope[0], *envelope[1], subject, _without_boundaries(raw, tree)])
     raw, has_stand_in = _without_stand_ins(raw)
     head = read_head(raw, 0, len(raw))
     stored = (subject or " ") if has_stand_in else None
-    return assemble(raw, head, mail_from, recipients, now=now, subject=stored, digest=digest)
+    is_open = not written.endswith(b"\n")
+    return assemble(raw, head, *envelope, is_open=is_open, now=now, subject=stored, digest=digest)
 
 
 def _twin(message: EmailMessage, extra: dict[str, str], author: str) -> EmailMessage:

@@ -39,6 +39,7 @@ class _Walk:
     """One pass over a message's parts."""
 
     raw: bytes
+    is_open: bool  # the last line end was added: it is no content
     needs_care: bool  # something, somewhere, is not 7-bit or too long
     parts: int = 0
 
@@ -109,10 +110,15 @@ class _Walk:
     def _leaf(self, head: Head, end: int, kind: str, encoding: str, *, signed: bool) -> Iterator[Edit]:
         body = self.raw[head.body : end]
         after = b"\r\n" if self.raw.startswith(b"\r\n", end) else b""  # the delimiter's own
-        changed = _reencoded(body, kind, encoding) if self.needs_care and not is_clean(body) else None
+        changed = None
+        if self.needs_care and not is_clean(body):
+            is_open = self.is_open and end == len(self.raw)
+            changed = _reencoded(body[:-2] if is_open else body, kind, encoding)
         if changed:
             _refuse_signed(signed)
             body, new_encoding = changed
+            if not (body + after).endswith(b"\r\n"):
+                body += b"=\r\n"  # a soft line break: what is decoded has no line end either
             yield from _set_encoding(head, new_encoding)
         if len(body) > BLOB_SIZE and (body + after).endswith(b"\r\n"):
             yield Edit(head.body, end + len(after), body + after, is_blob=True)
@@ -120,12 +126,14 @@ class _Walk:
             yield Edit(head.body, end, body)
 
 
-def edits(raw: bytes, head: Head) -> Iterator[Edit]:
+def edits(raw: bytes, head: Head, *, is_open: bool) -> Iterator[Edit]:
     """Give what has to change below the top header, in any order and never overlapping.
+
+    `is_open` says that the final CRLF was added, and so is no content of a part that is encoded.
 
     Raises CannotCompose for what cannot be made 7-bit without changing its meaning: signed parts above all.
     """
-    walk = _Walk(raw, needs_care=not is_clean(raw))
+    walk = _Walk(raw, is_open, needs_care=not is_clean(raw))
     yield from walk.part(head, len(raw), default="text/plain", depth=0, signed=False, top=True)
 
 
@@ -159,7 +167,7 @@ def _reencoded(body: bytes, kind: str, encoding: str) -> tuple[bytes, str] | Non
     if encoding == "base64" and body.isascii():
         packed = b"".join(body.split())
         if _BASE64.fullmatch(packed):
-            return b"\r\n".join(packed[i : i + 76] for i in range(0, len(packed), 76)), "base64"
+            return b"".join(packed[i : i + 76] + b"\r\n" for i in range(0, len(packed), 76)), "base64"
     if encoding == "quoted-printable" and body.isascii():
         return _quoted_printable(quopri.decodestring(body)), "quoted-printable"
     return None

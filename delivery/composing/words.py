@@ -50,14 +50,14 @@ def fits(lines: bytes) -> bool:
 
 
 def encoded(text: str) -> str:
-    """Encode text as UTF-8 encoded-words, one a line: Q while half of it is plain, else B.
+    """Encode text as UTF-8 encoded-words, one a line: Q while a third of it is plain, else B.
 
     >>> encoded("Grüße")
     '=?utf-8?q?Gr=C3=BC=C3=9Fe?='
     """
     octets = text.encode()
     plain = sum(byte in _Q_SAFE or byte == 0x20 for byte in octets)
-    write, letter = (_q, "q") if 2 * plain >= len(octets) else (_b, "b")
+    write, letter = (_q, "q") if 3 * plain >= len(octets) else (_b, "b")
     words, chunk = [], ""
     for character in text:
         if chunk and len(write(chunk + character)) > _ROOM:
