@@ -1,0 +1,227 @@
+"""Hand a message over: compose it, queue it in the caller's transaction, ring the workers after the commit.
+
+    from delivery.handover import send
+
+    send(message, priority="high", profile="EU relay", idempotency_key=f"invoice-{invoice.pk}")
+
+`message` is a Django EmailMessage or the bytes of an RFC 5322 message. Once `send` has returned and the
+transaction is committed, every recipient ends in exactly one recorded state. What cannot be sent as it
+is, is refused here with one sentence, and nothing is stored.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.sites.models import Site
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.utils import timezone
+
+from delivery import queue, tasks
+from delivery.composing import CannotCompose, Composed, compose_eml, compose_message
+from delivery.queue import Enqueued, Handover, IdempotencyConflict, MessagePriority
+from smtp_settings.models import SMTPProfile
+
+__all__ = [
+    "PRIORITIES",
+    "CannotCompose",
+    "CannotHandOver",
+    "HandedOver",
+    "IdempotencyConflict",
+    "Outgoing",
+    "send",
+    "send_many",
+]
+
+#: The names callers use for how urgent a message is.
+PRIORITIES = {priority.name.lower(): priority for priority in MessagePriority}
+
+#: Characters of a tag and of an idempotency key.
+_MAX_TAG, _MAX_KEY = 100, 200
+
+
+class CannotHandOver(ValueError):
+    """An option names something that does not exist or contradicts another; str() is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver(Enqueued):
+    """The message in the queue, and the envelope's recipients."""
+
+    rcpt_to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One message and how it shall leave.
+
+    `mail_from` and `rcpt_to` are bare addresses and replace the envelope read from the message. `send_at`
+    is the earliest, `expires_at` the latest moment (both aware). `site` is a domain, `profile` a name:
+    the message then leaves by that profile only. `sensitive` drops the content as soon as the message is
+    sent. `idempotency_key` makes a repeated call with the same message return the first one for seven
+    days.
+    """
+
+    message: EmailMessage | bytes
+    mail_from: str | None = None
+    rcpt_to: Sequence[str] | None = None
+    priority: str = "normal"
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    site: str | None = None
+    profile: str | None = None
+    tag: str = ""
+    sensitive: bool = False
+    idempotency_key: str | None = None
+
+
+def send(
+    message: EmailMessage | bytes,
+    *,
+    mail_from: str | None = None,
+    rcpt_to: Sequence[str] | None = None,
+    priority: str = "normal",
+    send_at: datetime | None = None,
+    expires_at: datetime | None = None,
+    site: str | None = None,
+    profile: str | None = None,
+    tag: str = "",
+    sensitive: bool = False,
+    idempotency_key: str | None = None,
+) -> HandedOver:
+    """Hand over one message; the options are those of `Outgoing`.
+
+    Raises CannotCompose, CannotHandOver or IdempotencyConflict, all of them ValueErrors, and stores
+    nothing then.
+    """
+    outgoing = Outgoing(
+        message=message,
+        mail_from=mail_from,
+        rcpt_to=rcpt_to,
+        priority=priority,
+        send_at=send_at,
+        expires_at=expires_at,
+        site=site,
+        profile=profile,
+        tag=tag,
+        sensitive=sensitive,
+        idempotency_key=idempotency_key,
+    )
+    return send_many([outgoing])[0]
+
+
+def send_many(
+    messages: Iterable[Outgoing], *, refused: Callable[[ValueError], None] | None = None
+) -> list[HandedOver]:
+    """Hand over many messages, all or none, in bulk inserts; one answer per message, in order.
+
+    Runs in the caller's transaction, or in one of its own. Raises as `send` does; with `refused`, that is
+    told instead, the message is left out, and the others are stored.
+    """
+    names = _Names()
+    handovers = []
+    for outgoing in messages:
+        try:
+            handovers.append(_handover(outgoing, names))
+        except (CannotCompose, CannotHandOver) as error:
+            if refused is None:
+                raise
+            refused(error)
+    enqueued = _enqueue(handovers, refused)
+    if enqueued:
+        transaction.on_commit(tasks.ring, robust=True)
+    return enqueued
+
+
+def _enqueue(handovers: list[Handover], refused: Callable[[ValueError], None] | None) -> list[HandedOver]:
+    try:
+        answers = queue.enqueue(handovers)
+    except IdempotencyConflict as conflict:
+        if refused is None:
+            raise
+        if len(handovers) == 1:
+            refused(conflict)
+            return []
+        return [answer for handover in handovers for answer in _enqueue([handover], refused)]
+    return [
+        HandedOver(answer.id, answer.message_id, answer.created, handover.composed.rcpt_to)
+        for answer, handover in zip(answers, handovers, strict=True)
+    ]
+
+
+class _Names:
+    """Looks every name up once a call."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], int] = {}
+
+    def site(self, domain: str | None) -> int | None:
+        return self._id(
+            "site", domain, lambda name: Site.objects.filter(domain__iexact=name).values_list("pk")
+        )
+
+    def profile(self, name: str | None) -> int | None:
+        return self._id("profile", name, lambda name: SMTPProfile.objects.filter(name=name).values_list("pk"))
+
+    def _id(self, what: str, name: str | None, find: Callable[[str], Iterable[tuple[int]]]) -> int | None:
+        if name is None:
+            return None
+        if (what, name) not in self._known:
+            found = [] if "\0" in name else list(find(name))
+            if not found:
+                raise CannotHandOver(f"There is no {what} named {name[:100]!a}.")
+            self._known[what, name] = found[0][0]
+        return self._known[what, name]
+
+
+def _handover(outgoing: Outgoing, names: _Names) -> Handover:
+    _check_times(outgoing)
+    return Handover(
+        composed=_composed(outgoing),
+        priority=_priority(outgoing.priority),
+        send_at=outgoing.send_at,
+        expires_at=outgoing.expires_at,
+        site_id=names.site(outgoing.site),
+        profile_id=names.profile(outgoing.profile),
+        tag=_plain("tag", outgoing.tag, _MAX_TAG),
+        sensitive=bool(outgoing.sensitive),
+        idempotency_key=_key(outgoing.idempotency_key),
+    )
+
+
+def _composed(outgoing: Outgoing) -> Composed:
+    if isinstance(outgoing.message, bytes):
+        return compose_eml(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=outgoing.rcpt_to)
+    return compose_message(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=outgoing.rcpt_to)
+
+
+def _priority(name: str) -> MessagePriority:
+    try:
+        return PRIORITIES[name]
+    except KeyError:
+        raise CannotHandOver(f"The priority {str(name)[:50]!a} is none of high, normal and low.") from None
+
+
+def _check_times(outgoing: Outgoing) -> None:
+    for name, moment in (("send_at", outgoing.send_at), ("expires_at", outgoing.expires_at)):
+        if moment is not None and timezone.is_naive(moment):
+            raise CannotHandOver(f"{name} has no time zone.")
+    if outgoing.expires_at is not None and outgoing.expires_at <= (outgoing.send_at or timezone.now()):
+        raise CannotHandOver("expires_at is not later than the moment the message may be sent.")
+
+
+def _key(key: str | None) -> str | None:
+    if key is not None and not key.strip():
+        raise CannotHandOver("The idempotency key is empty.")
+    return key if key is None else _plain("idempotency key", key, _MAX_KEY)
+
+
+def _plain(what: str, text: str, limit: int) -> str:
+    """Refuse text that is too long or holds controls, so that it can be shown and stored anywhere."""
+    if len(text) > limit:
+        raise CannotHandOver(f"The {what} is {len(text)} characters long; at most {limit} are possible.")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        raise CannotHandOver(f"The {what} holds a control character.")
+    return text

@@ -1,0 +1,162 @@
+"""Handing over: names are resolved, options checked, one transaction, one ring after the commit."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.sites.models import Site
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.utils import timezone
+
+from delivery import handover, models
+from delivery.handover import CannotCompose, CannotHandOver, IdempotencyConflict, Outgoing, send, send_many
+from tests.delivery.mail import an_eml
+from tests.delivery.queueing import a_row_of_profile
+
+pytestmark = pytest.mark.django_db
+
+
+def a_message(**changes):
+    valid = {"subject": "Report", "body": "Hello.", "from_email": "ann@example.org", "to": ["bo@example.com"]}
+    return EmailMessage(**valid | changes)
+
+
+def stored():
+    return models.Message.objects.count(), models.QueueEntry.objects.count(), models.Content.objects.count()
+
+
+def test_a_message_is_stored_with_every_option():
+    site = Site.objects.create(domain="shop.example", name="Shop")
+    profile = a_row_of_profile("EU relay")
+    later = timezone.now() + timedelta(hours=2)
+    answer = send(
+        a_message(),
+        mail_from="bounce@example.org",
+        rcpt_to=["cy@example.net", "dee@example.net"],
+        priority="high",
+        send_at=later,
+        expires_at=later + timedelta(hours=1),
+        site="Shop.example",
+        profile="EU relay",
+        tag="invoice",
+        sensitive=True,
+        idempotency_key="invoice-1",
+    )
+    row = models.Message.objects.get(pk=answer.id)
+    assert (answer.created, answer.rcpt_to) == (True, ("cy@example.net", "dee@example.net"))
+    assert (row.message_id, row.mail_from) == (answer.message_id, "bounce@example.org")
+    assert tuple(row.rcpt_to) == answer.rcpt_to
+    assert (row.priority, row.tag, row.sensitive) == (1, "invoice", True)
+    assert (row.site_id, row.pinned_profile_id) == (site.pk, profile.pk)
+    assert (row.due_at, row.expires_at) == (later, later + timedelta(hours=1))
+    assert models.QueueEntry.objects.get(pk=answer.id).ready_at == later
+
+
+def test_raw_bytes_are_stored_too():
+    answer = send(an_eml())
+    row = models.Message.objects.get(pk=answer.id)
+    assert (row.subject, row.from_header, row.mail_from) == ("Report", "ann@example.org", "ann@example.org")
+    data = bytes(models.Content.objects.get(pk=answer.id).data)
+    assert data.startswith(f"Message-ID: {answer.message_id}\r\n".encode())
+    assert data.endswith(b"\r\n\r\nHello.\r\n")
+
+
+BAD = [
+    ("profile", {"profile": "Nowhere"}, "no profile named 'Nowhere'"),
+    ("profile_nul", {"profile": "a\0b"}, "no profile named"),
+    ("site", {"site": "nowhere.example"}, "no site named"),
+    ("priority", {"priority": "urgent"}, "none of high, normal and low"),
+    ("naive", {"send_at": datetime(2030, 1, 1)}, "no time zone"),  # noqa: DTZ001
+    ("expired", {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "expires_at"),
+    ("tag", {"tag": "x" * 101}, "tag"),
+    ("tag_nul", {"tag": "a\0b"}, "tag"),
+    ("tag_surrogate", {"tag": "\udc80"}, "tag"),
+    ("key_empty", {"idempotency_key": " "}, "key is empty"),
+    ("key_long", {"idempotency_key": "x" * 201}, "idempotency key"),
+    ("key_line", {"idempotency_key": "a\nb"}, "idempotency key"),
+    ("recipients", {"rcpt_to": []}, "no recipients"),
+    ("recipient", {"rcpt_to": ["Bo <bo@example.com>"]}, "recipient"),
+    ("sender", {"mail_from": "a@x.example SIZE=1"}, "sender"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
+def test_a_wrong_option_gets_a_sentence_and_no_row(options, words):
+    for message in (a_message(), an_eml()):
+        with pytest.raises(ValueError, match=words) as caught:
+            send(message, **options)
+        assert str(caught.value).isprintable()
+    assert stored() == (0, 0, 0)
+
+
+def test_one_bad_message_of_many_stores_none():
+    with pytest.raises(CannotCompose):
+        send_many([Outgoing(message=a_message()), Outgoing(message=a_message(to=[]))])
+    assert stored() == (0, 0, 0)
+
+
+def test_refused_messages_can_be_told_and_left_out():
+    told = []
+    messages = [a_message(), a_message(to=["nobody"]), a_message(to=["cy@example.net"])]
+    answers = send_many([Outgoing(message=message) for message in messages], refused=told.append)
+    assert [answer.rcpt_to for answer in answers] == [("bo@example.com",), ("cy@example.net",)]
+    assert [type(error) for error in told] == [CannotCompose]
+    assert stored() == (2, 2, 2)
+
+
+def test_a_key_used_again_with_the_same_message_gives_the_first():
+    first = send(a_message(), idempotency_key="k")
+    again = send(a_message(), idempotency_key="k")
+    assert (again.id, again.message_id, again.created) == (first.id, first.message_id, False)
+    assert stored() == (1, 1, 1)
+
+
+def test_a14_a_key_used_again_with_another_message_is_a_conflict_and_no_row():
+    send(a_message(), idempotency_key="k")
+    for other in (a_message(body="Other."), a_message(subject="Other"), a_message(to=["cy@example.net"])):
+        with pytest.raises(IdempotencyConflict), transaction.atomic():
+            send(other, idempotency_key="k")
+    assert stored() == (1, 1, 1)
+
+
+def test_a_conflict_among_many_can_be_told_and_the_others_go():
+    send(a_message(), idempotency_key="k")
+    told = []
+    answers = send_many(
+        [
+            Outgoing(message=a_message(to=["cy@example.net"])),
+            Outgoing(message=a_message(body="Other."), idempotency_key="k"),
+        ],
+        refused=told.append,
+    )
+    assert [answer.rcpt_to for answer in answers] == [("cy@example.net",)]
+    assert [type(error) for error in told] == [IdempotencyConflict]
+
+
+def test_the_bell_rings_after_the_commit_and_only_then(django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks() as callbacks:
+        send_many([Outgoing(message=a_message()) for _ in range(3)])
+    assert callbacks == [handover.tasks.ring]
+    with django_capture_on_commit_callbacks() as callbacks:
+        assert send_many([]) == []
+    assert callbacks == []
+
+
+def test_v11_a_rolled_back_transaction_leaves_nothing():
+    with transaction.atomic():
+        assert send(a_message()).created
+        transaction.set_rollback(True)
+    assert stored() == (0, 0, 0)
+
+
+def test_statements_do_not_grow_with_the_number_of_messages(django_assert_max_num_queries):
+    a_row_of_profile("EU relay")
+    outgoing = [Outgoing(message=a_message(), profile="EU relay") for _ in range(50)]
+    send_many(outgoing[:1])
+    with django_assert_max_num_queries(8):
+        send_many(outgoing)
+
+
+def test_errors_of_options_are_value_errors():
+    assert issubclass(CannotHandOver, ValueError)
+    assert issubclass(CannotCompose, ValueError)
