@@ -97,6 +97,8 @@ class Server:
         self.open = 0
         self.most_open = 0
         self.changed = threading.Condition()
+        #: Ends every open connection without a word, as a server does with idle ones.
+        self.drop_connections: Callable[[], None] = lambda: None
 
     @property
     def ca_pem(self) -> str:
@@ -338,14 +340,18 @@ def smtp_server(port: int = 0, **options: object) -> Iterator[Server]:
                 backlog=200,
             )
 
-        async def stop() -> None:
-            listening.close()
+        async def drop() -> None:
             for task in clients:
                 task.cancel()
             await asyncio.gather(*clients, return_exceptions=True)
 
+        async def stop() -> None:
+            listening.close()
+            await drop()
+
         listening = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
         server.port = listening.sockets[0].getsockname()[1]
+        server.drop_connections = lambda: asyncio.run_coroutine_threadsafe(drop(), loop).result(10)
         try:
             yield server
         finally:

@@ -118,6 +118,8 @@ class Drain:
         self.database.tick()
         await self._chores()
         await self._look()
+        if not self.lease.is_good:
+            return False  # nothing could be completed: wait for a heartbeat
         lanes = [lane for lane in self._lanes if lane.priority < _SUSPECT]
         claimed = await self._claim_suspect() if self._is_suspects_turn(lanes) else await self._claim(lanes)
         self._staff()
@@ -317,12 +319,12 @@ class Drain:
         ids = assignment.order(self.park.ways(), work.pool, self.park.free_connections())
         return next((i for i in ids if i != work.way.profile_id and self.park[i].is_in_use), None)
 
-    def count(self, server: Server, result: Result | None, *, size: int = 0, ms: float = 0.0) -> None:
+    def count(self, server: Server, result: Result | None, *, ms: float = 0.0) -> None:
         """Count a result, or with None a connection."""
         if result is None:
             self.tally.connected(server.profile_id)
         else:
-            self.tally.add(result, size=size, ms=ms)
+            self.tally.add(result, ms=ms)
 
     def give_back(self, works: Sequence[Work]) -> None:
         """Release messages that were not begun."""

@@ -31,7 +31,12 @@ class Lease:
         """Count from a heartbeat; `at` is the monotonic moment before its statement was sent."""
         self._good_until = at + STALE.total_seconds() - MARGIN
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the last heartbeat is recent enough to complete something."""
+        return not self.is_dead and time.monotonic() <= self._good_until
+
     def check(self) -> None:
         """Raise LeaseLost when it is too late to complete anything."""
-        if self.is_dead or time.monotonic() > self._good_until:
+        if not self.is_good:
             raise LeaseLost

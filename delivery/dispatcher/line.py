@@ -52,7 +52,7 @@ class Office(Protocol):
     def next_server(self, work: Work) -> int | None:
         """Return the next profile that may carry the message."""
 
-    def count(self, server: Server, result: Result | None, *, size: int = 0, ms: float = 0.0) -> None:
+    def count(self, server: Server, result: Result | None, *, ms: float = 0.0) -> None:
         """Count a result, or with None a connection."""
 
 

@@ -50,13 +50,14 @@ class Tally:
         """Count a connection."""
         self._add(profile_id, connects=1)
 
-    def add(self, result: Result, *, size: int, ms: float) -> None:
+    def add(self, result: Result, *, ms: float) -> None:
         """Count one attempt's result."""
         kind = kind_of(result)
         if kind is None:
             return
         self.total = replace(self.total, **{kind: getattr(self.total, kind) + 1})
-        self._add(result.work.way.profile_id, **{kind: 1}, bytes=size if kind == "sent" else 0, ms=round(ms))
+        size = result.work.claimed.size if kind == "sent" else 0
+        self._add(result.work.way.profile_id, **{kind: 1}, bytes=size, ms=round(ms))
 
     def take(self, *, minute: datetime, worker_id: int) -> list[StatRow]:
         """Return the rows since the last call."""

@@ -1,6 +1,12 @@
 """What the engine's tests share: mail in the queue, a drain, and what became of it."""
 
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
 from email.message import EmailMessage
+
+from django.utils import timezone
 
 from delivery import dispatcher
 from delivery.handover import Outgoing, send_many
@@ -38,3 +44,48 @@ def attempts_of(message_id):
 
 def entry_of(message_id):
     return QueueEntry.objects.get(pk=message_id)
+
+
+def due_again(*ids):
+    """Let deferred messages be due now."""
+    QueueEntry.objects.filter(pk__in=ids).update(ready_at=timezone.now() - timedelta(seconds=1))
+
+
+def until(condition, *, timeout=15.0):
+    """Wait until a condition holds."""
+    give_up_at = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < give_up_at, "the condition did not come true"
+        time.sleep(0.01)
+
+
+class Draining:
+    """A drain in a thread of its own."""
+
+    report = None
+    error = None
+
+    def __init__(self, options):
+        self.thread = threading.Thread(target=self.run, args=(options,))
+
+    def run(self, options):
+        try:
+            self.report = (
+                drained(**options) if options.pop("until_empty", True) else dispatcher.run(**options)
+            )
+        except BaseException as error:
+            self.error = error
+
+
+@contextmanager
+def draining(**options):
+    """Drain while the block runs, and wait for the end of it."""
+    result = Draining(options)
+    result.thread.start()
+    try:
+        yield result
+    finally:
+        result.thread.join(30)
+    assert not result.thread.is_alive()
+    if result.error is not None:
+        raise result.error
