@@ -1,0 +1,50 @@
+"""Numbers for pages and commands: every question reads a bounded number of rows.
+
+What is open comes from the queue entries, what needs a person from the failures, what was sent from the
+minutes' counts. The history is never counted: pages say "more than 10,000".
+"""
+
+from delivery.stats.counts import (
+    CAP,
+    MessageState,
+    cached_counts,
+    counts,
+    next_ready_at,
+    oldest_ready_age,
+    oldest_ready_at,
+    uncertain_count,
+)
+from delivery.stats.history import (
+    FrequentFailure,
+    HourNumbers,
+    Totals,
+    WorkerNumbers,
+    frequent_failures,
+    last_heartbeat_at,
+    per_hour,
+    totals,
+    workers,
+)
+from delivery.stats.servers import ProfileNumbers, profile_facts
+
+__all__ = [
+    "CAP",
+    "FrequentFailure",
+    "HourNumbers",
+    "MessageState",
+    "ProfileNumbers",
+    "Totals",
+    "WorkerNumbers",
+    "cached_counts",
+    "counts",
+    "frequent_failures",
+    "last_heartbeat_at",
+    "next_ready_at",
+    "oldest_ready_age",
+    "oldest_ready_at",
+    "per_hour",
+    "profile_facts",
+    "totals",
+    "uncertain_count",
+    "workers",
+]

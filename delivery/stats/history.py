@@ -1,0 +1,126 @@
+"""What was sent when, what fails most, and who works."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Max, Sum
+from django.db.models.functions import TruncHour
+from django.utils import timezone
+
+from delivery.models import Failure, QueueEntry, SmallState, Stat, Worker
+
+#: A session silent for longer counts as gone, as when its messages are taken back.
+_STALE = timedelta(seconds=45)
+#: Newest failures that are grouped.
+_FAILURES = 10_000
+_WORKERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class HourNumbers:
+    """What all workers did in one hour."""
+
+    hour: datetime
+    sent: int
+    deferred: int
+    failed: int
+
+
+def per_hour(since: timedelta) -> list[HourNumbers]:
+    """Sum the minutes' counts by hour, oldest first; an hour without traffic is left out."""
+    rows = (
+        Stat.objects.filter(minute__gte=timezone.now() - since)
+        .annotate(hour=TruncHour("minute"))
+        .values("hour")
+        .annotate(sent_sum=Sum("sent"), deferred_sum=Sum("deferred"), failed_sum=Sum("failed"))
+        .order_by("hour")
+        .values_list("hour", "sent_sum", "deferred_sum", "failed_sum")
+    )
+    return [HourNumbers(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all workers did in a span of time."""
+
+    sent: int = 0
+    deferred: int = 0
+    failed: int = 0
+    uncertain: int = 0
+
+
+def totals(since: timedelta) -> Totals:
+    """Sum the minutes' counts of the last hour, day or other span."""
+    names = ("sent", "deferred", "failed", "uncertain")
+    found = Stat.objects.filter(minute__gte=timezone.now() - since).aggregate(
+        **{f"{name}_sum": Sum(name) for name in names}
+    )
+    return Totals(*(found[f"{name}_sum"] or 0 for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class FrequentFailure:
+    """Messages that ended alike: the same cause, code and profile."""
+
+    state: SmallState
+    cause: str
+    code: int | None
+    profile_id: int | None
+    count: int
+    last_at: datetime
+
+
+def frequent_failures(since: timedelta, limit: int = 10) -> list[FrequentFailure]:
+    """Group the newest 10,000 failures of a span by how they ended, most frequent first."""
+    newest = Failure.objects.filter(at__gte=timezone.now() - since).order_by("-message_id")[:_FAILURES]
+    rows = (
+        Failure.objects.filter(pk__in=newest.values("pk"))
+        .values_list("state", "cause", "code", "profile_id")
+        .annotate(number=Count("pk"), last_at=Max("at"))
+        .order_by("-number", "cause")[:limit]
+    )
+    return [FrequentFailure(SmallState(row[0]), *row[1:]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerNumbers:
+    """One worker session: `is_live` when it beat of late, `holds` the messages it has leased."""
+
+    id: int
+    host: str
+    pid: int
+    started_at: datetime
+    heartbeat_at: datetime
+    is_live: bool
+    is_stopping: bool
+    holds: int
+
+
+def workers() -> list[WorkerNumbers]:
+    """Return the newest sessions that have not ended, a silent one too: it is news until it is buried."""
+    holds = dict(
+        QueueEntry.objects.filter(lease_id__isnull=False)
+        .values_list("lease_id")
+        .annotate(number=Count("pk"))
+        .values_list("lease_id", "number")
+    )
+    now = timezone.now()
+    return [
+        WorkerNumbers(
+            id=worker.pk,
+            host=worker.host,
+            pid=worker.pid,
+            started_at=worker.started_at,
+            heartbeat_at=worker.heartbeat_at,
+            is_live=now - worker.heartbeat_at < _STALE,
+            is_stopping=worker.state == Worker.State.STOPPING,
+            holds=holds.get(worker.pk, 0),
+        )
+        for worker in Worker.objects.exclude(state=Worker.State.DEAD).order_by("-id")[:_WORKERS]
+    ]
+
+
+def last_heartbeat_at() -> datetime | None:
+    """Return when a worker was last heard of, whether it lives or not."""
+    newest = Worker.objects.order_by("-id")[:_WORKERS]
+    return max((worker.heartbeat_at for worker in newest), default=None)
