@@ -128,7 +128,6 @@ FEATURES = {
             "X-Unicode": "Größe " * 30,
             "List-Unsubscribe": "<https://example.org/u?a=b>, <mailto:u@example.org>",
             "Auto-Submitted": "auto-generated",
-            "X-Number": 7,
         }
     ),
     "header_to": lambda: a_message(
@@ -164,6 +163,10 @@ def test_v24_every_feature_arrives_as_django_writes_it(feature):
     assert [part.get("Content-Disposition") for part in parsed(sent).walk()] == [
         part.get("Content-Disposition") for part in as_django.walk()
     ]
+
+
+def test_a_header_value_may_be_a_number():
+    assert parsed(on_the_wire(compose_message(a_message(headers={"X-Number": 7}))))["X-Number"] == "7"
 
 
 def test_the_callers_message_is_not_changed():
@@ -416,7 +419,8 @@ def test_any_text_arrives_as_it_was(body, subject):
     assert_sendable(sent)
     message = parsed(sent)
     arrived = message.get_payload(decode=True).decode().replace("\r\n", "\n")
-    assert arrived in ({body, body + "\n"} if body.isascii() else {body})
+    # SMTP ends the last line of what is sent as it is; so does Django 6 of every text.
+    assert arrived in ({body, body + "\n"} if body.isascii() or django.VERSION >= (6,) else {body})
     assert composed.subject == (subject or " ")
 
 
