@@ -1,0 +1,281 @@
+"""A scripted SMTP server on a real socket: at any stage it does something other than an honest server.
+
+    async with evil_server({"dot": [say("250 2.0.0 Ok"), hang]}) as server: ...
+
+A plan maps a stage to an action, or to a list of actions taken in turn; when they are used up, and at every
+other stage, the server is honest. Stages are those of STAGES. An action gets the peer and the honest reply.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from tests.servers import server_context
+
+STAGES = (
+    "tcp", "banner", "ehlo", "starttls", "handshake", "ehlo2", "auth", "auth_step", "mail", "rcpt", "data",
+    "body", "dot", "after_250", "rset", "quit",
+)  # fmt: skip
+
+BANNER = b"220 evil.example.org ESMTP\r\n"
+EHLO = ("250-evil.example.org", "250-PIPELINING", "250-SIZE 1000000", "250-AUTH PLAIN LOGIN", "250 SMTPUTF8")
+
+
+class Gone(Exception):
+    """The action ended the connection."""
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        #: What was written at this stage.
+        self.said = b""
+
+    async def write(self, data: bytes) -> None:
+        self.said += data
+        self.writer.write(data)
+        await self.writer.drain()
+
+
+Action = Callable[[Peer, bytes], Awaitable[None]]
+
+
+def say(*lines: str | bytes) -> Action:
+    """Answer this instead, in one packet."""
+    data = b"".join((line.encode() if isinstance(line, str) else line) + b"\r\n" for line in lines)
+
+    async def act(peer: Peer, honest: bytes) -> None:
+        await peer.write(data)
+
+    return act
+
+
+def raw(data: bytes) -> Action:
+    """Write exactly these bytes."""
+
+    async def act(peer: Peer, honest: bytes) -> None:
+        await peer.write(data)
+
+    return act
+
+
+def and_then(*lines: str) -> Action:
+    """Answer honestly and add these lines, in one packet."""
+
+    async def act(peer: Peer, honest: bytes) -> None:
+        await peer.write(honest + b"".join(line.encode() + b"\r\n" for line in lines))
+
+    return act
+
+
+def say_and_go(line: str) -> Action:
+    """Answer this and close: "421 4.3.2 Shutting down"."""
+
+    async def act(peer: Peer, honest: bytes) -> None:
+        await peer.write(line.encode() + b"\r\n")
+        raise Gone
+
+    return act
+
+
+def say_and_reset(line: str) -> Action:
+    """Answer this and reset the connection in the same breath."""
+
+    async def act(peer: Peer, honest: bytes) -> None:
+        await peer.write(line.encode() + b"\r\n")
+        await rst(peer, honest)
+
+    return act
+
+
+async def honestly(peer: Peer, honest: bytes) -> None:
+    """Answer as an honest server; for lists."""
+    await peer.write(honest)
+
+
+async def fin(peer: Peer, honest: bytes) -> None:
+    """Close politely without an answer."""
+    raise Gone
+
+
+async def rst(peer: Peer, honest: bytes) -> None:
+    """Reset the connection."""
+    sock = peer.writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.writer.transport.abort()
+    raise Gone
+
+
+async def hang(peer: Peer, honest: bytes) -> None:
+    """Say nothing more, until the client goes."""
+    while await peer.reader.read(1 << 16):
+        pass
+    raise Gone
+
+
+async def stop_reading(peer: Peer, honest: bytes) -> None:
+    """Keep the connection and read nothing; the end of the test ends it."""
+    peer.writer.transport.pause_reading()
+    await asyncio.Event().wait()
+
+
+async def flood(peer: Peer, honest: bytes) -> None:
+    """Answer with lines that never end the reply."""
+    line = honest[:3] + b"-" + b"x" * 500 + b"\r\n"
+    for _ in range(1000):
+        await peer.write(line)
+
+
+async def one_long_line(peer: Peer, honest: bytes) -> None:
+    """Answer with a line of a megabyte."""
+    await peer.write(honest[:4] + b"x" * 1_000_000 + b"\r\n")
+
+
+async def drip(peer: Peer, honest: bytes) -> None:
+    """Answer one byte at a time, too slowly."""
+    for byte in honest:
+        await peer.write(bytes([byte]))
+        await asyncio.sleep(0.2)
+
+
+class EvilServer:
+    """What the server heard, over all its connections."""
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self, plan: Mapping[str, Action | list[Action]], *, ehlo: tuple[str, ...], tls: object
+    ) -> None:
+        assert set(plan) <= set(STAGES), "an unknown stage"
+        self.plan = {
+            stage: list(actions) if isinstance(actions, list) else actions for stage, actions in plan.items()
+        }
+        self.ehlo = ehlo
+        self.tls = tls
+        self.port = 0
+        #: Command lines as they came.
+        self.heard: list[str] = []
+        #: Contents that were answered with 2xx by an honest dot.
+        self.accepted: list[bytes] = []
+        #: Everything read as content, whatever the answer.
+        self.contents: list[bytes] = []
+        self.connections = 0
+
+    def verbs(self) -> list[str]:
+        return [line.split(" ")[0] for line in self.heard]
+
+    async def do(self, stage: str, peer: Peer, honest: bytes) -> None:
+        """Act at a stage: as planned, else honestly."""
+        planned = self.plan.get(stage)
+        if isinstance(planned, list):
+            planned = planned.pop(0) if planned else None
+        peer.said = b""
+        await (planned or honestly)(peer, honest)
+
+    async def serve(self, peer: Peer) -> None:
+        """Talk with one client."""
+        await self.do("tcp", peer, b"")
+        await self.do("banner", peer, BANNER)
+        encrypted = False
+        while line := await peer.reader.readline():
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            self.heard.append(text)
+            verb = text.split(" ")[0].upper()
+            if verb == "EHLO":
+                offers = (
+                    self.ehlo
+                    if encrypted or self.tls is None
+                    else (*self.ehlo[:-1], "250-STARTTLS", self.ehlo[-1])
+                )
+                reply = "".join(f"{offer}\r\n" for offer in offers).encode()
+                await self.do("ehlo2" if encrypted else "ehlo", peer, reply)
+            elif verb == "STARTTLS":
+                await self.do("starttls", peer, b"220 Go ahead\r\n")
+                await self.do("handshake", peer, b"")
+                await peer.writer.start_tls(self.tls)
+                encrypted = True
+            elif verb == "AUTH":
+                await self.auth(peer, text)
+            elif verb == "DATA":
+                await self.do("data", peer, b"354 Go ahead\r\n")
+                if b"354" in peer.said:
+                    await self.read_content(peer)
+            elif verb == "QUIT":
+                await self.do("quit", peer, b"221 Bye\r\n")
+                return
+            else:
+                await self.do(
+                    verb.lower() if verb in ("MAIL", "RCPT", "RSET") else "none", peer, b"250 2.0.0 Ok\r\n"
+                )
+
+    async def auth(self, peer: Peer, line: str) -> None:
+        if line.upper() == "AUTH LOGIN":
+            await self.do("auth", peer, b"334 VXNlcm5hbWU6\r\n")
+            self.heard.append((await peer.reader.readline()).decode().strip())
+            await self.do("auth_step", peer, b"334 UGFzc3dvcmQ6\r\n")
+            self.heard.append((await peer.reader.readline()).decode().strip())
+            await peer.write(b"235 2.7.0 Ok\r\n")
+        else:
+            await self.do("auth", peer, b"235 2.7.0 Ok\r\n")
+
+    async def read_content(self, peer: Peer) -> None:
+        """Read content, if the client believes that it was asked for any."""
+        first = await peer.reader.read(1)
+        if not first:
+            raise Gone
+        await self.do("body", peer, b"")
+        peer.reader._buffer[0:0] = b"\r\n" + first
+        content = (await peer.reader.readuntil(b"\r\n.\r\n"))[2:-3]
+        self.contents.append(content)
+        honest = "dot" not in self.plan or self.plan["dot"] == []
+        if honest:
+            self.accepted.append(content)
+        await self.do("dot", peer, b"250 2.0.0 Ok\r\n")
+        if "after_250" in self.plan:
+            await self.do("after_250", peer, b"")
+
+
+@asynccontextmanager
+async def evil_server(plan=(), *, ehlo=EHLO, starttls=False, implicit=False, context=None):
+    """Run a server in this test's own loop; `context` is its TLS context, by default an honest one."""
+    tls = (context or server_context()) if starttls or implicit else None
+    server = EvilServer(dict(plan), ehlo=ehlo, tls=tls if starttls else None)
+    tasks: set[asyncio.Task] = set()
+
+    async def handle(reader, writer):
+        server.connections += 1
+        try:
+            await server.serve(Peer(reader, writer))
+        except (Gone, OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    def connected(reader, writer):
+        task = asyncio.ensure_future(handle(reader, writer))
+        writers.append(writer)
+        tasks.add(task)
+
+    writers: list[asyncio.StreamWriter] = []
+    loop = asyncio.get_running_loop()
+    # A client that refuses our certificate is what the test wants, not news.
+    loop.set_exception_handler(lambda _loop, _context: None)
+    listening = await asyncio.start_server(
+        connected, server.host, 0, ssl=tls if implicit else None, limit=1 << 26
+    )
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.01)  # lets the aborted transports close their sockets
