@@ -124,7 +124,7 @@ def _assign_one(profile: SMTPProfile, name: str, text: str) -> None:
     setattr(profile, name, value)
 
 
-def _field(name: str) -> models.Field[Any, Any]:  # Any: values of every kind of column
+def _field(name: str) -> "models.Field[Any, Any]":  # Any: values of every kind of column
     if name == "password":
         raise ValidationError(_("A password is only read from standard input: use --password-stdin."))
     try:
@@ -136,7 +136,7 @@ def _field(name: str) -> models.Field[Any, Any]:  # Any: values of every kind of
     return field
 
 
-def _read(field: models.Field[Any, Any], text: str) -> Any:  # Any: as above
+def _read(field: "models.Field[Any, Any]", text: str) -> Any:  # Any: as above
     if isinstance(field, models.BooleanField):
         return _boolean(text)
     if isinstance(field, ArrayField):

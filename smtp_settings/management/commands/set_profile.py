@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from smtp_settings import activation, entries, field_values, sealing, test_send
@@ -25,6 +25,14 @@ class Command(BaseCommand):
         "Create or change an SMTP profile: send a test email with the new values, save them only when the "
         "server accepted it. Prints one JSON object."
     )
+
+    def create_parser(
+        self, prog_name: str, subcommand: str, **kwargs: Any
+    ) -> CommandParser:  # Any: as above it
+        """Let options stand between the values, as people type them."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]  # the same but for that
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
