@@ -233,9 +233,9 @@ def _services(var: Path) -> list[Service]:
     return [
         Service("sandbox", [python, str(BASE_DIR / "manage.py"), "sandbox"]),
         Service(
-            "mail", [*celery, "--queues", "mail", "--hostname", "mail@local", "--concurrency", "2", *beat], 80
+            "mail", [*celery, "--queues", "mail", "--hostname", "mail@local", "--pool", "solo", *beat], 80
         ),
-        Service("work", [*celery, "--queues", "work", "--hostname", "work@local", "--concurrency", "2"], 80),
+        Service("work", [*celery, "--queues", "work", "--hostname", "work@local", "--pool", "solo"], 80),
         Service("web", web),
     ]
 
