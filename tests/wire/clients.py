@@ -1,6 +1,7 @@
 """Builders for tests of the wire: a transport to a loopback port, an envelope, content, an observer."""
 
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_network
 
 from tests.servers import authority_pem
@@ -13,20 +14,16 @@ LOOPBACK = AddressGuard(
     allowed_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")), allowed_ports=(range(1024, 65536),)
 )
 
-#: Short enough for a test, long enough for a busy machine.
-IMPATIENT = Timeouts(
-    connect=5,
-    tls=1,
-    banner=0.5,
-    ehlo=0.5,
-    auth=0.5,
-    mail=0.5,
-    rcpt=0.5,
-    data=0.5,
-    block=0.5,
-    dot=0.5,
-    quit=0.5,
+#: Nobody waits long here, unless the machine is very busy.
+PATIENT = Timeouts(
+    connect=10, tls=10, banner=10, ehlo=10, auth=10, mail=10, rcpt=10, data=10, block=10, dot=10, quit=10
 )
+
+
+def short(*phases, seconds=0.15):
+    """Return limits that run out soon in these phases only, so that no other wait is cut when busy."""
+    return replace(PATIENT, **dict.fromkeys(phases, seconds))
+
 
 PASSWORD = "correct horse battery"  # the canary of these tests
 

@@ -8,7 +8,7 @@ import trustme
 from django.utils import timezone
 
 from tests.servers import server_context, smtp_server
-from tests.wire.clients import IMPATIENT, PASSWORD, Recorder, a_content, a_transport, an_envelope
+from tests.wire.clients import PASSWORD, PATIENT, Recorder, a_content, a_transport, an_envelope, short
 from tests.wire.evil import and_then, drip, evil_server, fin, hang, raw, rst, say, say_and_go
 from transports.base import Phase
 from transports.errors import (
@@ -26,11 +26,11 @@ KINDS = {"starttls": {"starttls": True}, "tls": {"implicit": True}}
 both_kinds = pytest.mark.parametrize("security", KINDS)
 
 
-async def refusal(server, security, observer=None, **settings):
+async def refusal(server, security, observer=None, timeouts=PATIENT, **settings):
     """Return the error with which signing in fails; the password must not have been sent."""
     with pytest.raises(TransportError) as caught:
         await a_transport(
-            server.port, security=security, password=PASSWORD, timeouts=IMPATIENT, **settings
+            server.port, security=security, password=PASSWORD, timeouts=timeouts, **settings
         ).open(observer)
     assert "AUTH" not in server.verbs()
     return caught.value
@@ -163,7 +163,7 @@ async def test_plaintext_injected_behind_the_220_is_discarded():
     injected = ("250-evil.example.org", "250-AUTH XINJECTED", "250 XINJECTED")
     async with evil_server({"starttls": and_then(*injected)}, starttls=True) as server:
         try:
-            session = await a_transport(server.port, security="starttls", timeouts=IMPATIENT).open()
+            session = await a_transport(server.port, security="starttls").open()
         except TransportError:
             return  # refusing the connection is as good
         assert "XINJECTED" not in session.capabilities
@@ -225,7 +225,8 @@ async def test_only_the_last_ehlo_counts():
 )
 async def test_every_way_to_break_starttls_has_its_phase(stage, action, error, phase):
     async with evil_server({stage: action}, starttls=True) as server:
-        caught = await refusal(server, "starttls")
+        limits = short(phase) if action in (hang, drip) else PATIENT
+        caught = await refusal(server, "starttls", timeouts=limits)
     assert type(caught) is error
     assert caught.phase is phase
 
@@ -239,7 +240,7 @@ async def test_tls_against_a_plain_port_is_named():
 @pytest.mark.parametrize("security", ["none", "starttls"])
 async def test_a_tls_port_does_not_greet_a_plain_client(security):
     async with evil_server(implicit=True) as server:
-        error = await refusal(server, security)
+        error = await refusal(server, security, timeouts=short("banner"))
     assert (type(error), error.phase) == (ReplyTimeout, Phase.BANNER)
 
 
@@ -248,13 +249,13 @@ async def test_a_tls_port_does_not_greet_a_plain_client(security):
 )
 async def test_with_implicit_tls_a_silent_greeting_is_not_blamed_on_the_handshake(action, phase):
     async with evil_server({"banner": action}, implicit=True) as server:
-        error = await refusal(server, "tls")
+        error = await refusal(server, "tls", timeouts=short("banner", seconds=1))
     assert error.phase is phase
 
 
 async def test_a_plain_server_that_hangs_up_during_the_handshake_is_a_failed_handshake():
     async with evil_server({"tcp": hang}) as server:
-        error = await refusal(server, "tls")
+        error = await refusal(server, "tls", timeouts=short("banner"))
         assert (type(error), error.phase) == (ReplyTimeout, Phase.TLS)
 
 

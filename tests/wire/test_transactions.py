@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.wire.clients import IMPATIENT, a_content, a_transport, an_envelope, until
+from tests.wire.clients import PATIENT, a_content, a_transport, an_envelope, short, until
 from tests.wire.evil import (
     EHLO,
     and_then,
@@ -34,7 +34,7 @@ PHASES = {"mail": Phase.MAIL, "rcpt": Phase.RCPT, "data": Phase.DATA, "dot": Pha
 both_modes = pytest.mark.parametrize("ehlo", [EHLO, PLAIN_EHLO], ids=["grouped", "sequential"])
 
 
-async def deliver(server, envelope=None, content=None, *, timeouts=IMPATIENT, **settings):
+async def deliver(server, envelope=None, content=None, *, timeouts=PATIENT, **settings):
     """Carry one message on a new session; returns the outcome and the session."""
     session = await a_transport(server.port, timeouts=timeouts, **settings).open()
     async with asyncio.timeout(10):
@@ -80,8 +80,9 @@ async def deliver(server, envelope=None, content=None, *, timeouts=IMPATIENT, **
 async def test_a_broken_answer_has_its_phase_and_only_after_the_dot_it_is_uncertain(
     ehlo, stage, action, error
 ):
+    limits = short(stage) if action in (hang, drip) else PATIENT
     async with evil_server({stage: action}, ehlo=ehlo) as server:
-        outcome, session = await deliver(server)
+        outcome, session = await deliver(server, timeouts=limits)
     assert outcome.phase is PHASES[stage]
     assert type(outcome.error) is error
     assert outcome.error.phase is PHASES[stage]
@@ -377,7 +378,7 @@ async def test_a_loss_during_the_upload_is_not_uncertain(action):
 async def test_a_server_that_never_reads_is_dropped_at_the_limit_of_a_block():
     content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
     async with evil_server({"body": stop_reading}, ehlo=("250-evil", "250 PIPELINING")) as server:
-        outcome, session = await deliver(server, content=content)
+        outcome, session = await deliver(server, content=content, timeouts=short("block"))
         assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ReplyTimeout, False)
         assert not session.is_usable
         transport = session._protocol._transport
@@ -448,8 +449,9 @@ async def test_a_server_that_drips_replies_meets_the_cap_of_the_transaction():
     "action", [fin, rst, hang, flood, say("554 No")], ids=["fin", "rst", "hang", "flood", "554"]
 )
 async def test_a_hostile_quit_neither_hangs_nor_raises(action):
+    limits = short("quit") if action is hang else PATIENT
     async with evil_server({"quit": action}) as server:
-        outcome, session = await deliver(server)
+        outcome, session = await deliver(server, timeouts=limits)
         assert outcome.accepted
         async with asyncio.timeout(3):
             await session.close()
