@@ -77,7 +77,8 @@ def silence(lease):
     """Make a worker session look silent for a minute."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE \"{models.Worker._meta.db_table}\" SET heartbeat_at = now() - interval '1 min' WHERE id = %s",
+            f"UPDATE {models.Worker._meta.db_table} SET heartbeat_at = now() - interval '1 min'"
+            " WHERE id = %s",
             [lease],
         )
 
