@@ -1,0 +1,197 @@
+"""What people may do with messages: one table of actions, and one function that does them.
+
+The list and the message page both come here, so the permission, the states an action is for and the question
+about uncertain messages are the same on both.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext, ngettext_lazy
+
+from delivery import queue, tasks
+from delivery.admin.states import Standing, State, standings
+from delivery.models import Message
+
+#: Does it for these ids and returns those it was done to. The second argument is the user's id.
+Move = Callable[[Sequence[int], int | None], Iterable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a person may do.
+
+    `moves` says per state what is called; other states are skipped. `asks` marks an action that may deliver
+    an uncertain message twice. `any_uncertain` is called for such a message in any state but *sending*.
+    """
+
+    name: str
+    label: Promise
+    permission: str
+    done: object  # ngettext_lazy: the sentence with %(n)d
+    moves: dict[State, Move] = field(repr=False)
+    asks: bool = False
+    is_danger: bool = False
+    any_uncertain: Move | None = None
+
+    @property
+    def permission_name(self) -> str:
+        """What the permission is called, for those who lack it."""
+        names = dict(Message._meta.permissions)  # public in all but name
+        return str(names[self.permission.removeprefix("delivery.")])
+
+    def move_for(self, standing: Standing) -> Move | None:
+        """Return what to call for a message that stands so, or None to skip it."""
+        move = self.moves.get(standing.state)
+        if move is None and standing.is_uncertain and standing.state is not State.SENDING:
+            return self.any_uncertain
+        return move
+
+
+def _put_back(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
+    return queue.put_back(ids, user_id=user_id)
+
+
+def _retry_now(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
+    return queue.retry_now(ids, user_id=user_id)
+
+
+def _hold(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
+    return queue.hold(ids, user_id=user_id)
+
+
+def _cancel(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
+    return queue.cancel(ids, user_id=user_id)
+
+
+def _send_again(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
+    return queue.send_again(ids, user_id=user_id)
+
+
+_AGAIN_STATES = (State.SENT, State.FAILED, State.EXPIRED, State.CANCELLED)
+
+#: In the order of the buttons.
+ACTIONS = (
+    Action(
+        name="retry",
+        label=_("Retry now"),
+        permission="delivery.retry_message",
+        done=ngettext_lazy(
+            "%(n)d message will be tried again now.", "%(n)d messages will be tried again now.", "n"
+        ),
+        moves={State.FAILED: _put_back, State.EXPIRED: _put_back, State.DEFERRED: _retry_now},
+        asks=True,
+    ),
+    Action(
+        name="send_again",
+        label=_("Send again as a copy"),
+        permission="delivery.resend_message",
+        done=ngettext_lazy(
+            "%(n)d message was queued again as a copy.", "%(n)d messages were queued again as copies.", "n"
+        ),
+        moves=dict.fromkeys(_AGAIN_STATES, _send_again),
+        asks=True,
+        any_uncertain=_send_again,
+    ),
+    Action(
+        name="release",
+        label=_("Release"),
+        permission="delivery.hold_message",
+        done=ngettext_lazy("%(n)d message was released.", "%(n)d messages were released.", "n"),
+        moves={State.HELD: _put_back},
+        asks=True,
+    ),
+    Action(
+        name="hold",
+        label=_("Hold"),
+        permission="delivery.hold_message",
+        done=ngettext_lazy("%(n)d message is held now.", "%(n)d messages are held now.", "n"),
+        moves=dict.fromkeys((State.QUEUED, State.DEFERRED), _hold),
+    ),
+    Action(
+        name="cancel",
+        label=_("Cancel"),
+        permission="delivery.cancel_message",
+        done=ngettext_lazy("%(n)d message was cancelled.", "%(n)d messages were cancelled.", "n"),
+        moves=dict.fromkeys((State.QUEUED, State.DEFERRED, State.HELD), _cancel),
+        is_danger=True,
+    ),
+)
+BY_NAME = {action.name: action for action in ACTIONS}
+
+
+def allowed(request: HttpRequest) -> list[Action]:
+    """Return the actions this user may use."""
+    return [action for action in ACTIONS if request.user.has_perm(action.permission)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which of the chosen messages an action is for. `skipped` counts the others by the word for why."""
+
+    action: Action
+    ids: dict[Move, list[int]]
+    uncertain: int
+    skipped: "Counter[str]"
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether doing it may deliver a message twice."""
+        return self.action.asks and self.uncertain > 0
+
+    @property
+    def count(self) -> int:
+        """How many messages it is for."""
+        return sum(map(len, self.ids.values()))
+
+
+def plan(action: Action, messages: Iterable[Message]) -> Plan:
+    """Sort the chosen messages by what the action does with each; nothing is changed."""
+    ids: dict[Move, list[int]] = {}
+    skipped: Counter[str] = Counter()
+    uncertain = 0
+    for message_id, standing in standings(messages).items():
+        move = action.move_for(standing)
+        if move is None:
+            skipped[str(standing.state.label).lower()] += 1
+            continue
+        ids.setdefault(move, []).append(message_id)
+        uncertain += standing.is_uncertain
+    return Plan(action, ids, uncertain, skipped)
+
+
+def carry_out(chosen: Plan, user_id: int | None) -> tuple[int, "Counter[str]"]:
+    """Do it, all or nothing; return how many were done and the skipped by reason.
+
+    Workers are rung after commit. What changed since the plan was made (a worker took it) is not forced, but
+    counted as skipped.
+    """
+    skipped = Counter(chosen.skipped)
+    done = 0
+    with transaction.atomic():
+        for move, ids in chosen.ids.items():
+            moved = set(move(ids, user_id))
+            done += len(moved)
+            if len(moved) < len(ids):
+                skipped[str(_("changed meanwhile or without content"))] += len(ids) - len(moved)
+        if done:
+            transaction.on_commit(partial(tasks.ring), robust=True)
+    return done, skipped
+
+
+def report(action: Action, done: int, skipped: "Counter[str]") -> str:
+    """Say what was done and what was not."""
+    parts = [str(action.done % {"n": done})] if done else []  # type: ignore[operator]  # a lazy ngettext
+    if total := sum(skipped.values()):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+        parts.append(
+            ngettext("%(n)d was skipped: %(reasons)s.", "%(n)d were skipped: %(reasons)s.", total)
+            % {"n": total, "reasons": reasons}
+        )
+    return " ".join(parts)

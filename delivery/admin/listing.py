@@ -1,0 +1,207 @@
+"""The list of messages: capped counts, our own filters only, the facts of a page in a handful of queries."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from delivery import stats
+from delivery.admin.states import Standing, State, messages_in, standings
+from delivery.models import Attempt, Failure, Message, QueueEntry
+from smtp_settings.models import SMTPProfile
+
+#: What no count passes; one more row is read to know that there are more.
+COUNT_LIMIT = 10_000
+#: Rows of a page.
+PAGE_SIZE = 50
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
+    """Counts at most COUNT_LIMIT rows: an exact count of a large queue costs more than the page."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, at most COUNT_LIMIT."""
+        return min(self._counted, COUNT_LIMIT)
+
+    @cached_property
+    def is_capped(self) -> bool:
+        """Whether there are more rows than are counted."""
+        return self._counted > COUNT_LIMIT
+
+    @cached_property
+    def _counted(self) -> int:
+        rows = self.object_list
+        assert isinstance(rows, QuerySet)  # noqa: S101  # the change list's
+        return rows.order_by()[: COUNT_LIMIT + 1].count()
+
+
+class StateFilter(SimpleListFilter):
+    """The tabs."""
+
+    title = _("Status")
+    parameter_name = "state"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the nine states."""
+        return list(State.choices)
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Narrow to the chosen state; an unknown word narrows nothing."""
+        chosen = self.value()
+        return messages_in(State(chosen), queryset) if chosen in State.values else queryset
+
+
+class UncertainFilter(SimpleListFilter):
+    """Messages handed over without a readable answer."""
+
+    title = _("Mark")
+    parameter_name = "uncertain"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the one mark there is."""
+        return [("1", _("Uncertain"))]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Narrow to marked messages: the mark is kept while they wait or need a person."""
+        if self.value() != "1":
+            return queryset
+        waiting = QueueEntry.objects.filter(uncertain=True).values("message_id")
+        needing = Failure.objects.filter(uncertain=True).values("message_id")
+        return queryset.filter(Q(pk__in=waiting) | Q(pk__in=needing))
+
+
+class BeforeFilter(SimpleListFilter):
+    """Goes on where the counted pages end: messages older than a number. It is a link, not a choice."""
+
+    title = _("Older")
+    parameter_name = "before"
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> list[tuple[str, str]]:
+        """Offer only what is chosen, so that the filter works and shows nothing else."""
+        chosen = request.GET.get(self.parameter_name, "")
+        return [(chosen, f"#{chosen}")] if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else []
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Narrow to older messages."""
+        return queryset.filter(pk__lt=int(self.value() or 0)) if self.value() else queryset
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One link of the row of states."""
+
+    label: str | Promise
+    url: str
+    is_current: bool
+    count: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one row of the list shows besides the message itself."""
+
+    standing: Standing
+    profile: str
+    reply: str
+
+
+class MessageList(ChangeList):
+    """The change list: attaches `line` to each message of the page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the page, then what belongs to its rows; never more than the page."""
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        for message, line in lines(self.result_list):
+            message.line = line  # type: ignore[attr-defined]  # read by the columns
+
+    @property
+    def next_messages(self) -> tuple[str, datetime] | None:
+        """Where to go on after the last counted page: the link and the time of its oldest row."""
+        paginator = self.paginator
+        if not isinstance(paginator, CappedPaginator) or not paginator.is_capped:
+            return None
+        if self.page_num != paginator.num_pages or not self.result_list:
+            return None
+        oldest = self.result_list[len(self.result_list) - 1]
+        return self.get_query_string({"before": oldest.pk}, ["p"]), oldest.created_at
+
+    @property
+    def range_shown(self) -> tuple[int, int]:
+        """The first and last row of this page, counted from 1."""
+        first = (self.page_num - 1) * self.list_per_page + 1
+        return first, first + len(self.result_list) - 1
+
+    def tabs(self) -> list[Tab]:
+        """Return the links to the states, with counts that are at most ten seconds old."""
+        chosen = self.params.get(StateFilter.parameter_name, "")
+        everything = Tab(
+            _("All"), self.get_query_string(remove=["state", "before"]), chosen not in State.values, ""
+        )
+        counts = stats.cached_counts()
+        return [everything] + [
+            Tab(
+                state.label,
+                self.get_query_string({"state": state.value}, ["before"]),
+                chosen == state.value,
+                shown_count(counts[stats.MessageState(state.value)]),
+            )
+            for state in State
+        ]
+
+
+def shown_count(number: int) -> str:
+    """Write a capped count; nothing for none, so that the eye finds what there is."""
+    if number > COUNT_LIMIT:
+        return f"{COUNT_LIMIT:,}+"
+    return f"{number:,}" if number else ""
+
+
+def lines(messages: "list[Message]") -> list[tuple[Message, Line]]:
+    """Read what belongs to these messages: standing, profile's name, last reply."""
+    standing = standings(messages)
+    waiting = [
+        message.pk for message in messages if standing[message.pk].next_try_at or message.reply is None
+    ]
+    last = {attempt.message_id: attempt for attempt in _last_attempts(waiting)}
+    profile_ids = {known.profile_id for known in standing.values() if known.profile_id is not None}
+    names = dict(SMTPProfile.objects.filter(pk__in=profile_ids).values_list("pk", "name"))
+    return [
+        (
+            message,
+            Line(
+                standing[message.pk],
+                names.get(standing[message.pk].profile_id or 0, ""),
+                reply_of(last[message.pk]) if message.pk in last else message.reply or "",
+            ),
+        )
+        for message in messages
+    ]
+
+
+def reply_of(attempt: Attempt) -> str:
+    """Return what the server said, or what happened instead."""
+    return attempt.reply or str(Attempt.Result(attempt.outcome).label)
+
+
+def _last_attempts(message_ids: list[int]) -> "QuerySet[Attempt]":
+    return (
+        Attempt.objects.filter(message_id__in=message_ids)
+        .order_by("message_id", "-pk")
+        .distinct("message_id")
+        if message_ids
+        else Attempt.objects.none()
+    )

@@ -1,0 +1,381 @@
+"""The pages of messages: the list, one message, its content, and what people may do there.
+
+Messages are never added, changed or deleted through a form: they come from a handover, change by an action (a
+POST with its own permission) and go by retention. Every GET only reads, but for the event that says who read
+content.
+"""
+
+from typing import Any
+
+from django.contrib import messages as notices
+from django.contrib.admin import ModelAdmin, ShowFacets, display
+from django.contrib.admin.helpers import ActionForm
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from delivery.admin import actions, content
+from delivery.admin.listing import (
+    PAGE_SIZE,
+    BeforeFilter,
+    CappedPaginator,
+    Line,
+    MessageList,
+    StateFilter,
+    UncertainFilter,
+)
+from delivery.admin.page import page_of
+from delivery.composing import readable
+from delivery.models import Message
+from delivery.reading import one_line
+from delivery.showing import when
+
+#: What the list's address may say; everything else is refused (any column could be searched by guessing).
+_PARAMETERS = {"state", "uncertain", "before"}
+#: Characters of a column that holds what strangers wrote; what the column cuts is in the tooltip.
+_COLUMN = 200
+_LARGEST_ID = 2**63 - 1
+
+
+class ChosenOnly(ActionForm):
+    """The action form without "all matching": what is done is done to the rows that were ticked."""
+
+    def clean_select_across(self) -> bool:
+        """Refuse a forged "all": bulk work over a filter is a job."""
+        return False
+
+
+class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+    """Messages in the admin."""
+
+    list_display = (
+        "number",
+        "status",
+        "recipient",
+        "about",
+        "profile_name",
+        "urgency",
+        "tries",
+        "last_reply",
+        "queued_at",
+        "next_try",
+    )
+    list_display_links = None
+    empty_value_display = ""
+    list_filter = (StateFilter, UncertainFilter, BeforeFilter)
+    list_per_page = PAGE_SIZE
+    list_max_show_all = PAGE_SIZE
+    ordering = ("-pk",)
+    sortable_by = ("number",)
+    search_fields = ("rcpt_first",)
+    search_label = _("Recipient or message number")
+    search_help_text = _("Searches the start of the address.")
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    action_form = ChosenOnly
+    actions_selection_counter = True
+
+    # What is allowed
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody: messages are handed over."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Nobody: messages change by actions."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Nobody: messages go by retention."""
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Allow our own filters only."""
+        return lookup in _PARAMETERS
+
+    # The list
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Message]":
+        """Read the list's columns only."""
+        return Message.objects.only(
+            "pk",
+            "created_at",
+            "state",
+            "priority",
+            "attempts",
+            "profile_id",
+            "rcpt_to",
+            "subject",
+            "code",
+            "reply",
+        )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageList]:  # Any: as ModelAdmin
+        """Use our change list."""
+        return MessageList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Message]", search_term: str
+    ) -> "tuple[QuerySet[Message], bool]":
+        """Find by the start of the first recipient's address, or by number."""
+        term = search_term.strip().lower()
+        if not term:
+            return queryset, False
+        wanted = Q(rcpt_first__startswith=term)
+        number = term.removeprefix("#")
+        if number.isascii() and number.isdigit() and int(number[:20]) <= _LARGEST_ID:
+            wanted |= Q(pk=int(number[:20]))
+        return queryset.filter(wanted), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:  # Any: as ModelAdmin.get_actions
+        """Offer what this user may do."""
+        return {
+            action.name: (_list_action(action), action.name, str(action.label))
+            for action in actions.allowed(request)
+        }
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list; a POST does an action."""
+        return super().changelist_view(
+            request,
+            (extra_context or {}) | {"title": _("Messages"), "message_actions": actions.allowed(request)},
+        )
+
+    # One message
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages of one message; the stock ones that change something are not there."""
+        wrap = self.admin_site.admin_view
+        name = "delivery_message"
+        return [
+            path("", wrap(self.changelist_view), name=f"{name}_changelist"),
+            path("<int:pk>/", wrap(self.message_view), name=f"{name}_change"),
+            path("<int:pk>/content/", wrap(self.content_view), name=f"{name}_content"),
+            path("<int:pk>/content/preview/", wrap(self.preview_view), name=f"{name}_preview"),
+            path(
+                "<int:pk>/content/attachment/<int:number>/",
+                wrap(self.attachment_view),
+                name=f"{name}_attachment",
+            ),
+            path("<int:pk>/content/download/", wrap(self.download_view), name=f"{name}_download"),
+            path("<int:pk>/do/<slug:action>/", wrap(self.action_view), name=f"{name}_action"),
+        ]
+
+    def message_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show how the delivery went."""
+        if (refused := self._refused(request, "GET")) is not None:
+            return refused
+        message = self._found(request, pk)
+        page = page_of(message, may_see_content=request.user.has_perm(content.PERMISSION))
+        return self._page(
+            request,
+            message,
+            "delivery",
+            {
+                "page": page,
+                "may_open_profile": request.user.has_perm("smtp_settings.view_smtpprofile"),
+                "offered": [
+                    action
+                    for action in actions.allowed(request)
+                    if action.move_for(page.standing) is not None
+                ],
+            },
+        )
+
+    def content_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show what the message says; an event says who looked."""
+        if (refused := self._refused(request, "GET")) is not None:
+            return refused
+        message = self._found(request, pk)
+        content.require(request)
+        content.note(request, message, "page")
+        reading, why_not = content.reading_of(message)
+        return self._page(
+            request, message, "content", {"reading": reading, "why_not": why_not, "content_url": request.path}
+        )
+
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answer with the HTML body, for the sandboxed frame."""
+        return self._content(request, pk, "preview")
+
+    def attachment_view(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
+        """Answer with one attachment."""
+        return self._content(request, pk, "attachment", number)
+
+    def download_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answer with the whole message as a file."""
+        return self._content(request, pk, "download")
+
+    def action_view(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
+        """Do one action with one message, by POST."""
+        if (refused := self._refused(request, "POST")) is not None:
+            return refused
+        chosen = actions.BY_NAME.get(action)
+        if chosen is None:
+            raise Http404
+        message = self._found(request, pk)
+        answer = self.act(request, chosen, [message])
+        return answer or HttpResponseRedirect(reverse("admin:delivery_message_change", args=[pk]))
+
+    def act(
+        self, request: HttpRequest, action: actions.Action, chosen: "QuerySet[Message] | list[Message]"
+    ) -> HttpResponse | None:
+        """Do an action with the chosen messages and say what happened; or answer with a question first."""
+        if not (self.has_view_permission(request) and request.user.has_perm(action.permission)):
+            raise PermissionDenied(action.permission_name)
+        plan = actions.plan(action, chosen)
+        if plan.needs_confirmation and "confirmed" not in request.POST:
+            return self._question(request, plan)
+        done, skipped = actions.carry_out(plan, request.user.pk)
+        level = notices.SUCCESS if done else notices.WARNING
+        self.message_user(request, actions.report(action, done, skipped), level)
+        return None
+
+    def _content(self, request: HttpRequest, pk: int, part: str, number: int = 0) -> HttpResponse:
+        if (refused := self._refused(request, "GET")) is not None:
+            return refused
+        message = self._found(request, pk)
+        content.require(request)
+        content.note(request, message, part if part != "attachment" else f"attachment {number}")
+        match part:
+            case "preview":
+                return content.preview(message)
+            case "attachment":
+                return content.attachment_file(message, number)
+            case _:
+                return content.whole_file(message)
+
+    def _refused(self, request: HttpRequest, method: str) -> HttpResponse | None:
+        """Answer 405 to any other method: nothing is changed by looking."""
+        known = {method, "HEAD"} if method == "GET" else {method}
+        return None if request.method in known else HttpResponseNotAllowed(sorted(known))
+
+    def _found(self, request: HttpRequest, pk: int) -> Message:
+        if not self.has_view_permission(request):
+            raise PermissionDenied(_("Can view message"))
+        message = Message.objects.filter(pk=pk).first() if pk <= _LARGEST_ID else None
+        if message is None:
+            raise Http404(_("This message does not exist. It may have been removed after 90 days."))
+        return message
+
+    def _page(
+        self, request: HttpRequest, message: Message, tab: str, context: dict[str, Any]
+    ) -> TemplateResponse:
+        return TemplateResponse(
+            request,
+            "admin/delivery/message/change_form.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "title": f"#{message.pk} {one_line(readable(message.subject), 200) or _('(no subject)')}",
+                "message": message,
+                "tab": tab,
+                "may_see_content": request.user.has_perm(content.PERMISSION),
+                **context,
+            },
+        )
+
+    def _question(self, request: HttpRequest, plan: actions.Plan) -> TemplateResponse:
+        return TemplateResponse(
+            request,
+            "admin/delivery/message/confirm.html",
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "title": plan.action.label,
+                "plan": plan,
+                "chosen": [message_id for ids in plan.ids.values() for message_id in ids],
+                "back": reverse("admin:delivery_message_changelist"),
+            },
+        )
+
+    # Columns. Strangers wrote what stands in them: one line, hidden characters visible, escaped.
+
+    @display(description=_("No."), ordering="pk")
+    def number(self, message: Message) -> SafeString:
+        """Link the number to the page."""
+        return format_html(
+            '<a href="{}">#{}</a>', reverse("admin:delivery_message_change", args=[message.pk]), message.pk
+        )
+
+    @display(description=_("Status"))
+    def status(self, message: Message) -> SafeString:
+        """Show the state, and the mark beside it."""
+        standing = _line(message).standing
+        badge = format_html('<span class="mc-badge {}">{}</span>', standing.tone, standing.state.label)
+        if not standing.is_uncertain:
+            return badge
+        return format_html('{} <span class="mc-badge is-mark">{}</span>', badge, _("Uncertain"))
+
+    @display(description=_("To"))
+    def recipient(self, message: Message) -> SafeString:
+        """Show the first recipient and how many more there are."""
+        first = one_line(message.rcpt_to[0] if message.rcpt_to else "", _COLUMN)
+        if len(message.rcpt_to) < 2:
+            return _cut(first)
+        return _cut(_("%(first)s and %(n)d more") % {"first": first, "n": len(message.rcpt_to) - 1})
+
+    @display(description=_("Subject"))
+    def about(self, message: Message) -> SafeString:
+        """Show the subject, decoded."""
+        return _cut(one_line(readable(message.subject), _COLUMN))
+
+    @display(description=_("Profile"))
+    def profile_name(self, message: Message) -> SafeString | str:
+        """Say who sent or refused it last."""
+        name = _line(message).profile
+        return _cut(name) if name else ""
+
+    @display(description=_("Priority"))
+    def urgency(self, message: Message) -> str:
+        """Say High, Normal or Low."""
+        return str(message.get_priority_display())
+
+    @display(description=_("Attempts"))
+    def tries(self, message: Message) -> int:
+        """Count how often it was tried."""
+        return _line(message).standing.attempts
+
+    @display(description=_("Last server reply"))
+    def last_reply(self, message: Message) -> SafeString | str:
+        """Show the server's words in one line."""
+        reply = one_line(_line(message).reply, _COLUMN)
+        return format_html('<code class="mc-cut" title="{0}">{0}</code>', reply) if reply else ""
+
+    @display(description=_("Queued"))
+    def queued_at(self, message: Message) -> SafeString:
+        """Say when it was handed over."""
+        return when(message.created_at)
+
+    @display(description=_("Next try"))
+    def next_try(self, message: Message) -> SafeString | str:
+        """Say when it is due."""
+        next_try_at = _line(message).standing.next_try_at
+        return when(next_try_at) if next_try_at else ""
+
+
+def _cut(text: str) -> SafeString:
+    """Show text in one line, as wide as the column; all of it is the tooltip."""
+    return format_html('<span class="mc-cut" title="{0}">{0}</span>', text)
+
+
+def _line(message: Message) -> Line:
+    line: Line = message.line  # type: ignore[attr-defined]  # attached by MessageList
+    return line
+
+
+def _list_action(action: actions.Action) -> Any:  # Any: the shape ModelAdmin.get_actions asks for
+    def run(
+        model_admin: MessageAdmin, request: HttpRequest, chosen: "QuerySet[Message]"
+    ) -> HttpResponse | None:
+        return model_admin.act(request, action, chosen)
+
+    return run

@@ -1,0 +1,207 @@
+"""What a message's page shows: envelope, recipients with their verdicts, the timeline of attempts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import getaddresses
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from delivery.admin.sentences import Sentence, sentence
+from delivery.admin.states import TONES, Standing, State, standings
+from delivery.composing import readable
+from delivery.models import Attempt, Content, Message, Worker
+from delivery.reading import headers_of, one_line
+from smtp_settings.models import SMTPProfile
+
+#: Attempts shown; the oldest are left out. A message deferred for two days has about twenty.
+MAX_ATTEMPTS = 100
+#: Bytes of stored content read for the addresses a viewer may see.
+_HEAD_BYTES = 100_000
+
+_RESULT_TONES = {
+    Attempt.Result.RETRY: "is-warn",
+    Attempt.Result.FAILED: "is-bad",
+    Attempt.Result.RELEASED: "is-quiet",
+    Attempt.Result.UNCERTAIN: "is-mark",
+    Attempt.Result.LOST: "is-mark",
+    Attempt.Result.PARTIAL: "is-warn",
+    Attempt.Result.LATE: "is-mark",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One address of the envelope and what became of it."""
+
+    address: str
+    verdict: str
+    tone: str
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One entry of the timeline."""
+
+    at: datetime
+    title: str
+    badge: str | Promise
+    tone: str
+    reply: str = ""
+    ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Everything the delivery page shows of a message, cleaned for display."""
+
+    message: Message
+    subject: str
+    from_header: str
+    standing: Standing
+    sentence: Sentence
+    profile: SMTPProfile | None
+    pinned_profile: SMTPProfile | None
+    recipients: list[Recipient]
+    hidden_recipients: int
+    timeline: list[Moment]
+    size_bytes: int | None
+
+
+def page_of(message: Message, *, may_see_content: bool) -> MessagePage:
+    """Gather a message's page. Without the content permission, blind recipients are not named."""
+    standing = standings([message])[message.pk]
+    attempts = list(Attempt.objects.filter(message_id=message.pk).order_by("-pk")[:MAX_ATTEMPTS])
+    profiles = _profiles(message, standing, attempts)
+    profile = profiles.get(standing.profile_id or 0)
+    content = Content.objects.filter(pk=message.pk).values("size", "data").first()
+    seen, hidden = _recipients(
+        message, standing, None if may_see_content else _named(bytes(content["data"]) if content else None)
+    )
+    return MessagePage(
+        message=message,
+        subject=one_line(readable(message.subject)),
+        from_header=one_line(readable(message.from_header)),
+        standing=standing,
+        sentence=sentence(
+            message,
+            standing,
+            attempts[0] if attempts else None,
+            (profile.host or profile.name) if profile else "",
+        ),
+        profile=profile,
+        pinned_profile=profiles.get(message.pinned_profile_id or 0),
+        recipients=seen,
+        hidden_recipients=hidden,
+        timeline=_timeline(message, standing, attempts, profiles),
+        size_bytes=content["size"] if content else None,
+    )
+
+
+def _profiles(message: Message, standing: Standing, attempts: list[Attempt]) -> dict[int, SMTPProfile]:
+    ids = (
+        message.profile_id,
+        standing.profile_id,
+        message.pinned_profile_id,
+        *(a.profile_id for a in attempts),
+    )
+    wanted = {profile_id for profile_id in ids if profile_id is not None}
+    return (
+        {p.pk: p for p in SMTPProfile.objects.filter(pk__in=wanted).only("pk", "name", "host")}
+        if wanted
+        else {}
+    )
+
+
+def _named(data: bytes | None) -> set[str]:
+    """Return the addresses that every recipient can see: those of To and Cc."""
+    if data is None:
+        return set()
+    fields = headers_of(data[:_HEAD_BYTES])
+    values = [value for name, value in fields if name.lower() in ("to", "cc")]
+    return {address.lower() for _name, address in getaddresses(values)}
+
+
+def _recipients(message: Message, standing: Standing, named: set[str] | None) -> tuple[list[Recipient], int]:
+    """Return the recipients and how many are not named.
+
+    `named` None names all. The first one always is: the list shows it.
+    """
+    shown = []
+    for place, address in enumerate(message.rcpt_to):
+        if named is None or place == 0 or address.lower() in named:
+            shown.append(_recipient(address, message, standing))
+    return shown, len(message.rcpt_to) - len(shown)
+
+
+def _recipient(address: str, message: Message, standing: Standing) -> Recipient:
+    known = (message.verdicts or {}).get(address)
+    label, tone = str(standing.state.label), standing.tone
+    if known is None:
+        return Recipient(one_line(address), label, tone)
+    verdict, reply = _verdict(known)
+    state = State(verdict) if verdict in State.values else None
+    if state is not None:
+        return Recipient(one_line(address), str(state.label), TONES[state], one_line(reply))
+    return Recipient(one_line(address), label, tone, one_line(reply))
+
+
+def _verdict(known: object) -> tuple[str, str]:
+    """Read a stored verdict: its state and the server's words."""
+    if not isinstance(known, Mapping):
+        return "", ""
+    words = (known.get("code"), known.get("enhanced"), known.get("reply"))
+    return str(known.get("state", "")), " ".join(str(word) for word in words if word)
+
+
+def _timeline(
+    message: Message, standing: Standing, attempts: list[Attempt], profiles: Mapping[int, SMTPProfile]
+) -> list[Moment]:
+    """Return what happened, newest first.
+
+    A success is on the message row: attempts are only what went wrong.
+    """
+    workers = _workers(attempts)
+    moments = [_moment(attempt, workers, profiles) for attempt in attempts]
+    if standing.state is State.SENT and message.done_at:
+        profile = profiles.get(message.profile_id or 0)
+        title = _("Attempt %(n)d through %(profile)s") % {
+            "n": message.attempts,
+            "profile": profile.name if profile else _("a removed profile"),
+        }
+        moments.insert(
+            0, Moment(message.done_at, title, _("Accepted"), "is-ok", one_line(message.reply or ""))
+        )
+    elif standing.state in (State.CANCELLED, State.HELD, State.SUPPRESSED, State.EXPIRED) and message.done_at:
+        moments.insert(
+            0, Moment(message.done_at, str(standing.state.label), standing.state.label, standing.tone)
+        )
+    moments.append(Moment(message.created_at, _("Handed over"), State.QUEUED.label, "is-quiet"))
+    return moments
+
+
+def _workers(attempts: list[Attempt]) -> dict[int, str]:
+    ids = {attempt.worker_id for attempt in attempts if attempt.worker_id is not None}
+    return dict(Worker.objects.filter(pk__in=ids).values_list("pk", "host")) if ids else {}
+
+
+def _moment(attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int, SMTPProfile]) -> Moment:
+    profile = profiles.get(attempt.profile_id or 0)
+    worker = workers.get(attempt.worker_id or 0)
+    parts = [_("Attempt %(n)d") % {"n": attempt.n}]
+    if worker:
+        parts.append(
+            _("by worker %(id)d on %(host)s") % {"id": attempt.worker_id, "host": one_line(worker, 60)}
+        )
+    if profile:
+        parts.append(_("through %(profile)s") % {"profile": profile.name})
+    result = (
+        Attempt.Result(attempt.outcome)
+        if attempt.outcome in Attempt.Result.values
+        else Attempt.Result.RELEASED
+    )
+    return Moment(
+        attempt.at, " ".join(parts), result.label, _RESULT_TONES[result], one_line(attempt.reply), attempt.ms
+    )

@@ -1,0 +1,152 @@
+"""The one sentence on top of a message's page: what happened, then what to do."""
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from delivery.admin.states import Standing, State
+from delivery.models import Attempt, Message
+
+#: Why a message failed, by the stable word the classification gave, and what a person may do.
+_CAUSES = {
+    "recipient": (
+        gettext_lazy("The server does not accept this recipient:"),
+        gettext_lazy("Retrying will not help unless the address is corrected."),
+    ),
+    "mailbox_full": (
+        gettext_lazy("The recipient's mailbox is full:"),
+        gettext_lazy("Retry when the recipient has made room."),
+    ),
+    "sender": (
+        gettext_lazy("The server does not accept the sender:"),
+        gettext_lazy("Look at the From address of the profile."),
+    ),
+    "relay": (
+        gettext_lazy("The server does not relay for this sender:"),
+        gettext_lazy("The profile may need to sign in."),
+    ),
+    "size": (
+        gettext_lazy("The message is too large for the server:"),
+        gettext_lazy("Retrying will not help unless it is made smaller."),
+    ),
+    "content": (
+        gettext_lazy("The server refused the content:"),
+        gettext_lazy("Retrying the same message will not help."),
+    ),
+    "policy": (
+        gettext_lazy("The server refused the message by its own rules:"),
+        gettext_lazy("The server's words say which."),
+    ),
+    "protocol": (gettext_lazy("The server's answers could not be understood:"), ""),
+}
+_MAY_HAVE_ARRIVED = gettext_lazy(
+    "The connection broke after the message was sent and before the server answered."
+    " It may have been delivered."
+)
+_HELD = {
+    "crashes": gettext_lazy(
+        "Three workers stopped while sending this message. It is held: release it or cancel it."
+    ),
+    "worker_lost": gettext_lazy("A worker stopped while sending this message. It may have been delivered."),
+    "uncertain": _MAY_HAVE_ARRIVED,
+    "internal_error": gettext_lazy(
+        "mailconf itself failed three times while sending this message. The log of the worker says why."
+    ),
+    "person": gettext_lazy("A person holds this message. Release it to send it, or cancel it."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What happened (`text`), the server's words (`reply`, never translated), what to do (`advice`)."""
+
+    text: str
+    reply: str = ""
+    advice: str = ""
+
+
+def sentence(message: Message, standing: Standing, last: Attempt | None, server: str) -> Sentence:
+    """Say what happened to a message. `server` is the one it was last sent through, "" where unknown."""
+    if standing.state in (State.QUEUED, State.SENDING, State.DEFERRED):
+        return _open(standing, last)
+    if standing.state is State.HELD:
+        held = _HELD.get(standing.cause, gettext_lazy("This message is held: release it or cancel it."))
+        return Sentence(str(held), _words(message))
+    return _ended(message, standing, server)
+
+
+def _open(standing: Standing, last: Attempt | None) -> Sentence:
+    if standing.state is State.SENDING:
+        return Sentence(_("A worker has this message in hand."))
+    when = _when(standing)
+    if standing.is_uncertain:
+        again = _("It will be sent again %(when)s.") % {"when": when}
+        return Sentence(f"{_MAY_HAVE_ARRIVED} {again}")
+    if standing.state is State.QUEUED:
+        return Sentence(_("This message waits to be sent %(when)s.") % {"when": when})
+    tried = ngettext("Tried %(n)d time.", "Tried %(n)d times.", standing.attempts) % {"n": standing.attempts}
+    text = _("%(tried)s Next try %(when)s.") % {"tried": tried, "when": when}
+    if last is None:
+        return Sentence(text)
+    if not last.code:
+        return Sentence(text, last.reply)
+    return Sentence(_("%(text)s The server asked to wait:") % {"text": text}, last.reply)
+
+
+def _ended(message: Message, standing: Standing, server: str) -> Sentence:
+    where = server or _("The server")
+    match standing.state:
+        case State.SENT:
+            return Sentence(
+                _("Accepted by %(server)s. Accepted is not the same as delivered.") % {"server": where},
+                _words(message),
+            )
+        case State.EXPIRED:
+            return _expired(message, standing)
+        case State.CANCELLED:
+            return Sentence(_("Cancelled by a person. It was not sent."))
+        case State.SUPPRESSED:
+            return Sentence(_("Debug mode was on. This message was not sent."))
+        case _:
+            return _failed(message, standing)
+
+
+def _expired(message: Message, standing: Standing) -> Sentence:
+    if standing.cause == "expires_at":
+        return Sentence(_("It was not sent in time: its sender wanted it sent no later."), _words(message))
+    return Sentence(_("Given up: it could not be sent for too long. Last answer:"), _words(message))
+
+
+def _failed(message: Message, standing: Standing) -> Sentence:
+    if standing.cause in _CAUSES:
+        why, advice = _CAUSES[standing.cause]
+        return Sentence(_("Given up. %(why)s") % {"why": why}, _words(message), str(advice))
+    count = ngettext("Given up after %(n)d try.", "Given up after %(n)d tries.", standing.attempts) % {
+        "n": standing.attempts
+    }
+    return Sentence(_("%(count)s Last answer:") % {"count": count}, _words(message))
+
+
+def _words(message: Message) -> str:
+    return message.reply or ""
+
+
+def _when(standing: Standing) -> str:
+    """Say when a message is due: "now", or the time and how long until then."""
+    due_at = standing.next_try_at
+    now = timezone.now()
+    if due_at is None or due_at <= now:
+        return _("now")
+    minutes = round((due_at - now).total_seconds() / 60)
+    span = (
+        _("in less than a minute")
+        if minutes < 1
+        else ngettext("in %(n)d minute", "in %(n)d minutes", minutes) % {"n": minutes}
+        if minutes < 120
+        else _("in %(n)d hours") % {"n": round(minutes / 60)}
+    )
+    local = timezone.localtime(due_at)
+    shown = local.strftime("%H:%M" if local.date() == timezone.localdate() else "%d %b, %H:%M")
+    return _("at %(time)s (%(span)s)") % {"time": shown, "span": span}
