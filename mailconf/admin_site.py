@@ -6,12 +6,16 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.admin import AdminSite
+from django.db import DatabaseError
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mailconf import inbox
+from delivery import stats
+from delivery.stats import MessageState
+from mailconf import dashboard, inbox
 
 #: The models that have a place in the navigation, in its order; the rest is reached from their pages.
 NAVIGATION: tuple[tuple[str, Promise], ...] = (
@@ -50,6 +54,11 @@ class MailconfAdminSite(AdminSite):
     site_url = None
     enable_nav_sidebar = False
 
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Show the dashboard in place of the list of apps."""
+        context = {**self.each_context(request), "title": self.index_title, **dashboard.context_for(request)}
+        return TemplateResponse(request, "mailconf/dashboard.html", context | (extra_context or {}))
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:  # Any: as AdminSite.each_context
         """Add what every page shows: the navigation and the environment."""
         environment = getattr(settings, "MAILCONF_ENVIRONMENT", "")
@@ -65,7 +74,9 @@ class MailconfAdminSite(AdminSite):
         ways = [Way(_("Dashboard"), home, is_current=request.path == home)]
         for label, title in NAVIGATION:
             if (url := self._url_of(label, request)) is not None:
-                ways.append(Way(title, url, is_current=request.path.startswith(url)))
+                count = _queued() if label == "delivery.Message" else ""
+                is_current = request.path.startswith(url)
+                ways.append(Way(title, url, is_current=is_current, count=count))
         if inbox.is_there() and inbox.may_list(request):
             url = reverse("admin:sandbox", current_app=self.name)
             ways.append(Way(_("Sandbox inbox"), url, is_current=request.path.startswith(url)))
@@ -86,3 +97,14 @@ class MailconfAdminSite(AdminSite):
             return None
         opts = model_admin.opts
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist", current_app=self.name)
+
+
+def _queued() -> str:
+    """Return how many messages wait, at most ten seconds old; nothing for none or when unknown."""
+    try:
+        count = stats.cached_counts()[MessageState.QUEUED]
+    except DatabaseError:
+        return ""
+    if count >= stats.CAP:
+        return f"{stats.CAP - 1:,}+"
+    return f"{count:,}" if count else ""

@@ -1,9 +1,7 @@
 """The project as an app (its commands), and the admin with our site in place of the stock one."""
 
 from django.apps import AppConfig
-from django.contrib.admin import (
-    apps as admin_apps,
-)  # the module: a second default config here would be ambiguous
+from django.contrib.admin import apps as admin_apps  # the module: a second default here would be ambiguous
 
 
 class MailconfConfig(AppConfig):
@@ -13,10 +11,15 @@ class MailconfConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        """Make our Celery app the current one in every process: whoever hands mail over rings its bell."""
-        from mailconf import celery  # noqa: PLC0415  # it reads the settings
+        """Make our Celery app the current one, and let the profile pages know what the queue knows.
+
+        The first in every process: whoever hands mail over rings its bell.
+        """
+        from mailconf import celery, servers  # noqa: PLC0415  # they read the settings and the models
+        from smtp_settings import facts  # noqa: PLC0415
 
         celery.app.set_current()
+        facts.provide(servers.facts)
 
 
 class MailconfAdminConfig(admin_apps.AdminConfig):

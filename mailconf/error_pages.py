@@ -7,6 +7,7 @@ import sys
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseServerError
 from django.template.loader import render_to_string
+from django.utils.functional import Promise
 
 logger = logging.getLogger("mailconf.pages")
 
@@ -18,7 +19,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
     """Answer 404, with the sentence of whoever raised it (the resolver's own words are not for people)."""
     said = exception.args[0] if isinstance(exception, Http404) and exception.args else ""
     return HttpResponseNotFound(
-        render_to_string("404.html", {"sentence": said if isinstance(said, str) else ""})
+        render_to_string("404.html", {"sentence": said if isinstance(said, str | Promise) else ""})
     )
 
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 class ProfileFacts:
     """One profile as the queue sees it.
 
-    `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), "" when nothing is known; `paused`
-    says who paused it and since when, "" when it is not. `waiting` and `sent_24h` count messages.
-    `may_delete` is False while messages wait for this profile.
+    `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), "" when nothing is known, `tone`
+    its badge's (see static/mailconf/components.css); `paused` says who paused it and since when, "" when it
+    is not. `waiting` and `sent_24h` count messages. `may_delete` is False while messages wait for this
+    profile.
     """
 
     health: str = ""
+    tone: str = "is-ok"
     paused: str = ""
     waiting: int = 0
     sent_24h: int = 0

@@ -61,11 +61,11 @@ def health(profile: SMTPProfile, *, is_live: bool, known: ProfileFacts | None) -
     if not is_live:
         return badge(_("Not live: settings differ from the tested ones"), "is-bad")
     if known is not None and known.paused:
-        return badge(known.paused, "is-warn")
+        return badge(known.paused, known.tone)
     if profile.cleared_without_test:
         return badge(_("Saved without a test"), "is-warn")
     if known is not None and known.health:
-        return badge(known.health, "is-ok")
+        return badge(known.health, known.tone)
     return badge(_("No traffic"))
 
 

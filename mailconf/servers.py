@@ -1,0 +1,91 @@
+"""How each server is doing, in words: what the queue knows of profiles, for the pages of both apps.
+
+The profile pages may not import the queue, so they ask `smtp_settings.facts`; the project answers here.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from delivery import stats
+from delivery.queue import Breaker, Paused
+from smtp_settings.facts import ProfileFacts
+
+#: A mean time of an attempt above this is called slow, milliseconds.
+SLOW_MS = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a server is doing: a phrase and its tone. `is_down`: it is not used now."""
+
+    words: str
+    tone: str
+    is_down: bool = False
+
+
+def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
+    """Say how a server is doing; `people` names those who may have paused it."""
+    since = clock(numbers.changed_at)
+    if numbers.paused is Paused.PERSON:
+        who = people.get(numbers.paused_by_id or 0) or _("somebody")
+        return Health(
+            _("Paused by %(who)s since %(since)s") % {"who": who, "since": since}, "is-warn", is_down=True
+        )
+    if numbers.paused is Paused.FAULT:
+        reason = numbers.reason or _("the server refuses us")
+        return Health(
+            _("Paused: %(reason)s since %(since)s") % {"reason": reason, "since": since},
+            "is-bad",
+            is_down=True,
+        )
+    if numbers.breaker is Breaker.OPEN:
+        return Health(
+            _("Breaker open, next try %(at)s") % {"at": clock(numbers.open_until)}, "is-bad", is_down=True
+        )
+    if numbers.breaker is Breaker.HALF_OPEN:
+        return Health(_("Trying again with one message"), "is-warn")
+    if numbers.ms is None:
+        return Health(_("No traffic"), "is-quiet")
+    if numbers.ms > SLOW_MS:
+        return Health(_("Slow: %(s).1f s per message") % {"s": numbers.ms / 1000}, "is-warn")
+    return Health(_("Working"), "is-ok")
+
+
+def facts(ids: Collection[int]) -> dict[int, ProfileFacts]:
+    """Answer `smtp_settings.facts`, in a constant number of statements."""
+    found = stats.profile_facts(ids)
+    people = names_of(found.values())
+    return {profile_id: _facts(numbers, health(numbers, people)) for profile_id, numbers in found.items()}
+
+
+def names_of(numbers: Collection[stats.ProfileNumbers]) -> dict[int, str]:
+    """Name those who paused a server."""
+    ids = {number.paused_by_id for number in numbers if number.paused_by_id is not None}
+    if not ids:
+        return {}
+    return {user.pk: user.get_username() for user in get_user_model()._default_manager.filter(pk__in=ids)}
+
+
+def _facts(numbers: stats.ProfileNumbers, how: Health) -> ProfileFacts:
+    return ProfileFacts(
+        health=how.words,
+        tone=how.tone,
+        paused=how.words if numbers.paused is not Paused.NO else "",
+        waiting=numbers.waiting,
+        sent_24h=numbers.sent_24h,
+        may_delete=numbers.may_delete,
+    )
+
+
+def clock(at: datetime | None) -> str:
+    """Show a time as people say it: the hour today, else with the day."""
+    if at is None:
+        return ""
+    local = timezone.localtime(at)
+    return date_format(local, "H:i" if local.date() == timezone.localdate() else "j M, H:i")
