@@ -191,6 +191,7 @@ def _lock(profile: SMTPProfile) -> SMTPProfile | None:
     row = SMTPProfile.objects.select_for_update(no_key=True).filter(pk=profile.pk).first()
     if row is None or row.version != profile.version:
         raise StaleProfile(row)
+    profile.uuid = row.uuid  # before the gate is asked: evidence belongs to one profile
     return row
 
 
@@ -225,7 +226,6 @@ def _own_columns(profile: SMTPProfile, row: SMTPProfile | None, user: AbstractBa
         profile.created_by_id = _id(user)
         profile.version = 1
         return
-    profile.uuid = row.uuid
     profile.created_at, profile.created_by_id = row.created_at, row.created_by_id
     profile.version = row.version + 1
 
@@ -256,9 +256,11 @@ def _take_default(profile: SMTPProfile, sites: Iterable[Site] | None) -> None:
 
 
 def _write_clearance(profile: SMTPProfile, *, user: AbstractBaseUser | None, reason: str) -> None:
-    """Clear the row as the database holds it, not as the instance in memory says."""
+    """Clear the row as the database holds it; GateShut when that is not what the gate was asked about."""
     saved = SMTPProfile.objects.get(pk=profile.pk)
     saved.cleared_fingerprint = fingerprint_of(saved)
+    if saved.cleared_fingerprint != fingerprint_of(profile):
+        raise GateShut(Verdict(Reason.NEVER))
     saved.cleared_at, saved.cleared_by_id, saved.cleared_without_test = timezone.now(), _id(user), reason
     names = ["cleared_fingerprint", "cleared_at", "cleared_by", "cleared_without_test"]
     saved.save(update_fields=names)

@@ -52,15 +52,14 @@ def reseal_all(batch: int = BATCH) -> Iterator[Progress]:
     """
     key_check.confirm()
     primary = sealing.current_keyring().primary.kid
-    progress = Progress(total=sum(model._default_manager.count() for model, _columns in SEALED))
+    progress = Progress(total=sum(_rows(model, columns).count() for model, columns in SEALED))
     for model, columns in SEALED:
         last = 0
-        while pks := list(
-            model._default_manager.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:batch]
-        ):
+        rows = _rows(model, columns).order_by("pk").values_list("pk", flat=True)
+        while pks := list(rows.filter(pk__gt=last)[:batch]):
             with transaction.atomic():
-                rows = model._default_manager.select_for_update(no_key=True).filter(pk__in=pks).order_by("pk")
-                for row in rows:
+                locked = model._default_manager.select_for_update(no_key=True).filter(pk__in=pks)
+                for row in locked.order_by("pk"):
                     progress.seen += 1
                     _reseal(row, columns, primary, progress)
             last = pks[-1]
@@ -88,6 +87,16 @@ def verify_all() -> Iterator[Broken | None]:
             for column in columns:
                 if getattr(row, column) is not None:
                     yield _trouble(row, column)
+
+
+def _rows(model: type[models.Model], columns: tuple[str, ...]) -> models.QuerySet[Any]:  # Any: three models
+    """Return the rows a rotation looks at: every profile (its fingerprint), and what holds a secret."""
+    if model is SMTPProfile:
+        return SMTPProfile.objects.all()
+    holds = models.Q()
+    for column in columns:
+        holds |= models.Q(**{f"{column}__isnull": False})
+    return model._default_manager.filter(holds)
 
 
 def _reseal(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.errors import MessageError
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from smtp_settings.models import Event, SMTPProfile, TestRun
 from smtp_settings.test_send.message import content_of, envelope_of, recipients_for
 from smtp_settings.test_send.sentences import Verdict, verdict_of
 from smtp_settings.test_send.session import Ended, listen
-from transports.base import Secret, Step, StepVerdict, TranscriptLine
+from transports.base import Phase, Secret, Step, StepVerdict, TranscriptLine
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ LIMIT = 45.0
 _ABANDONED_AFTER = timedelta(seconds=LIMIT + 15)
 _SPAN = timedelta(minutes=10)
 _RUNS_IN_SPAN = 10
+_AT_ONCE = 2
+_REFUSALS = 3
+_PAUSE = timedelta(minutes=1)
 _TRANSCRIPT_LINES = 200
 _LINE_LENGTH = 1000
 
@@ -114,13 +118,23 @@ def _hold_back(user: AbstractBaseUser | None) -> None:
     if user is None:
         return
     now = timezone.now()
-    recent = TestRun.objects.filter(user_id=user.pk, created_at__gte=now - _SPAN).order_by("-id")
-    runs = list(recent.values_list("state", "created_at")[:_RUNS_IN_SPAN])
-    if any(state in (TestRun.State.WAITING, TestRun.State.RUNNING) for state, _at in runs):
+    going_on = TestRun.objects.filter(state__in=(TestRun.State.WAITING, TestRun.State.RUNNING))
+    others = list(going_on.order_by("id").values_list("user_id", flat=True)[: _AT_ONCE + 1])
+    if user.pk in others:
         raise TooManyTests(_("Another of your tests is still running."))
+    if len(others) >= _AT_ONCE:
+        raise TooManyTests(_("Two other tests are running. Try again in a minute."))
+    runs = list(
+        TestRun.objects.filter(user_id=user.pk, created_at__gte=now - _SPAN).order_by("-id")[:_RUNS_IN_SPAN]
+    )
     if len(runs) == _RUNS_IN_SPAN:
-        minutes = max(1, round((runs[-1][1] + _SPAN - now).total_seconds() / 60))
+        minutes = max(1, round((runs[-1].created_at + _SPAN - now).total_seconds() / 60))
         raise TooManyTests(_("Ten tests in ten minutes. Wait %(minutes)d minutes.") % {"minutes": minutes})
+    refused = [one.failed_phase == Phase.AUTH for one in runs[:_REFUSALS]]
+    if len(refused) == _REFUSALS and all(refused) and now - (runs[0].finished_at or now) < _PAUSE:
+        raise TooManyTests(
+            _("The sign-in was refused three times. Wait a minute, or the account may be locked.")
+        )
 
 
 @dataclass
@@ -172,7 +186,7 @@ def _carry_out(test_run: TestRun, record: _Record, limit: float) -> Verdict:
     try:
         transport = wire.transport_for(profile, secret=_opener(test_run))
         content = content_of(profile, test_run)
-    except (wire.MethodNotAvailable, ValidationError, ValueError) as error:
+    except (wire.MethodNotAvailable, MessageError, ValidationError, ValueError) as error:
         return Verdict(passed=False, sentence="; ".join(getattr(error, "messages", [str(error)])))
     ended = Ended()
     for heard in listen(transport, envelope_of(profile, test_run), content, limit=limit):

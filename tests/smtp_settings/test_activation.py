@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.sites.models import Site
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from smtp_settings import activation, sealing
@@ -488,3 +488,41 @@ def test_a_refreshed_token_does_not():
     credential.access_token = sealing.seal(Secret("token"), sealing.binding_for(credential, "access_token"))
     credential.save()
     assert activation.is_live(fresh(profile))
+
+
+def test_a_tested_password_is_enough_when_the_stored_one_does_not_open(settings):
+    profile = a_profile(password="old")
+    settings.MAILCONF_KEYS = sealing.new_key()
+    run = evidence(profile, Secret("new"))
+    effective = activation.effective_secret(profile, run=run)
+    assert (effective.source, effective.secret.reveal()) == (SecretSource.TESTED, "new")
+
+
+def test_an_instance_that_borrows_anothers_identity_keeps_its_own():
+    profile, other = a_profile(), a_profile()
+    uuid = profile.uuid
+    profile.uuid, profile.host = other.uuid, "127.0.0.2"
+    run = evidence(profile)  # of the other profile's identity, with these values
+    with pytest.raises(GateShut):
+        save(profile, run=run)
+    assert fresh(profile).uuid == uuid
+
+
+def test_a_value_that_reads_back_differently_is_not_cleared():
+    profile = unsaved_profile(port="2525")
+    run = evidence(profile)
+    with pytest.raises(GateShut):
+        save(profile, run=run)
+    assert not SMTPProfile.objects.exists()
+
+
+def test_a_failed_save_changes_nothing():
+    profile = a_profile(name="Shop")
+    a_profile(name="Taken")
+    before = SMTPProfile.objects.values().get(pk=profile.pk)
+    events = Event.objects.count()
+    profile.name = "Taken"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        save(profile)
+    assert SMTPProfile.objects.values().get(pk=profile.pk) == before
+    assert Event.objects.count() == events

@@ -212,6 +212,8 @@ def test_every_kind_of_value_can_be_given():
         (["oauth_credential=none"], "does not exist"),
         (["classification_overrides={"], "not JSON"),
         (["max_connections=0"], "max_connections: "),
+        (["name="], "name: "),
+        (["max_connections="], "max_connections: "),
         (["retry_delay=100", "retry_cap=50"], "cannot be less"),
         (["auth=password"], "Enter the user name"),
         (["auth=password", "username=shop"], "accepts_clear_auth: "),

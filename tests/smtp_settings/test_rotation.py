@@ -95,7 +95,8 @@ def test_a_second_rotation_writes_nothing(settings):
     ) as queries:
         printed, _fault = rotate()
     assert "0 sealed anew" in printed
-    assert not [query for query in queries if query["sql"].startswith(("UPDATE", "INSERT"))]
+    written = ('UPDATE "smtp_settings_smtpprofile"', "INSERT")
+    assert not [query for query in queries if query["sql"].startswith(written)]
 
 
 def test_it_goes_on_where_it_was_stopped(settings):
@@ -179,3 +180,21 @@ def test_verify_tells_a_mixed_up_key(settings):
     a_profile(password="s3cret")
     settings.MAILCONF_KEYS = f"{OLD_KID}:{new_key().partition(':')[2]}"
     assert f"The key named “{OLD_KID}” is not the key" in verify()[1]
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_the_progress_is_shown():
+    a_profile(password="s3cret")
+    out = Terminal()
+    call_command("rotate_keys", stdout=out)
+    assert "2 of 2" in out.getvalue()
+
+
+def test_what_does_not_open_under_the_primary_key_is_reported_too():
+    profile = a_profile(name="Bad", password="s3cret")
+    SMTPProfile.objects.filter(pk=profile.pk).update(host="127.0.0.2")
+    assert rotate()[1] == "1 secrets do not open. Enter them again."

@@ -14,8 +14,11 @@ from django.utils import timezone
 from smtp_settings import test_send
 from smtp_settings.models import Event, TestRun
 from smtp_settings.sealing import Secret
+from smtp_settings.test_send.sentences import verdict_of
+from smtp_settings.test_send.session import Ended, listen
 from tests.builders import a_profile, a_user, unsaved_profile
 from tests.servers import smtp_server
+from transports.base import Content, Envelope
 
 pytestmark = pytest.mark.django_db
 
@@ -381,3 +384,102 @@ def test_two_threads_claim_one_run(transactional_db):
         test_send.run(TestRun.objects.get(pk=run.pk))
         thread.join()
         assert len(server.messages) == 1
+
+
+def test_only_two_tests_run_at_once():
+    for _number in range(2):
+        test_send.candidate(unsaved_profile(), None, a_user())
+    with pytest.raises(test_send.TooManyTests, match="Two other tests"):
+        test_send.candidate(unsaved_profile(), None, a_user())
+
+
+def test_three_refused_sign_ins_want_a_pause():
+    ann = a_user()
+    for _number in range(3):
+        run = test_send.candidate(unsaved_profile(), None, ann)
+        TestRun.objects.filter(pk=run.pk).update(
+            state="failed", failed_phase="auth", finished_at=timezone.now()
+        )
+    with pytest.raises(test_send.TooManyTests, match="Wait a minute"):
+        test_send.candidate(unsaved_profile(), None, ann)
+    TestRun.objects.update(finished_at=timezone.now() - timedelta(minutes=2))
+    assert test_send.candidate(unsaved_profile(), None, ann)
+
+
+def test_a_sign_in_without_a_password_says_so():
+    with smtp_server(auth=("shop", CANARY)) as server:
+        run = send_test(signing_in_at(server))
+        assert "AUTH" not in server.verbs()
+    assert (run.state, run.failed_phase) == (TestRun.State.FAILED, "auth")
+    assert "Enter the password" in run.sentence
+
+
+def test_a_lost_answer_after_the_dot_is_no_pass():
+    def hang_up(_argument):
+        raise ConnectionResetError
+
+    with smtp_server(answers={"DOT": hang_up}) as server:
+        run = send_test(at(server))
+    assert (run.state, run.failed_phase) == (TestRun.State.FAILED, "dot")
+    assert "may have accepted" in run.sentence
+
+
+def test_a_lost_connection_earlier_is_a_sentence():
+    def hang_up(_argument):
+        raise ConnectionResetError
+
+    with smtp_server(answers={"MAIL": hang_up}) as server:
+        run = send_test(at(server))
+    assert run.state == TestRun.State.FAILED
+    assert run.sentence
+    assert "may have accepted" not in run.sentence
+
+
+def test_a_from_address_that_cannot_be_written_is_a_sentence():
+    run = send_test(unsaved_profile(from_address="a@b@c"))
+    assert run.state == TestRun.State.FAILED
+    assert run.sentence
+
+
+class Stuck:
+    """A transport that never gives its thread back, like a name lookup that hangs."""
+
+    def __init__(self):
+        self.let_go = threading.Event()
+
+    async def open(self, observer=None):
+        self.let_go.wait(10)
+
+
+def test_a_thread_that_hangs_is_left_behind_at_the_limit():
+    stuck = Stuck()
+    heard = list(listen(stuck, Envelope("", ("a@example.com",)), Content((b"",)), limit=0.01))
+    stuck.let_go.set()
+    assert isinstance(heard[-1].error, TimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ("", "looking up the server"),
+        ("dns", "connecting"),
+        ("connect", "waiting for the greeting"),
+        ("ehlo", "signing in"),
+        ("auth", "about the sender"),
+        ("mail", "about the recipient"),
+        ("rcpt", "sending the message"),
+        ("data", "waiting for the final answer"),
+        ("dot", "waiting for the final answer"),
+    ],
+)
+def test_a_late_end_says_what_was_waited_for(last, words):
+    verdict = verdict_of(
+        Ended(error=TimeoutError()),
+        profile=unsaved_profile(),
+        recipients=["a@b.example"],
+        last_phase=last,
+        seconds=45.2,
+    )
+    assert words in verdict.sentence
+    assert "45 seconds" in verdict.sentence
+    assert not verdict.passed

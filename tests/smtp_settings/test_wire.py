@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from django.contrib.sites.models import Site
 
-from smtp_settings import activation, wire
+from smtp_settings import activation, sealing, wire
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_draft, a_profile, a_user, unsaved_profile
 from transports.smtp import SMTPTransport
@@ -174,3 +174,9 @@ def test_nothing_shows_the_password_of_a_transport():
     profile = a_profile(password="c4nary")
     built = wire.transport_for(profile)
     assert "c4nary" not in repr(built) + repr(built.settings) + repr(vars(built))
+
+
+def test_a_sign_in_without_a_stored_password_opens_nothing():
+    opener = transport(auth="password", username="shop", accepts_clear_auth=True).password
+    with pytest.raises(sealing.SealingError):
+        opener()

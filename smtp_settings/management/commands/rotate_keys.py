@@ -1,11 +1,10 @@
 """Moves every stored secret to the primary key."""
 
-import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from smtp_settings import rotation, sealing
+from smtp_settings import rotation, sealing, test_send
 
 
 class Command(BaseCommand):
@@ -20,6 +19,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:  # Any: BaseCommand's own signature
         """Rotate, count, and fail while anything is left on another key."""
         try:
+            test_send.tidy_up()
             progress = self._rotate()
             primary = sealing.current_keyring().primary.kid
         except sealing.SealingError as error:
@@ -39,9 +39,9 @@ class Command(BaseCommand):
     def _rotate(self) -> rotation.Progress:
         progress = rotation.Progress()
         for progress in rotation.reseal_all():
-            if sys.stdout.isatty():
+            if self.stdout.isatty():
                 self.stdout.write(f"\r{progress.seen} of {progress.total}", ending="")
                 self.stdout.flush()
-        if sys.stdout.isatty():
+        if self.stdout.isatty():
             self.stdout.write("")
         return progress
