@@ -22,8 +22,8 @@ WITH back AS (
     AND EXISTS (SELECT 1 FROM {content} c WHERE c.message_id = f.message_id)
   RETURNING *
 ), again AS (
-  INSERT INTO {entry} (message_id, pool_id, priority, uncertain)
-  SELECT message_id, pool_id, priority %% 10, uncertain FROM back ON CONFLICT DO NOTHING
+  INSERT INTO {entry} (message_id, ready_at, pool_id, priority, uncertain)
+  SELECT message_id, now(), pool_id, priority %% 10, uncertain FROM back ON CONFLICT DO NOTHING
 )
 UPDATE {message} m SET state = %(queued)s, done_at = NULL,
        verdicts = (SELECT jsonb_object_agg(v.key, v.value) FROM jsonb_each(m.verdicts) v

@@ -49,8 +49,8 @@ DELETE FROM {slot} WHERE profile_id = %(profile)s AND n > %(connections)s AND wo
 
 # New limits keep `tat`: saving a profile gives nobody a fresh quota.
 _SET_RATES = named("""
-INSERT INTO {rate} AS t (profile_id, kind, emission, tolerance)
-SELECT %(profile)s, kind, emission, tolerance
+INSERT INTO {rate} AS t (profile_id, kind, emission, tolerance, tat)
+SELECT %(profile)s, kind, emission, tolerance, now()
 FROM unnest(%(kinds)s::text[], %(emissions)s::interval[], %(tolerances)s::interval[])
        AS w (kind, emission, tolerance)
 ON CONFLICT (profile_id, kind) DO UPDATE SET emission = excluded.emission, tolerance = excluded.tolerance

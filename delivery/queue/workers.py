@@ -80,9 +80,12 @@ def retire_worker(lease: int) -> None:
     run(_RETIRE, {"lease": lease, "open": Breaker.OPEN.value, "dead": Worker.State.DEAD.value})
 
 
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
 def _boot_id() -> str:
     """Tell this start of this machine from others, where Linux says so; a restart empties the page cache."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path(_BOOT_ID).read_text().strip()
     except OSError:
         return ""

@@ -184,7 +184,8 @@ def test_a_claim_uses_the_lanes_index_among_fifty_thousand_rows():
     with connection.cursor() as cursor:  # the statistics still say that the table is empty
         cursor.execute(
             f"INSERT INTO {table} (message_id, pool_id, priority, ready_at)"
-            " SELECT 1000000000 + n, %s, 1 + n %% 3, now() + n * interval '1 s' FROM generate_series(1000, 51000) n",
+            " SELECT 1000000000 + n, %s, 1 + n %% 3, now() + n * interval '1 s'"
+            " FROM generate_series(1000, 51000) n",
             [pool_id],
         )
     parameters = {
