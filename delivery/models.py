@@ -69,6 +69,19 @@ def _loose(to: Any, **kwargs: Any) -> Any:  # Any: ForeignKey's own signature
     )
 
 
+def keep_used_pools(collector: Any, field: Any, pools: Any, using: str) -> None:  # Any: as on_delete
+    """Let a site or a profile go with its pools, unless a message that may still go needs one of them."""
+    needing = (
+        QueueEntry.objects.filter(lease_id=None),  # this and the next have an index each
+        QueueEntry.objects.filter(lease_id__isnull=False),
+        Failure.objects.all(),
+    )
+    ids = [pool.pk for pool in pools]
+    if any(rows.using(using).filter(pool_id__in=ids).exists() for rows in needing):
+        raise models.ProtectedError(str(_("Messages are waiting for it.")), set(pools))
+    models.CASCADE(collector, field, pools, using)
+
+
 class _Row(models.Model):
     """What workers write and nobody edits."""
 
@@ -83,9 +96,9 @@ class Pool(_Row):
     """A message's route, fixed at enqueue; who serves it is computed at claim time."""
 
     id = models.SmallAutoField(primary_key=True)
-    site = models.ForeignKey(Site, models.CASCADE, null=True, related_name="+")
+    site = models.ForeignKey(Site, keep_used_pools, null=True, related_name="+")
     sender_domain = models.CharField(max_length=253, null=True)  # noqa: DJ001  # NULLs equal in the constraint
-    profile = models.ForeignKey(SMTPProfile, models.PROTECT, null=True, related_name="+")
+    profile = models.ForeignKey(SMTPProfile, keep_used_pools, null=True, related_name="+")
 
     class Meta:
         constraints = [
@@ -228,13 +241,13 @@ class Failure(_Row):
 
     message_id = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField(db_default=Now())
-    state = models.SmallIntegerField(choices=SmallState)
     profile_id = models.IntegerField(null=True)
+    state = models.SmallIntegerField(choices=SmallState)
     code = models.SmallIntegerField(null=True)
-    cause = models.TextField(db_default="")
-    uncertain = models.BooleanField(db_default=False)
     pool_id = models.SmallIntegerField()
     priority = models.SmallIntegerField()
+    uncertain = models.BooleanField(db_default=False)
+    cause = models.TextField(db_default="")
 
     class Meta:
         indexes = [models.Index(fields=["state", "at"], name="failure_state_at")]

@@ -1,3 +1,4 @@
+import delivery.models
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.db.models.deletion
@@ -22,9 +23,9 @@ class Migration(migrations.Migration):
             name='Pool',
             fields=[
                 ('id', models.SmallAutoField(primary_key=True, serialize=False)),
-                ('site', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sites.site')),
+                ('site', models.ForeignKey(null=True, on_delete=delivery.models.keep_used_pools, related_name='+', to='sites.site')),
                 ('sender_domain', models.CharField(max_length=253, null=True)),
-                ('profile', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='smtp_settings.smtpprofile')),
+                ('profile', models.ForeignKey(null=True, on_delete=delivery.models.keep_used_pools, related_name='+', to='smtp_settings.smtpprofile')),
             ],
             options={
                 'constraints': [models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('site_id', 0), django.db.models.functions.comparison.Coalesce('sender_domain', models.Value('')), django.db.models.functions.comparison.Coalesce('profile_id', 0), name='pool_is_unique')],
@@ -125,13 +126,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('message_id', models.BigIntegerField(primary_key=True, serialize=False)),
                 ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('state', models.SmallIntegerField(choices=[(1, 'Queued'), (2, 'Sent'), (3, 'Failed'), (4, 'Held'), (5, 'Cancelled'), (6, 'Expired'), (7, 'Suppressed')])),
                 ('profile_id', models.IntegerField(null=True)),
+                ('state', models.SmallIntegerField(choices=[(1, 'Queued'), (2, 'Sent'), (3, 'Failed'), (4, 'Held'), (5, 'Cancelled'), (6, 'Expired'), (7, 'Suppressed')])),
                 ('code', models.SmallIntegerField(null=True)),
-                ('cause', models.TextField(db_default='')),
-                ('uncertain', models.BooleanField(db_default=False)),
                 ('pool_id', models.SmallIntegerField()),
                 ('priority', models.SmallIntegerField()),
+                ('uncertain', models.BooleanField(db_default=False)),
+                ('cause', models.TextField(db_default='')),
             ],
             options={
                 'indexes': [models.Index(fields=['state', 'at'], name='failure_state_at')],
