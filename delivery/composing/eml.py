@@ -8,8 +8,9 @@ from email.utils import format_datetime
 from django.utils import timezone
 
 from delivery.composing.addresses import checked, mailboxes
+from delivery.composing.cleaning import clean
 from delivery.composing.composed import MAX_MESSAGE, MAX_RECIPIENTS, CannotCompose, Composed, digest_of
-from delivery.composing.headers import Field, Head, clean, read_head, refuse_provider_fields
+from delivery.composing.headers import Field, Head, read_head, refuse_provider_fields
 from delivery.composing.mime import Edit, edits, is_clean
 from delivery.composing.words import is_as_is, unfolded
 
@@ -86,7 +87,8 @@ def assemble(
     """
     _check_fields(head)
     body = list(edits(raw, head, is_open=is_open))
-    changes = [*_top(head), *body]
+    cleaned = [(found, clean(found)) for found in head.fields]
+    changes = [*_top(cleaned), *body]
     if not all(edit.is_blob for edit in body) and not head.all("mime-version"):
         changes.append(Edit(head.end, head.end, b"MIME-Version: 1.0\r\n"))
     start = b"" if head.all("date") else f"Date: {format_datetime(now or timezone.now())}\r\n".encode("ascii")
@@ -94,7 +96,7 @@ def assemble(
     composed = Composed(
         mail_from=mail_from,
         rcpt_to=rcpt_to,
-        from_header=_stored_from(head),
+        from_header=_stored_from(cleaned),
         subject=_stored_subject(head) if subject is None else subject,
         message_id=_message_id(head),
         data=data,
@@ -135,9 +137,9 @@ def _stored(
     return data, tuple(cuts), tuple(blobs)
 
 
-def _top(head: Head) -> Iterable[Edit]:
-    for found in head.fields:
-        new = b"" if found.key in _STRIPPED | _IN_FRONT or _is_empty_id(found) else clean(found)
+def _top(cleaned: list[tuple[Field, bytes | None]]) -> Iterable[Edit]:
+    for found, lines in cleaned:
+        new = b"" if found.key in _STRIPPED | _IN_FRONT or _is_empty_id(found) else lines
         if new is not None:
             yield Edit(found.start, found.end, new)
 
@@ -153,8 +155,6 @@ def _check_fields(head: Head) -> None:
         if len(head.all(key)) > 1:
             raise CannotCompose(f"The message has {len(head.all(key))} {head.all(key)[0].name} fields.")
     refuse_provider_fields([found.name for found in head.fields])
-    for found in head.fields:
-        clean(found)
 
 
 def _text(found: Field) -> str:
@@ -167,11 +167,10 @@ def _text(found: Field) -> str:
     return unfolded(text).strip()
 
 
-def _stored_from(head: Head) -> str | None:
-    for found in head.all("from"):
-        new = clean(found)
-        value = found.body if new is None else new[len("From: ") : -2]
-        return value.decode("ascii")
+def _stored_from(cleaned: list[tuple[Field, bytes | None]]) -> str | None:
+    for found, lines in cleaned:
+        if found.key == "from":
+            return (found.body if lines is None else lines[len("From: ") : -2]).decode("ascii")
     return None
 
 

@@ -19,9 +19,10 @@ from typing import Any
 from django.core.mail import EmailMessage
 
 from delivery.composing.addresses import Mailbox, mailbox, mailboxes
-from delivery.composing.composed import MAX_FIELD, CannotCompose, Composed, digest_of
+from delivery.composing.cleaning import ADDRESS_FIELDS
+from delivery.composing.composed import CannotCompose, Composed, digest_of
 from delivery.composing.eml import assemble, bare_recipients, bare_sender, with_crlf
-from delivery.composing.headers import ADDRESS_FIELDS, NAME, read_head, refuse_provider_fields
+from delivery.composing.headers import NAME, read_head, refuse_provider_fields
 
 _SUBJECT = "mailconf-subject"
 _MESSAGE_ID = "<stand-in@mailconf.invalid>"
@@ -31,6 +32,8 @@ _NOBODY = "webmaster@localhost"
 _TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[ -~]*)?", re.ASCII)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 _MAX_FILE_NAME = 150
+#: Characters of one header's value: Django folds and parses it in a time that grows with the square.
+_MAX_VALUE = 16 * 1024
 #: Taken into the envelope or written by servers, never by us.
 _NOT_WRITTEN = frozenset({"bcc", "resent-bcc", "return-path"})
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -177,15 +180,15 @@ def _value(name: str, value: object) -> str:
             f"The header name {name[:80]!a} is not made of 1 to 76 printable ASCII characters."
         )
     text = str(value)
-    if len(text) > MAX_FIELD:
-        raise CannotCompose(f"The header field {name} is longer than {MAX_FIELD:,} characters.")
+    if len(text) > _MAX_VALUE:
+        raise CannotCompose(f"The header field {name} is longer than {_MAX_VALUE:,} characters.")
     bad = _CONTROL.search(text)
     if bad:
         raise CannotCompose(
             f"The header field {name} holds {_named(bad[0])}, which no header field can carry."
         )
     _check_encodable(text, f"The header field {name}")
-    return _header_list(name, text) if name.lower() in ADDRESS_FIELDS and not text.isascii() else text
+    return _header_list(name, text) if name.lower() in ADDRESS_FIELDS else text
 
 
 def _named(character: str) -> str:
@@ -199,7 +202,7 @@ def _check_texts(message: EmailMessage) -> None:
     bad = _LINE_END.search(subject)
     if bad:
         raise CannotCompose(f"The subject holds {_named(bad[0])}, which no header field can carry.")
-    if len(subject) > MAX_FIELD // 4:
+    if len(subject) > _MAX_VALUE:
         raise CannotCompose(f"The subject is {len(subject):,} characters long.")
     _check_encodable(subject, "The subject")
     _check_text(message.body, "The body")

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from delivery.composing.cleaning import clean
 from delivery.composing.composed import BLOB_SIZE, MAX_LINE, CannotCompose
-from delivery.composing.headers import Head, clean, read_head
+from delivery.composing.headers import Head, read_head
 
 #: Deeper or more numerous parts are not looked into: they are sent if they are 7-bit clean.
 MAX_DEPTH, MAX_PARTS = 20, 1_000

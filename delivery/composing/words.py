@@ -58,13 +58,16 @@ def encoded(text: str) -> str:
     octets = text.encode()
     plain = sum(byte in _Q_SAFE or byte == 0x20 for byte in octets)
     write, letter = (_q, "q") if 3 * plain >= len(octets) else (_b, "b")
-    words, chunk = [], ""
-    for character in text:
-        if chunk and len(write(chunk + character)) > _ROOM:
-            words.append(chunk)
-            chunk = ""
-        chunk += character
-    words.append(chunk)
+    # Base64 makes four characters of three octets, Q one or three of one.
+    room = _ROOM if letter == "q" else _ROOM // 4 * 3
+    words, start, used = [], 0, 0
+    for at, character in enumerate(text):
+        length = len(_q(character)) if letter == "q" else len(character.encode())
+        if used + length > room:
+            words.append(text[start:at])
+            start, used = at, 0
+        used += length
+    words.append(text[start:])
     return "\r\n ".join(f"=?utf-8?{letter}?{write(word)}?=" for word in words)
 
 

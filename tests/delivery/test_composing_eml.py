@@ -185,14 +185,14 @@ def test_utf_8_in_header_fields_is_encoded_and_reads_the_same():
         ("u@x.example", "v@x.example", "b@x.example"),
     )
     assert message["From"] == "Jürgen Öl <j@xn--grn-ioa.example>"
-    assert message["To"] == "Team: Ünal <u@x.example>, v@x.example;"
+    assert message["To"] == "Ünal <u@x.example>, v@x.example"  # the group opened
     assert message["X-Note"] == "ä ö"
     assert message.get_param("name") == "Übersicht.txt"
 
 
 def test_b09_a_header_field_cannot_carry_characters_before_the_at():
     raw = "From: a@x.example\nTo: jürgen@x.example\n\nx\n".encode()
-    with pytest.raises(CannotCompose, match=r"To: .*envelope only"):
+    with pytest.raises(CannotCompose, match=r"To: .*envelope"):
         compose_eml(raw)
     alone = compose_eml(b"From: a@x.example\n\nx\n", rcpt_to=["jürgen@x.example"])
     assert alone.rcpt_to == ("jürgen@x.example",)
@@ -485,3 +485,33 @@ def test_no_mime_header_breaks_composing(one, two):
     raw = raw.format(one.replace("\r", ""), two.replace("\r", "")).encode()
     if refusal(compose_eml, raw) is None:
         assert_sendable(on_the_wire(compose_eml(raw), ASender(subject_prefix="[X] ")))
+
+
+@pytest.mark.parametrize("name", ["To", "Content-Type", "Content-Disposition", "Subject", "X-A"])
+@pytest.mark.parametrize(
+    "unit",
+    ["a@b, ", "(", "ü ", ";a=b", ";a*0=b", '"', "<", "=?utf-8?q?", "\\", ":", ";", "[", "ü@ü.example,"],
+)
+def test_g19_60_kilobytes_of_hostile_header_take_no_time(name, unit):
+    text = "ü" + unit * (30_000 // len(unit.encode()))
+    folded = "\r\n ".join(text[at : at + 300] for at in range(0, len(text), 300))
+    raw = f"{name}: {folded}\r\nFrom: ann@example.org\r\n\r\nx\r\n".encode()
+    begun = time.monotonic()
+    if refusal(compose_eml, raw, rcpt_to=["bo@example.com"]) is None:
+        assert_sendable(on_the_wire(compose_eml(raw, rcpt_to=["bo@example.com"])))
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("given_field", "read"),
+    [
+        ('attachment; filename="Übersicht \\"1\\".pdf"', 'Übersicht "1".pdf'),
+        ("attachment; filename=Übersicht.pdf; size=12", "Übersicht.pdf"),
+        ('attachment; filename="' + "ü" * 200 + '.pdf"', "ü" * 200 + ".pdf"),
+        ('attachment; filename="a;b=ü.pdf"', "a;b=ü.pdf"),
+    ],
+)
+def test_a_raw_file_name_is_encoded_and_reads_the_same(given_field, read):
+    sent = on_the_wire(composed_eml(b"x", b"Content-Disposition: " + given_field.encode()))
+    assert_sendable(sent)
+    assert email.message_from_bytes(sent, policy=email.policy.default).get_filename() == read
