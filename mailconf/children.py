@@ -1,6 +1,6 @@
 """Processes in groups of their own, each with a trace by which the next start finds one that was left over.
 
-A trace is a small file with the group's number. The process inherits a lock on it, and so do its children.
+A trace is a small file with the group's number. The process inherits a lock on it, and so do those it forks.
 The kernel drops the lock with the last of them, however they die. So a held lock means that the number is
 right (a group's number is not given away while one of its processes lives), and a free lock means that nobody
 is left. Nothing is guessed from process ids, which are reused.
