@@ -179,6 +179,28 @@ async def test_a_535_with_a_hang_up_is_a_535():
     assert (type(error), error.reply.code) == (ReplyRefused, 535)
 
 
+async def test_a_server_that_overlooked_the_initial_response_is_told_again():
+    recorder = Recorder()
+
+    async def ask(peer, honest):
+        await peer.write(b"334 \r\n")
+        server.heard.append((await peer.reader.readline()).decode().strip())
+        await peer.write(honest)
+
+    async with evil_server({"auth": ask}) as server:
+        session = await a_transport(server.port, password=PASSWORD).open(recorder)
+        assert server.heard[-2].split(" ")[-1] == server.heard[-1]
+        await session.close()
+        assert server.heard[-2] not in recorder.everything()
+
+
+async def test_a_good_login_answers_both_questions():
+    async with evil_server() as server:
+        session = await a_transport(server.port, password=PASSWORD, mechanism="login").open()
+        await session.close()
+        assert server.verbs()[1] == "AUTH"
+
+
 async def test_endless_questions_end_the_sign_in():
     async with evil_server({"auth": say("334 "), "auth_step": say("334 ")}) as server:
         error = await refusal(server, password=PASSWORD)

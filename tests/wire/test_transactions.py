@@ -1,6 +1,7 @@
 """Hostile servers from MAIL to QUIT (WIRE D8-D13, D18-D21, R5, R7, R11, R12): phases, verdicts, certainty."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -479,3 +480,46 @@ async def test_a_message_costs_no_timer_of_its_own():
             assert (await session.deliver(an_envelope(), a_content())).accepted
         assert session._protocol._timer is timer
         await session.close()
+
+
+async def test_a_deadline_that_moved_away_is_looked_at_again():
+    async def late(peer, honest):
+        await asyncio.sleep(0.4)
+        await peer.write(honest)
+
+    limits = replace(PATIENT, data=0.2)
+    async with evil_server({"dot": late}) as server:
+        outcome, session = await deliver(server, timeouts=limits)
+        assert outcome.accepted
+        assert session.is_usable
+        timer = session._protocol._timer
+        await session.close()
+        assert timer.cancelled()
+
+
+async def test_an_idle_session_has_no_deadline():
+    async with evil_server() as server:
+        limits = short("mail", "rcpt", "data", "dot", seconds=0.2)
+        outcome, session = await deliver(server, timeouts=limits)
+        assert outcome.accepted
+        await until(lambda: session._protocol._timer is None)
+        assert session.is_usable
+        assert (await session.deliver(an_envelope(), a_content())).accepted
+        await session.close()
+
+
+async def test_a_message_for_the_others_is_sent_though_the_server_lost_step_with_one():
+    async with evil_server({"rcpt": [honestly, say("503 5.5.1 What?")]}) as server:
+        outcome, session = await deliver(server, an_envelope("a@x.org", "b@x.org"))
+        assert outcome.accepted
+        assert [reply.code for reply in outcome.rcpt_replies] == [250, 503]
+        assert not session.is_usable
+    assert len(server.accepted) == 1
+
+
+async def test_a_421_to_the_reset_is_a_421_to_the_sender():
+    async with evil_server({"dot": [say("554 5.6.0 No")], "rset": say_and_go("421 4.3.2 Bye")}) as server:
+        _, session = await deliver(server)
+        outcome = await session.deliver(an_envelope(), a_content())
+    assert (outcome.phase, outcome.reply.code) == (Phase.MAIL, 421)
+    assert not session.is_usable

@@ -35,7 +35,7 @@ async def _dial_one(address: Address, port: int, seconds: float, source_address:
     try:
         sock.setblocking(False)  # noqa: FBT003 - the name says it
         if source_address:
-            sock.bind((source_address, 0))
+            _bind(sock, source_address)
         await asyncio.wait_for(
             asyncio.get_running_loop().sock_connect(sock, (str(address), port)), max(seconds, 0.0)
         )
@@ -45,6 +45,14 @@ async def _dial_one(address: Address, port: int, seconds: float, source_address:
             raise _translated(error, address, port) from error
         raise
     return sock
+
+
+def _bind(sock: socket.socket, source_address: str) -> None:
+    try:
+        sock.bind((source_address, 0))
+    except OSError as error:
+        sentence = f"The source address {source_address} is not one of this machine."
+        raise CouldNotConnect(sentence, phase=Phase.CONNECT) from error
 
 
 def _translated(error: OSError, address: Address, port: int) -> CouldNotConnect:

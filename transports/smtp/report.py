@@ -31,7 +31,7 @@ def report_transaction(
     rcpt_at = _at(read_at, len(envelope.rcpt_to))
     if reached == 1:
         return _failed(trace, outcome, mail_at or since, evidence)
-    refused = [reply for reply in outcome.rcpt_replies if reply is None or not reply.is_success]
+    refused = [reply for reply in outcome.rcpt_replies if reply is not None and not reply.is_success]
     trace.step(
         Phase.RCPT,
         StepVerdict.WARNING if refused else StepVerdict.DONE,

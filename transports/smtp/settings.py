@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from transports.base import Phase, Secret, Security
 from transports.errors import TransportError
@@ -31,6 +32,10 @@ class Timeouts:
 
     def of(self, phase: Phase) -> float:
         """Return the limit of one reply in this phase."""
+        return self._by_phase[phase]
+
+    @cached_property
+    def _by_phase(self) -> dict[Phase, float]:
         return {
             Phase.CONNECT: self.connect,
             Phase.TLS: self.tls,
@@ -43,7 +48,7 @@ class Timeouts:
             Phase.BODY: self.block,
             Phase.DOT: self.dot,
             Phase.QUIT: self.quit,
-        }[phase]
+        }
 
 
 @dataclass(frozen=True)

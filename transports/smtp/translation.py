@@ -15,7 +15,7 @@ from transports.errors import (
     TLSNotOffered,
     TransportError,
 )
-from transports.smtp.reply import UnreadableError, parse
+from transports.smtp.reply import parse
 
 #: Everything that opening a connection may raise; what is not here is a bug of ours.
 FOREIGN = (aiosmtplib.SMTPException, OSError, ValueError)
@@ -132,7 +132,4 @@ def lines_of(code: int, message: str) -> bytes:
 
 def reply_of(code: int, message: str) -> Reply:
     """Return our value for a reply that aiosmtplib read."""
-    try:
-        return parse(lines_of(code, message))
-    except UnreadableError:
-        return Reply(code)
+    return parse(lines_of(code, message))
