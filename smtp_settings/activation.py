@@ -151,10 +151,11 @@ def clear(profile: SMTPProfile, *, run: TestRun | None, user: AbstractBaseUser |
         verdict = verdict_for(row, stored_secret(row), user_id=_id(user), run=run)
         if not verdict.is_open:
             raise GateShut(verdict)
-        row.is_draft = False
-        row.save(update_fields=["is_draft"])
-        _write_clearance(row, user=user, reason="")
-        _record("profile.cleared", row, user, reason=str(verdict.reason))
+        if verdict.reason is Reason.PASSED:
+            row.is_draft = False
+            row.save(update_fields=["is_draft"])
+            _write_clearance(row, user=user, reason="")
+            _record("profile.cleared", row, user, reason=str(verdict.reason))
     profile.refresh_from_db()
     return verdict
 
@@ -270,7 +271,7 @@ def _write_clearance(profile: SMTPProfile, *, user: AbstractBaseUser | None, rea
 
 def _changes(row: SMTPProfile | None, profile: SMTPProfile) -> list[str]:
     """Name the changed columns, never their values (F5)."""
-    before, after = settings_of(row) if row is not None else {}, settings_of(profile)
+    before, after = settings_of(row if row is not None else SMTPProfile()), settings_of(profile)
     names = [name for name, value in after.items() if before.get(name) != value]
     return names + (["password"] if row is None or row.secret_version != profile.secret_version else [])
 

@@ -6,6 +6,7 @@ Reads only. What is written to make a profile live is in `smtp_settings.activati
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from hmac import compare_digest
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from django.utils import timezone
 
 from smtp_settings import fingerprint as fingerprints
 from smtp_settings import sealing
-from smtp_settings.gate import EVIDENCE_AGE, Evidence, RunState, Verdict, judge
+from smtp_settings.gate import EVIDENCE_AGE, Evidence, Reason, RunState, Verdict, judge
 from smtp_settings.models import Auth, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.sealing.binding import destination_of
@@ -158,22 +159,26 @@ def is_live(profile: SMTPProfile) -> bool:
 def verdict_for(
     profile: SMTPProfile, secret: Secret | None, *, user_id: object, run: TestRun | None = None
 ) -> Verdict:
-    """Ask the gate whether these values may go live for this user; one query.
+    """Ask the gate whether these values may go live for this user; two queries.
 
-    Without a user (a command) only the given run counts: a run nobody owns is not everybody's.
+    Without a user (a command) only the given run counts: a run nobody owns is not everybody's. For what was
+    saved without a test, a test that has passed since says more than that nothing has changed.
     """
-    row = (
-        SMTPProfile.objects.filter(pk=profile.pk).only("cleared_fingerprint").first() if profile.pk else None
-    )
-    return judge(
+    row = SMTPProfile.objects.filter(pk=profile.pk).first() if profile.pk else None
+    ask = partial(
+        judge,
         fingerprints=fingerprints_of(profile, secret),
         cleared_fingerprint=row.cleared_fingerprint if row is not None else "",
         evidence=_evidence(profile, user_id, run),
         user_id=user_id,
         now=timezone.now(),
         settings=settings_of(profile),
-        always=getattr(django_settings, "MAILCONF_TEST_BEFORE_SAVE", "connection") == "always",
     )
+    verdict = ask(always=getattr(django_settings, "MAILCONF_TEST_BEFORE_SAVE", "connection") == "always")
+    if verdict.reason is Reason.UNCHANGED and row is not None and row.cleared_without_test:
+        tested = ask(always=True)
+        return tested if tested.is_open else verdict
+    return verdict
 
 
 def _evidence(profile: SMTPProfile, user_id: object, run: TestRun | None) -> list[Evidence]:

@@ -6,10 +6,14 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from smtp_settings import key_check, sealing
 
 TAG = "mailconf"
+_HINT = gettext_lazy(
+    "Until there is one, mail is kept and none is sent. “manage.py generate_key --file PATH” makes one."
+)
 
 
 @register(TAG)
@@ -20,7 +24,7 @@ def check_keys(**_kwargs: Any) -> list[CheckMessage]:  # Any: the registry's own
     except sealing.KeyUnusable as error:
         return [Error(str(error), id="mailconf.E003", hint=_("Keys come from “manage.py generate_key”."))]
     except sealing.KeyMissing as error:
-        return [Error(str(error), id="mailconf.E001", hint=_("Until then mail is kept and none is sent."))]
+        return [Error(str(error), id="mailconf.E001", hint=str(_HINT))]
     return []
 
 

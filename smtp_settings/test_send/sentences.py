@@ -14,6 +14,8 @@ from transports.errors import TransportError
 
 logger = logging.getLogger(__name__)
 
+_SIGN_IN_FIRST = 530  # RFC 4954 section 6
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -73,6 +75,8 @@ def _accepted(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str])
 
 def _refused(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> str:
     """Say what was refused. A refusal for now says that the settings may well be right."""
+    if outcome.reply is not None and outcome.reply.code == _SIGN_IN_FIRST:
+        return _("The server wants a sign-in first.")
     if outcome.phase is Phase.RCPT or outcome.accepted:
         refused = [
             address

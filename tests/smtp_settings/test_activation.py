@@ -325,9 +325,18 @@ def test_the_reason_stays_until_a_test_passes():
     activation.save_untested(profile, NO_SECRET, user=ann, reason="No network here today.")
     profile.notes = "x"
     save(profile, user=ann)
+    activation.clear(profile, run=None, user=ann)
     assert fresh(profile).cleared_without_test
-    activation.clear(profile, run=evidence(profile, user=ann), user=ann)
+    evidence(profile, user=ann)
+    assert save(fresh(profile), user=ann).reason is Reason.PASSED
     assert not fresh(profile).cleared_without_test
+
+
+def test_the_event_of_a_new_profile_names_what_differs_from_the_defaults():
+    a_profile(auth="none")
+    fields = Event.objects.get(kind="profile.saved").data["fields"]
+    assert {"name", "host", "port", "auth"} <= set(fields)
+    assert "retry_delay" not in fields
 
 
 # Two people

@@ -152,6 +152,7 @@ def test_a_wrong_password_fails_at_the_sign_in_with_the_servers_words():
         ("RCPT", "550 5.1.1 no such user", "rcpt", "refused the recipient inbox@example.com"),
         ("RCPT", "451 4.7.1 greylisted", "rcpt", "asks to try again later"),
         ("DOT", "554 5.6.0 no", "dot", "refused the message"),
+        ("MAIL", "530 5.7.0 Authentication required", "mail", "wants a sign-in first"),
     ],
 )
 def test_a_refusal_names_its_stage(verb, reply, phase, words):
