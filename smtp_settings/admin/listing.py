@@ -69,7 +69,7 @@ class Columns:
         """Return how the profile is doing, always as text."""
         return words.health(profile, is_live=activation.is_live(profile), known=profile.listed_facts)
 
-    @admin.display(description=gettext_lazy("Default"), ordering="is_default")
+    @admin.display(description=gettext_lazy("Default"), ordering="is_default", empty_value="")
     def default_word(self, profile: SMTPProfile) -> SafeString | str:
         """Mark the profile that is used first."""
         return words.badge(_("Default"), "is-info is-plain") if profile.is_default else ""
@@ -94,7 +94,7 @@ class Columns:
         """Return how many messages wait for this profile."""
         return f"{profile.listed_facts.waiting:,}" if profile.listed_facts else "-"
 
-    @admin.display(description="")
+    @admin.display(description=gettext_lazy("Saved settings"), empty_value="")
     def test_button(self, profile: Any) -> SafeString | str:  # Any: as in `health`
         """Offer a test of the saved settings; the list is one form, so the button names its own address."""
         if not profile.listed_button:

@@ -1,0 +1,172 @@
+"""The main job in a browser: a profile is tested and saved, a message goes out, and a person sees it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+from smtp_settings.models import SMTPProfile, TestRun
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.servers import smtp_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+REPORT = b"""\
+From: Reports <shop@example.com>
+To: bob@example.com
+Subject: Quarterly report
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+
+The numbers are in.
+"""
+
+
+def manage(environment, *arguments, stdin=b""):
+    """Run a command as an operator does, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        input=stdin,
+        capture_output=True,
+        env=environment,
+        cwd=settings.BASE_DIR,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def sign_in(page):
+    page.goto("/admin/")
+    page.fill("#id_username", "alex")
+    page.fill("#id_password", "correct horse")
+    page.click("#login-form [type=submit]")
+
+
+def fill_in(page, server):
+    page.fill("#id_name", "EU relay")
+    page.fill("#id_host", server.host)
+    page.check("#id_security input[value=none]")
+    page.check("#id_auth input[value=none]")
+    page.fill("#id_port", str(server.port))
+    page.fill("#id_from_address", "shop@example.com")
+
+
+@pytest.mark.parametrize(
+    ("javascript", "width"), [(True, DESKTOP), (False, PHONE)], ids=["with scripts", "without, on a phone"]
+)
+def test_a_profile_is_tested_saved_and_used(browser, person, keep, process_environment, javascript, width):
+    page = browser.window(javascript=javascript, width=width)
+    with smtp_server(security="none") as server:
+        sign_in(page)
+        page.goto("/admin/smtp_settings/smtpprofile/add/")
+        fill_in(page, server)
+
+        page.click(".mc-savebar button[name=_save]")
+        assert "These connection settings have not passed a test" in page.inner_text("#mc-problems")
+        assert server.sessions == 0
+
+        page.click(".mc-savebar button[name=_send_test]")
+        page.wait_for_selector("#mc-test-result")
+        assert "accepted the email for alex@example.com" in page.inner_text("#mc-test-result")
+        names = page.locator("#mc-test .mc-step-name").all_inner_texts()
+        assert names[0] == "Look up the server name"
+        assert names[-1] == "Send the message"
+        assert not SMTPProfile.objects.exists()
+
+        page.click(".mc-savebar button[name=_save]")
+        page.wait_for_selector(".messagelist")
+        assert "“EU relay” is saved and live." in page.inner_text(".messagelist")
+
+        manage(process_environment, "enqueue", "-", stdin=REPORT)
+        report = json.loads(manage(process_environment, "drain", "--until-empty", "--json"))
+        assert report["sent"] == 1
+        test_email, message = server.wait_for(2)
+        assert test_email.rcpt_to == ("alex@example.com",)
+        assert message.rcpt_to == ("bob@example.com",)
+        assert b"The numbers are in." in message.content
+
+    page.goto("/admin/delivery/message/")
+    assert "Quarterly report" in page.inner_text("#result_list")
+    page.click("text=Quarterly report")
+    assert "Sent" in page.inner_text("#content")
+    keep(page, f"message-{width}")
+
+
+def test_what_is_typed_stays_after_a_refused_save(browser, person):
+    page = browser.window(user=person)
+    with smtp_server(security="none") as server:
+        page.goto("/admin/smtp_settings/smtpprofile/add/")
+        fill_in(page, server)
+        page.fill("#id_description", "For the shop")
+        page.click(".mc-savebar button[name=_save]")
+        page.wait_for_selector("#mc-problems")
+
+        assert page.input_value("#id_description") == "For the shop"
+        assert page.input_value("#id_port") == str(server.port)
+        assert page.is_checked("#id_security input[value=none]")
+
+
+def test_enter_saves_and_ctrl_enter_tests(browser, person):
+    page = browser.window(user=person)
+    with smtp_server(security="none") as server:
+        page.goto("/admin/smtp_settings/smtpprofile/add/")
+        fill_in(page, server)
+
+        page.press("#id_host", "Enter")
+        page.wait_for_selector("#mc-problems")
+        assert server.sessions == 0
+        assert not TestRun.objects.exists()
+
+        page.press("#id_host", "Control+Enter")
+        page.wait_for_selector("#mc-test-result")
+        assert server.accepted == 1
+
+
+def test_two_clicks_send_one_email(browser, person):
+    page = browser.window(user=person)
+    with smtp_server(security="none") as server:
+        page.goto("/admin/smtp_settings/smtpprofile/add/")
+        fill_in(page, server)
+        page.dblclick(".mc-savebar button[name=_send_test]")
+        page.wait_for_selector("#mc-test-result")
+
+        assert server.accepted == 1
+        assert TestRun.objects.count() == 1
+
+
+def test_the_port_follows_the_security_unless_it_is_ones_own(browser, person):
+    page = browser.window(user=person)
+    page.goto("/admin/smtp_settings/smtpprofile/add/")
+
+    found = {}
+    for held in ("587", "465", "25", "2525", "10025"):
+        for security in ("starttls", "tls", "none"):
+            page.check(f"#id_security input[value={'none' if security == 'starttls' else 'starttls'}]")
+            page.fill("#id_port", held)
+            page.check(f"#id_security input[value={security}]")
+            found[held, security] = page.input_value("#id_port")
+
+    usual = {"starttls": "587", "tls": "465", "none": "25"}
+    assert found == {
+        (held, security): "10025" if held == "10025" else usual[security] for held, security in found
+    }
+
+
+def test_only_what_the_choice_uses_is_shown(browser, person):
+    page = browser.window(user=person, javascript=False)
+    page.goto("/admin/smtp_settings/smtpprofile/add/")
+    assert page.is_visible("#id_username")
+    assert page.is_hidden("#id_directory")
+    assert page.is_hidden("#id_accepts_clear_auth")
+
+    page.check("#id_security input[value=none]")
+    assert page.is_visible("#id_accepts_clear_auth")
+
+    page.check("#id_auth input[value=none]")
+    assert page.is_hidden("#id_username")
+    assert page.is_hidden("#id_password")
+    assert page.is_hidden("#id_accepts_clear_auth")
