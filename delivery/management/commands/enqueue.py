@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from delivery import handover
@@ -21,6 +21,9 @@ class Command(BaseCommand):
         "Queues messages from .eml files (- is standard input) and prints one JSON object a message. "
         "A refused file stores nothing; the exit status is then 1."
     )
+
+    #: None: mail is taken and kept also while a key is missing or a worker could not send.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Define the arguments."""
@@ -47,7 +50,10 @@ class Command(BaseCommand):
         files = options["files"]
         if options["idempotency_key"] is not None and len(files) > 1:
             raise CommandError("An idempotency key names one message: give one file.")
-        refused = [name for name in files if not self._enqueue(name, options)]
+        try:
+            refused = [name for name in files if not self._enqueue(name, options)]
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used: {str(error).splitlines()[0]}") from error
         if refused:
             raise CommandError(f"{len(refused)} of {len(files)} not queued.")
 
