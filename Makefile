@@ -11,8 +11,9 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3.14 python
 	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && \
 	echo $$name && break; done)
 
-# Commands of development run in the local shape, whatever database is set.
+# The local shape, whatever database is set; and the tests' settings, which have keys and need no database.
 LOCAL := MAILCONF_LOCAL=1
+CHECKED := DJANGO_SETTINGS_MODULE=tests.settings
 
 help:
 	@echo "make run          start everything on this machine; Ctrl-C stops it"
@@ -74,8 +75,8 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@git ls-files -z 'templates/*.html' '*/templates/*.html' | xargs -0 -r $(BIN)/djade --check --target-version 5.2
-	@$(LOCAL) $(BIN)/python manage.py makemigrations --check --dry-run
-	@$(LOCAL) $(BIN)/python manage.py check
+	@$(CHECKED) $(BIN)/python manage.py makemigrations --check --dry-run
+	@$(CHECKED) $(BIN)/python manage.py check
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

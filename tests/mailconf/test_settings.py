@@ -1,7 +1,9 @@
 """The settings of each shape, each in a process of its own, as they are read once at its start."""
 
+import base64
 import json
 import os
+import secrets
 import subprocess
 import sys
 
@@ -13,7 +15,7 @@ PRODUCTION = {
     "DATABASE_URL": "postgresql://mailconf@127.0.0.1:1/mailconf",
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "SECRET_KEY": "5f0c1e9b7a3d8642-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOP",
-    "MAILCONF_KEYS": "k1:" + "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=",
+    "MAILCONF_KEYS": "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
     "MAILCONF_HOSTS": "mail.example.com",
 }
 
@@ -100,14 +102,20 @@ def test_without_a_database_everything_is_private_and_on_loopback(tmp_path):
     assert found["MAILCONF_EMBEDDED"] is True
     assert found["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "[::1]"]
     assert found["MAILCONF_KEYS_FILE"] == str(tmp_path / "keys")
-    assert found["CELERY_BROKER_URL"] == "filesystem://"
+    assert found["CELERY_BROKER_URL"] == "filesystem://localhost//"
     assert found["MAILCONF_ALLOWED_NETWORKS"] == ["127.0.0.1/32"]
     assert 2526 in found["MAILCONF_ALLOWED_PORTS"]
     assert found["SESSION_COOKIE_SECURE"] is False
 
 
 def test_reading_the_settings_makes_no_file(tmp_path):
-    settings({"MAILCONF_VAR": str(tmp_path / "var")}, "SECRET_KEY")
+    subprocess.run(
+        [sys.executable, "-c", "import mailconf.settings"],
+        cwd=BASE_DIR,
+        env={"PATH": os.defpath, "MAILCONF_VAR": str(tmp_path / "var")},
+        timeout=60,
+        check=True,
+    )
     assert not (tmp_path / "var").exists()
 
 
