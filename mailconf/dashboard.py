@@ -267,8 +267,8 @@ def _alerts(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]
             Alert(
                 _("The oldest message waits %(span)s.") % {"span": span(age)},
                 "is-warn",
-                _("Open the queue"),
-                _list_url(MessageState.QUEUED),
+                _("Open the messages"),
+                reverse("admin:delivery_message_changelist"),
             )
         )
     return [*found, *_reminders(servers)]

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from delivery import queue, showing
-from delivery.composing import content_of, front
+from delivery.composing import CannotCompose, content_of, front
 from delivery.models import Content, Message
 from delivery.reading import CannotShow, Reading, attachment, html_of, read
 from smtp_settings.models import Event, SMTPProfile
@@ -56,6 +56,13 @@ def bytes_of(message: Message) -> bytes | None:
 
 
 def _front(message: Message, data: bytes) -> bytes:
+    try:
+        return _written(message, data)
+    except CannotCompose:  # stored by something else than composing: show the rest
+        return b""
+
+
+def _written(message: Message, data: bytes) -> bytes:
     profile = SMTPProfile.objects.filter(pk=message.profile_id or message.pinned_profile_id or 0).first()
     if profile is not None and (message.from_header is not None or profile.from_address):
         return front(message.from_header, message.subject, profile, data=data)

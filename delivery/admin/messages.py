@@ -222,18 +222,23 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         if chosen is None:
             raise Http404
         message = self._found(request, pk)
-        answer = self.act(request, chosen, [message])
-        return answer or HttpResponseRedirect(reverse("admin:delivery_message_change", args=[pk]))
+        page = reverse("admin:delivery_message_change", args=[pk])
+        return self.act(request, chosen, [message], back=page) or HttpResponseRedirect(page)
 
     def act(
-        self, request: HttpRequest, action: actions.Action, chosen: "QuerySet[Message] | list[Message]"
+        self,
+        request: HttpRequest,
+        action: actions.Action,
+        chosen: "QuerySet[Message] | list[Message]",
+        *,
+        back: str = "",
     ) -> HttpResponse | None:
         """Do an action with the chosen messages and say what happened; or answer with a question first."""
         if not (self.has_view_permission(request) and request.user.has_perm(action.permission)):
             raise PermissionDenied(action.permission_name)
         plan = actions.plan(action, chosen)
         if plan.needs_confirmation and "confirmed" not in request.POST:
-            return self._question(request, plan)
+            return self._question(request, plan, back)
         done, skipped = actions.carry_out(plan, request.user.pk)
         level = notices.SUCCESS if done else notices.WARNING
         self.message_user(request, actions.report(action, done, skipped), level)
@@ -283,7 +288,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
             },
         )
 
-    def _question(self, request: HttpRequest, plan: actions.Plan) -> TemplateResponse:
+    def _question(self, request: HttpRequest, plan: actions.Plan, back: str) -> TemplateResponse:
         return TemplateResponse(
             request,
             "admin/delivery/message/confirm.html",
@@ -293,7 +298,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
                 "title": plan.action.label,
                 "plan": plan,
                 "chosen": [message_id for ids in plan.ids.values() for message_id in ids],
-                "back": reverse("admin:delivery_message_changelist"),
+                "back": back or reverse("admin:delivery_message_changelist"),
             },
         )
 

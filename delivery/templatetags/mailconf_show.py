@@ -29,6 +29,12 @@ def visible(text: str) -> str:
 
 
 @register.filter
+def separated(number: int) -> str:
+    """Show a number with separators."""
+    return f"{number:,}"
+
+
+@register.filter
 def seconds(ms: int | None) -> str:
     """Show milliseconds as people read them."""
     if ms is None:

@@ -287,6 +287,19 @@ def test_a_message_that_cannot_be_shown_can_be_downloaded():
     assert client.get(url("preview", message_id)).status_code == 404
 
 
+def test_a_message_without_a_sender_is_shown_without_one():
+    profile = a_row_of_profile(from_address="shop@example.com", from_name="The Shop")
+    waits, broken = a_message(), a_message()
+    Message.objects.filter(pk=waits).update(from_header=None)
+    Message.objects.filter(pk=broken).update(from_header="\u00e4@example.org")
+    client = client_of("administrator")
+
+    assert client.get(url("download", waits)).content.startswith(b"Subject: Report\r\n")
+    Message.objects.filter(pk=waits).update(profile_id=profile.pk)
+    assert client.get(url("download", waits)).content.startswith(b"From: The Shop <shop@example.com>\r\n")
+    assert b"The secret link" in client.get(url("download", broken)).content
+
+
 def test_content_that_is_gone_is_said_to_be():
     message_id = a_message()
     queue.cancel([message_id])
