@@ -1,6 +1,5 @@
 """What is written in front of a stored message, and the stored form of a field."""
 
-import doctest
 import email
 import email.policy
 from dataclasses import replace
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.composing import CannotCompose, addresses, content_of, envelope_sender, front, readable, words
+from delivery.composing import CannotCompose, content_of, envelope_sender, front, readable
 from delivery.composing.words import written
 from tests.delivery.mail import ASender, assert_sendable, parsed
 
@@ -18,17 +17,6 @@ OWN = ASender(from_address="relay@example.org", from_name="Grüße, Inc.")
 
 def head(from_header, subject, sender, data=b"\r\n"):
     return parsed(front(from_header, subject, sender, data=data) + data)
-
-
-def test_the_examples_in_the_documentation_hold():
-    import importlib
-
-    for module in (
-        addresses,
-        words,
-        *map(importlib.import_module, ("delivery.composing.front", "delivery.composing.message")),
-    ):
-        assert doctest.testmod(module).failed == 0
 
 
 def test_the_messages_own_from_is_written_as_it_was():
