@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import parseaddr
+from functools import lru_cache
 from typing import Any
 
 from delivery.queue.statements import named, run
@@ -44,6 +45,7 @@ class Route:
     profile_id: int | None
 
 
+@lru_cache(maxsize=1024)  # a batch has one sender, most of the time
 def domain_of(address_header: str | None) -> str | None:
     """Return the domain of an address header, in lower case; None without one.
 

@@ -6,21 +6,21 @@ cursor would paste the values into the text; content goes as binary parameters i
 `execute_wrapper` and Django's database exceptions work as usual.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import Cursor
+from psycopg.pq import Format
 from psycopg.rows import RowFactory, class_row, tuple_row
-from psycopg.types.json import JsonbLoader
 
 from delivery import models
 from smtp_settings.models import SMTPProfile
 
 T = TypeVar("T")
-Parameters = Mapping[str, Any]  # Any: whatever the adapters take
+Parameters = Mapping[str, Any] | Sequence[Any]  # Any: whatever the adapters take
 
 _TABLES = {
     name: f'"{model._meta.db_table}"'  # documented, for all its underscore
@@ -55,7 +55,7 @@ def cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[CursorWrapper]:
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     raw = Cursor(connection.connection, row_factory=row_factory)
-    raw.adapters.register_loader("jsonb", JsonbLoader)  # Django's gives the text
+    raw.format = Format.BINARY  # content comes as it is, not in hexadecimal
     make = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
     with make(raw) as wrapped:  # type: ignore[arg-type]  # the stubs name the wrapper, not what it wraps
         yield wrapped

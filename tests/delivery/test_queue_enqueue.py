@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.sites.models import Site
-from django.db import transaction
+from django.db import DataError, transaction
 from django.utils import timezone
 
 from delivery import models, queue
@@ -107,6 +107,24 @@ def test_a_batch_costs_five_statements(count):
         enqueued(count)
     assert len(seen) == 5
     assert models.QueueEntry.objects.count() == 2 * count
+
+
+@pytest.mark.django_db(transaction=True)
+def test_djangos_query_log_sees_the_statements(django_assert_num_queries):
+    enqueued()
+
+    with django_assert_num_queries(5 + 2) as log:  # BEGIN and COMMIT
+        enqueued(500)
+
+    assert "nextval" in log.captured_queries[1]["sql"]
+
+
+def test_what_the_database_refuses_is_djangos_exception_and_leaves_nothing():
+    with pytest.raises(DataError, match="smallint out of range"):
+        enqueued(2, priority=70_000)
+
+    assert not models.Message.objects.exists()
+    assert len(enqueued(2)) == 2
 
 
 def test_501_messages_take_one_more_round_of_inserts():
