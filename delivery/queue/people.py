@@ -123,11 +123,11 @@ def _copy_of(message: Message, content: Content) -> Handover:
 
 
 def _without_message_id(data: bytes, cuts: list[int]) -> tuple[bytes, list[int]]:
-    header_end = data.find(b"\r\n\r\n") + 2
-    found = _MESSAGE_ID.search(data, 0, header_end)
-    if found is None:
-        return data, cuts
-    return data[: found.start()] + data[found.end() :], [cut - len(found[0]) for cut in cuts]
+    """Take the field out; every cut lies behind it, in the body."""
+    blank = data.find(b"\r\n\r\n")
+    header_end = len(data) if blank < 0 else blank + 2
+    header = _MESSAGE_ID.sub(b"", data[:header_end], count=1)
+    return header + data[header_end:], [cut - header_end + len(header) for cut in cuts]
 
 
 def _ids(found: list[tuple[int]]) -> set[int]:

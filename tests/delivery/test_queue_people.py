@@ -187,6 +187,15 @@ def test_a_copy_has_one_message_id_even_where_the_sender_gave_a_folded_one():
     assert content.blob_ids == models.Content.objects.get(pk=old.id).blob_ids
 
 
+def test_a_copy_of_a_message_without_a_body_has_one_message_id_too():
+    (old,) = queue.enqueue([a_handover(composed=composed(data=b"X-Only: header\r\n"))])
+
+    copy = queue.send_again([old.id])[old.id]
+
+    data = bytes(models.Content.objects.get(pk=copy.id).data)
+    assert data == f"Message-ID: {copy.message_id}\r\nX-Only: header\r\n".encode()
+
+
 def test_a_message_whose_content_is_gone_is_not_copied():
     message_id = ended(queue.SmallState.SENT, sensitive=True)
 

@@ -119,6 +119,15 @@ def test_a_profile_waits_for_what_it_would_send_first():
     assert facts[999] == stats.ProfileNumbers(999)
 
 
+def test_messages_nobody_may_send_wait_for_no_profile():
+    site = Site.objects.create(domain="shop.example")
+    elsewhere = a_row_of_profile()
+    elsewhere.sites.add(Site.objects.create(domain="other.example"))
+    enqueued(site_id=site.pk)
+
+    assert stats.profile_facts([elsewhere.pk]) == {elsewhere.pk: stats.ProfileNumbers(elsewhere.pk)}
+
+
 def test_a_profiles_numbers_tell_its_day_its_connections_and_its_state():
     profile = a_row_of_profile()
     lease = queue.register_worker()
