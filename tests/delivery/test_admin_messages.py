@@ -588,3 +588,22 @@ def test_buttons_a_viewer_may_not_use_are_not_there():
     page = client_of("viewer").get(LIST).content.decode()
     assert 'name="action"' not in page
     assert 'name="action"' in client_of("operator").get(LIST).content.decode()
+
+
+def test_uncertain_messages_are_found_by_their_mark():
+    waits = ended(SmallState.FAILED, uncertain=True)
+    a_message()
+    client = client_of("viewer")
+
+    shown = client.get(LIST, {"uncertain": "1"}).context["cl"].result_list
+    assert [message.pk for message in shown] == [waits]
+    assert "Uncertain" in text_of(client.get(LIST, {"uncertain": "1"}))
+    assert len(client.get(LIST, {"uncertain": "x"}).context["cl"].result_list) == 2
+
+
+def test_what_cannot_be_done_after_all_is_counted_not_forced():
+    message_id = ended(SmallState.FAILED)
+    Content.objects.filter(pk=message_id).delete()
+    page = text_of(client_of("operator").post(url("action", message_id, "retry"), follow=True))
+    assert "1 was skipped: 1 changed meanwhile or without content." in page
+    assert state_of(message_id) == SmallState.FAILED
