@@ -5,6 +5,7 @@ full or dead broker can neither hold nor break the caller. Lose every ring, and 
 kick of beat.
 """
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 EXPIRES_SECONDS = 30
 #: Rings closer together than this become one; the last one always counts.
 GAP_SECONDS = 0.5
+#: A process that ends waits so long for its last ring: a command that enqueues is over in no time.
+EXIT_SECONDS = 2.0
 
 
 _shutdown: Event | None = None
@@ -34,7 +37,7 @@ _shutdown: Event | None = None
 @worker_init.connect
 def _make_the_flag(**_: object) -> None:
     """Make the flag in a worker's main process, before it forks: its children see it set."""
-    global _shutdown
+    global _shutdown  # noqa: PLW0603  # one per process
     _shutdown = multiprocessing.Event()
 
 
@@ -65,23 +68,41 @@ class Bell(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="mailconf-bell", daemon=True)
         self.pid = os.getpid()
-        self._rung = threading.Event()
-        self._gap = threading.Event()  # never set: a wait that an interpreter at its end can drop
+        self._changed = threading.Condition()
+        self._rung = 0
+        self._published = 0
+        self._is_ending = False
 
     def ring(self) -> None:
         """Ask for one more publication."""
-        self._rung.set()
+        with self._changed:
+            self._rung += 1
+            self._changed.notify_all()
+
+    def finish(self, seconds: float) -> None:
+        """Wait a moment for what was rung: the process ends, and a thread like this one ends with it."""
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._published == self._rung, seconds)
 
     def run(self) -> None:
         """Publish whenever the bell was rung."""
         while True:
-            self._rung.wait()
-            self._rung.clear()
-            try:
-                drain.apply_async(expires=EXPIRES_SECONDS, retry=False)
-            except Exception as error:  # noqa: BLE001  # whatever a broker's client raises
-                logger.warning("The workers could not be woken, mail leaves a little later: %s", error)
-            self._gap.wait(GAP_SECONDS)
+            with self._changed:
+                self._changed.wait_for(lambda: self._published != self._rung)
+                rung = self._rung
+            self._publish()
+            with self._changed:
+                self._published = rung
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._is_ending, GAP_SECONDS)
+
+    def _publish(self) -> None:
+        try:
+            drain.apply_async(expires=EXPIRES_SECONDS, retry=False)
+        except Exception as error:  # noqa: BLE001  # whatever a broker's client raises
+            logger.warning("The workers could not be woken, mail leaves a little later: %s", error)
 
 
 _bell: Bell | None = None
@@ -90,7 +111,7 @@ _making = threading.Lock()
 
 def _bell_of_this_process() -> Bell:
     """Return the thread, made at the first ring: one from before a fork does not run in the child."""
-    global _bell  # one per process
+    global _bell  # noqa: PLW0603  # one per process
     bell = _bell
     if bell is None or bell.pid != os.getpid() or not bell.is_alive():
         with _making:
@@ -105,6 +126,12 @@ def _bell_of_this_process() -> Bell:
 def _after_fork() -> None:
     global _bell, _making  # the parent's thread and a lock it may hold stay there
     _bell, _making = None, threading.Lock()
+
+
+@atexit.register
+def _before_exit() -> None:
+    if _bell is not None and _bell.pid == os.getpid():
+        _bell.finish(EXIT_SECONDS)
 
 
 os.register_at_fork(after_in_child=_after_fork)

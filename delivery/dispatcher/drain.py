@@ -217,6 +217,7 @@ class Drain:
         for server in self.park:
             for slot in sorted(server.slots - server.lines)[: server.lines_wanted]:
                 server.lines.add(slot)
+                server.starting += 1
                 line = asyncio.create_task(Line(self, server, slot).run())
                 self._lines.add(line)
                 line.add_done_callback(partial(self._line_ended, server, slot))

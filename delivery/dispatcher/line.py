@@ -79,6 +79,7 @@ class Line:
 
     async def run(self) -> None:
         """Carry messages until there are none for a while, or the server is not to be used."""
+        self.server.starting -= 1
         try:
             while (work := await self.server.next_work(IDLE_SECONDS)) is not None:
                 await self._carry(work)
@@ -181,8 +182,11 @@ class Line:
         try:
             transport = await self.office.transport_of(self.server)
             session = await transport.open()
-        except (NotLive, MethodNotAvailable, SealingError) as error:
+        except NotLive as error:
             self.server.is_live = False
+            raise NotUsable(str(error)) from error
+        except (MethodNotAvailable, SealingError) as error:
+            self.server.is_live, self.server.unusable_version = False, version
             raise NotUsable(str(error)) from error
         self.office.count(self.server, None)
         self._open = _Open(session, version, time.monotonic())

@@ -22,6 +22,7 @@ from delivery.dispatcher.server import Server
 from delivery.dispatcher.work import Work
 from delivery.queue import Breaker, Heartbeat, Paused, ProfileStateRow, ReadyLane
 from smtp_settings import wire
+from smtp_settings.sealing import SealingError
 from smtp_settings.wire import WayOut
 from transports.base import Transport
 
@@ -48,7 +49,7 @@ class Park:
         self._batch_size = batch_size
         self._give_back = give_back
         self._servers: dict[int, Server] = {}
-        self._transports: dict[int, tuple[str, Transport]] = {}
+        self._transports: dict[int, tuple[str, asyncio.Future[Transport]]] = {}
         self._versions: object = None
         self._refresh_at = 0.0
         self._fitted: dict[int, str] = {}
@@ -56,6 +57,7 @@ class Park:
         self._peers_want: frozenset[int] = frozenset()
         self._clock = (timezone.now(), time.monotonic())
         self._giving: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self._servers.values())
@@ -241,8 +243,8 @@ class Park:
         )
 
     def give_slot(self, server: Server, slot: int) -> None:
-        """Give a connection back to the others."""
-        if slot not in server.slots:
+        """Give a connection back to the others; at the end the session's slots go all together."""
+        if slot not in server.slots or self._is_closed:
             return
         server.slots.discard(slot)
         task = asyncio.ensure_future(
@@ -277,18 +279,18 @@ class Park:
     # What results say about a server
 
     async def transport_of(self, server: Server) -> Transport:
-        """Return the transport of the server's present version, made once per version; raises NotLive."""
+        """Return the transport of the present version, one for all connections; raises NotLive."""
         version = server.way.version
         known = self._transports.get(server.profile_id)
-        if known is not None and known[0] == version:
-            return known[1]
+        if known is None or known[0] != version:
+            made = self._database.call(lambda: wire.transport_of(server.profile_id, version))
+            known = self._transports[server.profile_id] = (version, asyncio.ensure_future(made))
         try:
-            transport = await self._database.call(lambda: wire.transport_of(server.profile_id, version))
-        except wire.NotLive:
+            return await asyncio.shield(known[1])
+        except (wire.NotLive, wire.MethodNotAvailable, SealingError):
+            self._transports.pop(server.profile_id, None)
             self._refresh_at = 0.0
             raise
-        self._transports[server.profile_id] = (version, transport)
-        return transport
 
     async def learn(self, server: Server, judgement: Judgement, *, mail_from: str, ms: float) -> None:
         """Write what a result means for the server's row, and act on it."""
@@ -366,6 +368,7 @@ class Park:
 
     def close(self) -> None:
         """Use no server any more: what is not begun goes back, idle connections end."""
+        self._is_closed = True
         for server in self:
             server.is_live = False
             self._empty_if_unusable(server)

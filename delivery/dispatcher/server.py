@@ -30,10 +30,13 @@ class Server:
         self.batch_size = batch_size
         #: False as soon as the profile is disabled, deleted or differs from what was tested.
         self.is_live = True
+        #: The settings that cannot be used here: a method we lack, a secret that does not open.
+        self.unusable_version = ""
         #: Connections this worker may have when others want some.
         self.share = way.max_connections
         self.slots: set[int] = set()
         self.lines: set[int] = set()  # the slots that have a connection
+        self.starting = 0  # connections that have not asked for their first message yet
         self.held = 0  # messages claimed and not yet committed
         self.health = Health(max_connections=way.max_connections)
         self.purse = Purse(spacing=timedelta(seconds=way.send_offset))
@@ -42,7 +45,7 @@ class Server:
 
     def adopt(self, way: WayOut) -> None:
         """Take over settings saved meanwhile; connections of the old version end at their next message."""
-        self.is_live = True
+        self.is_live = way.version != self.unusable_version
         if way != self.way:
             self.way = way
             self.health.max_connections = self.share = way.max_connections
@@ -140,7 +143,7 @@ class Server:
         """Put a claimed message into this server's hands."""
         self.held += 1
         while self._idle:
-            waiting = self._idle.popleft()
+            waiting = self._idle.pop()  # the connection used last: the others may grow old
             if not waiting.done():
                 waiting.set_result(work)
                 return
@@ -169,7 +172,8 @@ class Server:
     @property
     def lines_wanted(self) -> int:
         """How many more connections the messages in hand need, as far as slots go."""
-        return max(0, min(len(self._hand), min(len(self.slots), self.connections) - len(self.lines)))
+        more = min(len(self.slots), self.connections) - len(self.lines)
+        return max(0, min(len(self._hand) - self.starting, more))
 
     @property
     def on_the_wire(self) -> int:

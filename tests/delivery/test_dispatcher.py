@@ -326,6 +326,18 @@ def test_sessions_are_used_again_across_batches():
         assert server.sessions <= 2
 
 
+def test_mail_that_trickles_uses_one_session():
+    stop = threading.Event()
+    with smtp_server() as server:
+        profile_for(server, max_connections=4)
+        with draining(until_empty=False, stop=stop):
+            for sent in range(1, 4):
+                queued()
+                server.wait_for(sent)
+            stop.set()
+        assert server.sessions == 1
+
+
 def test_a_session_ends_after_the_profiles_number_of_messages():
     with smtp_server() as server:
         profile_for(server, max_connections=1, messages_per_connection=10)

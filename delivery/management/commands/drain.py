@@ -4,6 +4,8 @@ import json
 import math
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -34,18 +36,16 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:  # Any: Django's signature
         """Drain, and say what was done."""
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         shows = self.stderr.isatty() and not options["json"]
-        report = dispatcher.run(
-            until_empty=options["until_empty"],
-            deadline=math.inf,
-            linger=math.inf,
-            stop=stop,
-            batch_size=max(1, min(1000, options["batch_size"])),
-            progress=self._show if shows else None,
-        )
+        with _stop_on_signals() as stop:
+            report = dispatcher.run(
+                until_empty=options["until_empty"],
+                deadline=math.inf,
+                linger=math.inf,
+                stop=stop,
+                batch_size=max(1, min(1000, options["batch_size"])),
+                progress=self._show if shows else None,
+            )
         if shows:
             self.stderr.write("\r\x1b[K", ending="")
         self.stdout.write(json.dumps(asdict(report)) if options["json"] else _sentence(report))
@@ -53,6 +53,19 @@ class Command(BaseCommand):
     def _show(self, report: Report) -> None:
         self.stderr.write(f"\r\x1b[K{_counts(report)}", ending="")
         self.stderr.flush()
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Let Ctrl-C and SIGTERM end the drain at a quiet point."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sentence(report: Report) -> str:

@@ -1,0 +1,57 @@
+"""Real processes for the acceptance tests: drains and Celery workers on the test's database."""
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+from mailconf.env import BASE_DIR
+
+
+def manage(environment, *arguments):
+    """Start `manage.py` with these arguments."""
+    return subprocess.Popen(
+        [sys.executable, str(BASE_DIR / "manage.py"), *arguments],
+        env=environment,
+        cwd=BASE_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process, *, timeout=60):
+    """Wait for the end; its standard output. The process must not have failed."""
+    out, err = process.communicate(timeout=timeout)
+    assert process.returncode == 0, err
+    return out
+
+
+@contextmanager
+def celery_worker(environment, *, queues="mail", concurrency=1, beat=None):
+    """Run a Celery worker; it is stopped at the end of the block, and killed if that takes too long."""
+    command = [sys.executable, "-m", "celery", "--app", "mailconf.celery", "worker", "--queues", queues]
+    command += ["--concurrency", str(concurrency), "--loglevel", "WARNING", "--hostname", "test@local"]
+    command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    command += ["--beat", "--schedule", str(beat)] if beat else []
+    worker = subprocess.Popen(
+        command, env=environment, cwd=BASE_DIR, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield worker
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        try:
+            worker.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.communicate()
+
+
+def until(condition, *, timeout=30.0):
+    """Wait until a condition holds."""
+    give_up_at = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < give_up_at, "the condition did not come true"
+        time.sleep(0.02)

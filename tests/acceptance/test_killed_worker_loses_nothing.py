@@ -1,0 +1,56 @@
+"""`kill -9` of a worker in the middle of a drain: every message is sent after the next start."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from delivery.dispatcher.recorder import MOST_UNACKNOWLEDGED
+from delivery.models import Message, QueueEntry, SmallState, Worker
+from tests.acceptance.processes import finished, manage
+from tests.builders import a_profile
+from tests.delivery.engine import queued
+from tests.servers import smtp_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MESSAGES = 300
+CONNECTIONS = 4
+
+
+def message_ids(server):
+    """How often the server accepted each message, by Message-ID."""
+    lines = (
+        line
+        for received in server.messages
+        for line in received.content.split(b"\r\n\r\n", 1)[0].split(b"\r\n")
+    )
+    return Counter(line.decode() for line in lines if line.lower().startswith(b"message-id:"))
+
+
+@pytest.mark.parametrize("accepted_before", [1, 120])
+def test_kill_minus_nine_loses_nothing(process_environment, accepted_before):
+    with smtp_server() as server:
+        a_profile(host=server.host, port=server.port, max_connections=CONNECTIONS)
+        ids = queued(MESSAGES)
+        drain = manage(process_environment, "drain", "--until-empty")
+        server.wait_for(accepted_before, timeout=30)
+        drain.kill()
+        drain.communicate()
+        server.wait_until_closed()
+        before = server.accepted
+        assert before < MESSAGES
+        assert QueueEntry.objects.filter(lease_id__isnull=False).exists()
+        # 45 seconds pass without a heartbeat
+        Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
+
+        report = json.loads(finished(manage(process_environment, "drain", "--until-empty", "--json")))
+        copies = message_ids(server)
+    assert set(Message.objects.filter(pk__in=ids).values_list("state", flat=True)) == {SmallState.SENT}
+    assert len(copies) == MESSAGES
+    assert sum(copies.values()) == before + report["sent"]
+    # in the final dot, or answered and not yet committed
+    assert sum(copies.values()) - MESSAGES <= CONNECTIONS + MOST_UNACKNOWLEDGED
+    assert not QueueEntry.objects.exists()
