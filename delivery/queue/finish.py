@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from psycopg.types.json import Jsonb
 
-from delivery.models import Attempt, SmallState
+from delivery.models import Attempt, SmallState, Worker
 from delivery.queue.statements import Parameters, named, run
 from delivery.queue.values import Finished
 
@@ -49,10 +49,14 @@ FROM gone g WHERE m.id = g.message_id RETURNING m.id
 )
 
 # The lease was lost and the server accepted: that closes a message that was only held meanwhile. Whatever
-# became of it, the acceptance is noted: the message may arrive twice.
+# became of it, the acceptance is noted: the message may arrive twice. Under a live lease nobody can have
+# taken the entry: then this is what was recorded before, told again after a commit whose answer got lost.
 _LATE = named(
     """
-WITH {outcome}, closed AS (
+WITH {outcome}, repeated AS (
+  SELECT m.id FROM outcome o JOIN {message} m ON m.id = o.message_id AND m.state = o.state
+  WHERE EXISTS (SELECT 1 FROM {worker} w WHERE w.id = %(lease)s::bigint AND w.state <> %(dead)s)
+), closed AS (
   DELETE FROM {failure} f USING outcome o
   WHERE f.message_id = o.message_id AND f.state = %(held)s
   RETURNING o.*
@@ -63,15 +67,18 @@ WITH {outcome}, closed AS (
          coalesce(o.reply, '')
   FROM outcome o JOIN {message} m ON m.id = o.message_id
     LEFT JOIN {entry} e ON e.message_id = o.message_id
+  WHERE o.message_id NOT IN (SELECT id FROM repeated)
 ), forgotten AS (
   DELETE FROM {content} c USING closed g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive
+), ended AS (
+  UPDATE {message} m SET state = g.state, attempts = m.attempts + g.counted, profile_id = g.profile_id,
+         code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = coalesce(g.done_at, now()),
+         verdicts = CASE WHEN g.verdicts IS NULL THEN m.verdicts
+                         ELSE coalesce(m.verdicts, jsonb_build_object()) || g.verdicts END
+  FROM closed g WHERE m.id = g.message_id RETURNING m.id
 )
-UPDATE {message} m SET state = g.state, attempts = m.attempts + g.counted, profile_id = g.profile_id,
-       code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = coalesce(g.done_at, now()),
-       verdicts = CASE WHEN g.verdicts IS NULL THEN m.verdicts
-                       ELSE coalesce(m.verdicts, jsonb_build_object()) || g.verdicts END
-FROM closed g WHERE m.id = g.message_id RETURNING m.id
+SELECT id FROM ended UNION SELECT id FROM repeated
 """,
     outcome=_OUTCOME,
 )
@@ -114,5 +121,6 @@ def _parameters(lease: int | None, outcomes: Sequence[Finished]) -> Parameters:
         "sent": SmallState.SENT.value,
         "held": SmallState.HELD.value,
         "late": Attempt.Result.LATE.value,
+        "dead": Worker.State.DEAD.value,
         "needs_a_person": [state.value for state in NEEDS_A_PERSON],
     }

@@ -327,6 +327,19 @@ def test_a_late_success_of_a_message_another_session_holds_is_only_noted():
     assert (late.worker_id, late.profile_id, late.n, late.code, late.reply) == (old, 7, 1, 250, "ok")
 
 
+def test_an_outcome_told_twice_is_recorded_once():
+    lease = queue.register_worker()
+    (message_id,) = enqueued()
+    claimed(lease)
+    outcome = queue.Finished(message_id, queue.SmallState.SENT, 1, 7)
+    queue.finish(lease, [outcome])
+
+    assert queue.finish(lease, [outcome]) == {message_id}
+
+    assert models.Message.objects.get().attempts == 1
+    assert not models.Attempt.objects.exists()
+
+
 @pytest.mark.parametrize("sensitive", [False, True])
 def test_a_late_success_closes_a_message_that_was_only_held(sensitive):
     old = queue.register_worker()
