@@ -5,7 +5,22 @@ import os
 import sys
 
 from django.core.management import execute_from_command_line
+from django.db import OperationalError, connection
+
+
+def main() -> None:
+    """Run one command; a database that cannot be reached is a sentence, not a traceback."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailconf.settings")
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        if connection.connection is not None:
+            raise
+        sys.exit(
+            f"The database does not answer: {' '.join(str(error).split())} "
+            "(Without DATABASE_URL it is the private one, which runs while `make run` does.)"
+        )
+
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailconf.settings")
-    execute_from_command_line(sys.argv)
+    main()

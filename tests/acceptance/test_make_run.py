@@ -146,6 +146,8 @@ def test_one_command_sends_a_report_and_ctrl_c_leaves_nothing(house):
     password = re.search(r"Password +(\S+) ", house.output)[1]
     status, page = get(house.port, "/admin/login/")
     assert (status, b"mailconf" in page) == (200, True)
+    style = re.search(rb'href="(/static/mailconf/[^"]+\.css)"', page)[1].decode()
+    assert get(house.port, style)[0] == 200
     # The profile's own test, and the report that went through the queue.
     house.wait_for(lambda: len(house.inbox()) == 2, "the test email and the report")
     report = house.inbox()[-1].with_suffix(".eml").read_bytes()

@@ -124,3 +124,12 @@ def test_a_kept_secret_key_is_used(tmp_path):
     assert settings({"MAILCONF_VAR": str(tmp_path)}, "SECRET_KEY") == {
         "SECRET_KEY": "kept-from-the-first-start"
     }
+
+
+def test_a_command_says_in_a_sentence_that_the_private_database_is_not_running(tmp_path):
+    environ = {"MAILCONF_VAR": str(tmp_path), "MAILCONF_KEYS": PRODUCTION["MAILCONF_KEYS"]}
+    done = manage("showmigrations", environ=environ)
+    assert done.returncode == 1
+    assert "The database does not answer" in done.stderr
+    assert "`make run`" in done.stderr
+    assert "Traceback" not in done.stderr
