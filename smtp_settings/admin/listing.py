@@ -32,7 +32,7 @@ class ProfileList(ChangeList):
             row.listed_facts = known.get(row.pk)
             row.listed_test = tests.get(row.uuid)
             row.listed_button = may_test and not row.is_draft
-        self.result_list = rows  # type: ignore[assignment]  # a list serves as well as a queryset
+        self.result_list = rows
 
 
 def last_tests(profiles: Iterable[SMTPProfile]) -> dict[UUID, TestRun]:
@@ -85,16 +85,23 @@ class Columns:
         return ", ".join(site.domain for site in profile.sites.all()) or _("Every site")
 
     @admin.display(description=gettext_lazy("Last test"))
-    def last_test(self, profile: Any) -> str:  # Any: as in `health`
+    def last_test(self, profile: Any) -> SafeString | str:  # Any: as in `health`
         """Return how the newest test ended, and when."""
-        return words.last_test(profile.listed_test)
+        run: TestRun | None = profile.listed_test
+        if run is None:
+            return _("Never")
+        return format_html(
+            '{}<span class="mc-row-note">{}</span>',
+            run.get_state_display(),
+            words.when(run.finished_at or run.created_at),
+        )
 
     @admin.display(description=gettext_lazy("Waiting"))
     def waiting(self, profile: Any) -> str:  # Any: as in `health`
         """Return how many messages wait for this profile."""
         return f"{profile.listed_facts.waiting:,}" if profile.listed_facts else "-"
 
-    @admin.display(description=gettext_lazy("Saved settings"), empty_value="")
+    @admin.display(description=gettext_lazy("Test"), empty_value="")
     def test_button(self, profile: Any) -> SafeString | str:  # Any: as in `health`
         """Offer a test of the saved settings; the list is one form, so the button names its own address."""
         if not profile.listed_button:

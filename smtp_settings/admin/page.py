@@ -1,9 +1,9 @@
 """What the profile page shows beside its fields: the problems, the test panel and the save bar."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -89,7 +89,7 @@ def _carry_on(form: ProfileForm, run: TestRun | None) -> None:
     """Let the page remember the run, the version it shows, and that a typed password was lost on the way."""
     if not form.is_bound:
         return
-    data = form.data.copy()
+    data = cast("QueryDict", form.data).copy()
     form.data = data
     if run is not None:
         data["_test_run"] = str(run.uuid)

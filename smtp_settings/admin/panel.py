@@ -99,7 +99,7 @@ def _row(step: Mapping[str, Any], security: str | None) -> StepRow:  # Any: JSON
         name=_step_name(str(step.get("phase", "")), security),
         word=str(_STEP_WORDS.get(verdict, verdict)),
         tone=verdict if verdict in _STEP_WORDS else "waiting",
-        ms=_("%(ms)d ms") % {"ms": round(step.get("ms") or 0)},
+        ms="" if verdict == StepVerdict.SKIPPED else _("%(ms)d ms") % {"ms": round(step.get("ms") or 0)},
         detail=str(step.get("detail") or ""),
         reply=str(step.get("reply") or ""),
         evidence=tuple(_evidence(step.get("evidence") or {})),

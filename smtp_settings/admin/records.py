@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -16,7 +17,11 @@ from smtp_settings.admin.page import run_context
 from smtp_settings.admin.panel import failed_step as _failed_step
 from smtp_settings.models import Event, SMTPProfile, TestRun
 
-_LEVELS = {"info": "is-quiet", "warning": "is-warn", "error": "is-bad"}
+_LEVELS = {
+    "info": (gettext_lazy("Information"), "is-quiet"),
+    "warning": (gettext_lazy("Warning"), "is-warn"),
+    "error": (gettext_lazy("Error"), "is-bad"),
+}
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
@@ -27,6 +32,13 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
     list_per_page = 50
     show_full_result_count = False
     view_on_site = False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Call the page what the navigation calls it."""  # Any: a template's context
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, (extra_context or {}) | {"title": title})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse everybody."""
@@ -51,7 +63,6 @@ class TestRunAdmin(ReadOnly):
 
     list_display = ("at", "who", "profile_name", "server", "ran_on", "result", "failed_step", "took")
     list_display_links = ("at",)
-    readonly_fields = ("profile_name", "server", "who", "recipient_list", "at", "took")
     list_filter = ("state",)
     search_fields = ("settings__name", "settings__host")
     search_help_text = gettext_lazy("Profile or server")
@@ -81,16 +92,26 @@ class TestRunAdmin(ReadOnly):
         extra_context: dict[str, Any] | None = None,  # Any: a template's context
     ) -> HttpResponse:
         """Show one run: the panel's steps and conversation."""
-        run = self.get_object(request, object_id)
-        context = {"title": _("Test run"), "test": run_context(run)} if run is not None else {}
-        return super().change_view(request, object_id, form_url, (extra_context or {}) | context)
+        context = extra_context or {}
+        if (run := self.get_object(request, object_id)) is not None:
+            title = _("Test of %(name)s") % {"name": self.profile_name(run)}
+            context |= {"title": title, "subtitle": None, "test": run_context(run), "facts": self._facts(run)}
+        return super().change_view(request, object_id, form_url, context)
 
     def get_fieldsets(
         self, request: HttpRequest, obj: TestRun | None = None
     ) -> Any:  # Any: as Django types it
-        """Name the facts; steps and transcript have the template."""
+        """Leave the page to the template."""
+        return [(None, {"fields": []})]
+
+    def _facts(self, run: TestRun) -> list[tuple[str, str]]:
+        """Return what was tested, by whom and when."""
         return [
-            (None, {"fields": ["profile_name", "server", "who", "recipient_list", "at", "took", "ran_on"]})
+            (_("Server"), self.server(run)),
+            (_("Sent to"), ", ".join(run.recipients)),
+            (_("Started by"), self.who(run)),
+            (_("When"), self.at(run)),
+            (_("Took"), self.took(run)),
         ]
 
     @admin.display(description=gettext_lazy("When"), ordering="id")
@@ -132,11 +153,6 @@ class TestRunAdmin(ReadOnly):
             return "-"
         return _("%(seconds).1f s") % {"seconds": (run.finished_at - run.started_at).total_seconds()}
 
-    @admin.display(description=gettext_lazy("Sent to"))
-    def recipient_list(self, run: TestRun) -> str:
-        """Return the recipients."""
-        return ", ".join(run.recipients)
-
 
 _SHOWN = ("transport", "host", "port", "directory", "api_domain", "region", "program")
 
@@ -145,13 +161,13 @@ _SHOWN = ("transport", "host", "port", "directory", "api_domain", "region", "pro
 class EventAdmin(ReadOnly):
     """The event log."""
 
-    list_display = ("time", "level_badge", "what", "who", "about", "ip")
+    list_display = ("time", "level_badge", "what", "who", "about")
     list_display_links = None
     list_filter = ("level", "kind")
     search_fields = ("kind", "data__name")
     search_help_text = gettext_lazy("Kind of event or profile")
     readonly_fields = ("time", "what", "who", "about")
-    fields = ("time", "level", "what", "who", "about", "ip")
+    fields = ("time", "level", "what", "who", "about")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:  # Any: ChangeList
         """Fetch the people of the page at once; the log has no foreign key to join on."""
@@ -171,7 +187,8 @@ class EventAdmin(ReadOnly):
     @admin.display(description=gettext_lazy("Level"))
     def level_badge(self, event: Event) -> SafeString:
         """Return how grave it is."""
-        return words.badge(event.level, _LEVELS.get(event.level, "is-quiet"))
+        text, tone = _LEVELS.get(event.level, (event.level, "is-quiet"))
+        return words.badge(str(text), tone)
 
     @admin.display(description=gettext_lazy("What"))
     def what(self, event: Event) -> SafeString:

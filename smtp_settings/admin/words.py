@@ -74,13 +74,6 @@ def when(moment: datetime | None) -> str:
     return date_format(timezone.localtime(moment), "j M, H:i") if moment else "-"
 
 
-def last_test(run: TestRun | None) -> str:
-    """Return "Passed 18 Nov, 14:49", or "Never"."""
-    if run is None:
-        return _("Never")
-    return f"{run.get_state_display()} {when(run.finished_at or run.created_at)}"
-
-
 #: The kinds of events people read about, in words; others are shown as they are.
 _EVENT_NAMES = {
     "profile.saved": gettext_lazy("Profile saved"),
@@ -88,7 +81,9 @@ _EVENT_NAMES = {
     "profile.draft": gettext_lazy("Saved as a draft"),
     "profile.cleared": gettext_lazy("Profile cleared"),
     "test.started": gettext_lazy("Test started"),
-    "test.finished": gettext_lazy("Test finished"),
+    "test.passed": gettext_lazy("Test passed"),
+    "test.failed": gettext_lazy("Test failed"),
+    "test.stopped": gettext_lazy("Test stopped"),
 }
 
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django import forms
@@ -140,7 +140,7 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             self.initial["enabled"] = True
         self.initial["version"] = self.instance.version
         if "subject_prefix" in self.fields:
-            self.fields["subject_prefix"].strip = False  # its last space counts
+            cast("forms.CharField", self.fields["subject_prefix"]).strip = False  # its last space counts
         self._describe()
 
     # How the fields are shown

@@ -29,7 +29,7 @@ class ListField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:  # Any: as Field.has_changed
         """Compare lists, not their spelling."""
         try:
-            return list(initial or []) != self.to_python(data)
+            return bool(list(initial or []) != self.to_python(data))
         except ValidationError:
             return True
 

@@ -166,6 +166,15 @@ def test_each_connection_field_changed_after_the_test_shuts_the_gate(client, ser
     assert not SMTPProfile.objects.exists()
 
 
+def test_every_changed_field_is_named(client, server):
+    tested = press(client, ADD, entries_for(client, server), "_send_test")
+
+    refused = press(client, ADD, form_of(tested) | {"host": "localhost", "port": "2526"}, "_save")
+
+    assert "Not saved. Changed after the test: Server, Port. Or choose “Save as draft”." in text_of(refused)
+    assert "You changed Server, Port after the test." in text_of(refused)
+
+
 def test_the_tested_value_typed_back_opens_the_gate_again(client, server):
     tested = press(client, ADD, entries_for(client, server), "_send_test")
     refused = press(client, ADD, form_of(tested) | {"from_address": "other@example.com"}, "_save")
