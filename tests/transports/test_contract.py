@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.servers import smtp_server
-from tests.wire.clients import a_content, a_transport, an_envelope
+from tests.wire.clients import Recorder, a_content, a_transport, an_envelope
 from transports.base import Phase, Reply, Transport
 from transports.errors import CouldNotConnect, TransportError
 from transports.memory import MemoryTransport
@@ -153,11 +153,29 @@ async def test_an_aborted_session_is_of_no_use(way):
     assert not session.is_usable
 
 
+async def test_an_observer_hears_at_least_that_it_connected(way):
+    recorder = Recorder()
+    session = await way.transport.open(recorder)
+    await session.close()
+    assert "connect done" in recorder.verdicts()
+
+
 async def test_a_transport_that_cannot_reach_raises_a_transport_error():
     refused = CouldNotConnect("Nothing there.", phase=Phase.CONNECT)
     for transport in (MemoryTransport(open_error=refused), a_transport(1024)):
         with pytest.raises(CouldNotConnect):
             await transport.open()
+
+
+async def test_refused_content_is_not_kept():
+    with by_smtp() as way:
+        for transport in (way.transport, MemoryTransport(dot_reply=Reply(554, "No", "5.6.0"))):
+            session = await transport.open()
+            outcome = await session.deliver(an_envelope(), a_content(b"refuse me\r\n"))
+            assert (outcome.phase, outcome.reply.code, outcome.accepted) == (Phase.DOT, 554, False)
+            assert session.is_usable
+            await session.close()
+        assert way.messages == transport.messages == []
 
 
 @pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY, Phase.DOT])

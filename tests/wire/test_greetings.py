@@ -1,6 +1,7 @@
 """Hostile and mistaken servers up to the sign-in (WIRE D1-D7, D10, D14-D17, E21-E25)."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -19,7 +20,8 @@ from transports.errors import (
     ReplyTimeout,
     TransportError,
 )
-from transports.resolve import AddressGuard
+from transports.resolve import AddressGuard, Destination
+from transports.smtp.connect import _Greeting
 
 
 async def refusal(server, observer=None, timeouts=PATIENT, **settings):
@@ -128,6 +130,15 @@ async def test_a_reply_too_many_after_ehlo_ends_the_connection():
     assert (type(error), error.phase) == (ProtocolError, Phase.EHLO)
 
 
+async def test_a_connection_that_ended_is_not_taken_over():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        settings = a_transport(2525, ehlo_name="mail.example.org").settings
+        greeting = _Greeting(settings, Destination("127.0.0.1", 2525, ()), ours, None, None)
+        with pytest.raises(ConnectionLost):
+            greeting.take_over()
+
+
 # Signing in
 
 
@@ -205,6 +216,25 @@ async def test_endless_questions_end_the_sign_in():
     async with evil_server({"auth": say("334 "), "auth_step": say("334 ")}) as server:
         error = await refusal(server, password=PASSWORD)
     assert (type(error), error.phase) == (ProtocolError, Phase.AUTH)
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "login"])
+async def test_a_question_too_many_is_not_answered(mechanism):
+    async def keep_asking(peer, honest):
+        for _ in range(3):
+            await peer.write(b"334 cGFzcw==\r\n")
+            server.heard.append((await peer.reader.readline()).decode())
+
+    async with evil_server({"auth": keep_asking}) as server:
+        error = await refusal(server, password=PASSWORD, mechanism=mechanism)
+    assert (type(error), error.phase) == (ProtocolError, Phase.AUTH)
+
+
+async def test_login_may_end_at_the_first_answer():
+    async with evil_server({"auth": say("235 2.7.0 Known already")}) as server:
+        session = await a_transport(server.port, password=PASSWORD, mechanism="login").open()
+        await session.close()
+        assert server.verbs() == ["EHLO", "AUTH", "QUIT"]
 
 
 @pytest.mark.parametrize("stage", ["auth", "auth_step"])

@@ -158,6 +158,18 @@ async def test_any_other_answer_to_starttls_is_a_protocol_error(code):
     assert (type(error), error.phase) == (ProtocolError, Phase.TLS)
 
 
+async def test_a_certificate_without_names_is_described():
+    recorder = Recorder()
+    ca = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with ca.cert_pem.tempfile() as cert, ca.private_key_pem.tempfile() as key:
+        context.load_cert_chain(cert, key)
+    async with evil_server(starttls=True, context=context) as server:
+        session = await a_transport(server.port, security="starttls", verify=False).open(recorder)
+        await session.close()
+    assert recorder.evidence(Phase.TLS)["certificate_names"] == ""
+
+
 async def test_plaintext_injected_behind_the_220_is_discarded():
     """CVE-2026-55558: capabilities put before the handshake must not be used after it."""
     injected = ("250-evil.example.org", "250-AUTH XINJECTED", "250 XINJECTED")

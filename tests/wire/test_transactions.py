@@ -166,6 +166,13 @@ async def test_a_surplus_with_the_answer_to_the_dot_makes_it_uncertain(extra):
     assert not session.is_usable
 
 
+async def test_half_a_line_too_many_makes_it_uncertain():
+    async with evil_server({"dot": raw(b"250 2.0.0 Ok\r\n25")}) as server:
+        outcome, session = await deliver(server)
+    assert (outcome.phase, outcome.uncertain) == (Phase.DOT, True)
+    assert not session.is_usable
+
+
 async def test_a_421_with_the_answer_to_the_dot_leaves_the_verdict_standing():
     async with evil_server({"dot": and_then("421 4.3.2 Closing")}) as server:
         outcome, session = await deliver(server)
@@ -395,6 +402,15 @@ async def test_large_content_arrives_whole():
     assert server.accepted == [LARGE.segments[0]]
 
 
+async def test_a_server_that_reads_slowly_is_waited_for():
+    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    async with evil_server(ehlo=("250-evil", "250 PIPELINING")) as server:
+        outcome, session = await deliver(server, content=content)
+        assert outcome.accepted
+        await session.close()
+    assert server.accepted == [content.segments[0]]
+
+
 async def test_before_the_dot_everything_else_was_written():
     async with evil_server() as server:
         session = await a_transport(server.port).open()
@@ -432,6 +448,19 @@ async def test_a_message_the_server_cannot_carry_is_not_begun():
         assert session.is_usable
         await session.close()
         assert server.verbs() == ["EHLO", "QUIT"]
+
+
+async def test_a_421_before_anything_was_said_is_a_lost_connection():
+    """It came between two looks at the session: nothing was begun, nobody is to blame."""
+    async with evil_server() as server:
+        session = await a_transport(server.port).open()
+        session._protocol.data_received(b"421 4.4.2 Timeout\r\n")
+        assert not session.is_usable
+        assert await session._protocol.exchange(b"NOOP\r\n", (Phase.MAIL,)) == []
+        assert type(session._protocol.error) is ConnectionLost
+        session._protocol.data_received(b"250 too late\r\n")
+        session.abort()
+        assert server.verbs() == ["EHLO"]
 
 
 async def test_a_server_that_drips_replies_meets_the_cap_of_the_transaction():

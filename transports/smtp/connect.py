@@ -179,9 +179,9 @@ class _Greeting:
             raise ConnectionLost("The server closed the connection after EHLO.", phase=Phase.EHLO)
         if theirs._buffer:  # noqa: SLF001 - nothing public tells that a reply too many came with the last one
             raise ProtocolError("The server said more than it was asked.", phase=Phase.EHLO)
-        protocol = SMTPProtocol(self.settings.timeouts.of, trace=self.trace)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)  # set_protocol() does not call it
+        stream = cast(asyncio.Transport, transport)  # that of a TCP or TLS connection, always
+        protocol = SMTPProtocol(stream, self.settings.timeouts.of, trace=self.trace)
+        stream.set_protocol(protocol)
         return Connection(protocol, self.capabilities, self.settings.security is not Security.NONE)
 
     async def translated(

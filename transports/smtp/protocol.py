@@ -8,7 +8,6 @@ replies that came, and `error` says why no more did.
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from transports.base import Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
@@ -34,7 +33,9 @@ class SMTPProtocol(asyncio.Protocol):
     moved only when a deadline comes nearer, so that a message costs none.
     """
 
-    def __init__(self, limit: Callable[[Phase], float], *, trace: Trace | None = None) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, limit: Callable[[Phase], float], *, trace: Trace | None = None
+    ) -> None:
         #: Why the connection is of no use any more.
         self.error: TransportError | None = None
         #: The 421 with which the server said that it is closing.
@@ -47,7 +48,7 @@ class SMTPProtocol(asyncio.Protocol):
         self._limit = limit
         self._trace = trace
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport = transport
         self._buffer = b""
         self._phases: Sequence[Phase] = ()
         self._replies: list[Reply] = []
@@ -59,13 +60,7 @@ class SMTPProtocol(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether something may still be written."""
-        transport = self._transport
-        return (
-            self.error is None
-            and self.farewell is None
-            and transport is not None
-            and not transport.is_closing()
-        )
+        return self.error is None and self.farewell is None and not self._transport.is_closing()
 
     async def exchange(
         self, data: bytes, phases: Sequence[Phase], *, shown: bytes | None = None
@@ -92,12 +87,9 @@ class SMTPProtocol(asyncio.Protocol):
     def write(self, data: bytes | memoryview) -> None:
         """Hand bytes to the connection, if it still is one."""
         if self.is_open:
-            self._write(data)
-        elif self.error is None:
+            self._transport.write(data)
+        else:
             self._fail(ConnectionLost("The server has closed the connection.", phase=self._phase))
-
-    def _write(self, data: bytes | memoryview) -> None:
-        cast(asyncio.Transport, self._transport).write(data)  # set at the takeover, before any exchange
 
     async def settle(self) -> list[Reply]:
         """Wait until the exchange is complete or cannot be completed; returns what was read and ends it."""
@@ -207,14 +199,7 @@ class SMTPProtocol(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._deadline = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection over."""
-        self._transport = cast(
-            asyncio.Transport, transport
-        )  # the stream transport of a TCP or TLS connection
+        self._transport.abort()
 
     def eof_received(self) -> None:
         """Do not wait for our own unsent bytes when the server has ended."""
