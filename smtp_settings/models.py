@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.contrib.sites.models import Site
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -428,6 +429,12 @@ class Event(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("event log")
         ordering = ("-id",)
+        indexes = [
+            BrinIndex(fields=["at"], name="event_at_brin"),  # retention
+            models.Index(  # the timeline of a message
+                fields=["message_id"], condition=Q(message_id__isnull=False), name="event_message"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.kind

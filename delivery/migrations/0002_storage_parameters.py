@@ -1,6 +1,10 @@
 """Room for updates in place, and a vacuum that keeps up with a table whose rows live for seconds."""
 
+from collections.abc import Iterable, Iterator
+
 from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 
 # Small tables that are updated all the time: free space for the next version of each row (HOT) keeps them in a page
 # or two. The entry's vacuum runs without pauses: it takes less than a second, and what it leaves a claim has to skip.
@@ -21,7 +25,7 @@ PARAMETERS = {
 UNCOMPRESSED = ("Content", "Blob")
 
 
-def set_parameters(apps, schema_editor):
+def set_parameters(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     for name, table in _tables(apps, schema_editor, PARAMETERS):
         values = ", ".join(f"{key} = {value}" for key, value in PARAMETERS[name].items())
         schema_editor.execute(f"ALTER TABLE {table} SET ({values})")
@@ -29,14 +33,16 @@ def set_parameters(apps, schema_editor):
         schema_editor.execute(f"ALTER TABLE {table} ALTER COLUMN data SET STORAGE EXTERNAL")
 
 
-def reset_parameters(apps, schema_editor):
+def reset_parameters(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     for name, table in _tables(apps, schema_editor, PARAMETERS):
         schema_editor.execute(f"ALTER TABLE {table} RESET ({', '.join(PARAMETERS[name])})")
     for _, table in _tables(apps, schema_editor, UNCOMPRESSED):
         schema_editor.execute(f"ALTER TABLE {table} ALTER COLUMN data SET STORAGE EXTENDED")
 
 
-def _tables(apps, schema_editor, names):
+def _tables(
+    apps: StateApps, schema_editor: BaseDatabaseSchemaEditor, names: Iterable[str]
+) -> Iterator[tuple[str, str]]:
     for name in names:
         yield name, schema_editor.quote_name(apps.get_model("delivery", name)._meta.db_table)
 

@@ -3,6 +3,8 @@
 from django.apps import apps as real_apps
 from django.contrib.auth.management import create_permissions
 from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 
 # What each group may do, per model, as permission codenames. Changing it here changes new installations only.
 VIEWERS = {
@@ -35,7 +37,7 @@ GROUPS = {
 }
 
 
-def make_groups(apps, schema_editor):
+def make_groups(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     # Permissions are made after all migrations have run; the groups need them now.
     for label in ("auth", "sites", "smtp_settings", "delivery"):
         config = real_apps.get_app_config(label)
@@ -57,7 +59,7 @@ def make_groups(apps, schema_editor):
                 )
 
 
-def remove_groups(apps, schema_editor):
+def remove_groups(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     apps.get_model("auth", "Group").objects.filter(name__in=GROUPS).delete()
 
 
