@@ -83,8 +83,11 @@ class Line:
         try:
             while (work := await self.server.next_work(IDLE_SECONDS)) is not None:
                 await self._carry(work)
-        finally:
+            self.server.leaving += 1
             await self._close()
+            self.server.leaving -= 1
+        finally:
+            self._abort()
 
     async def _carry(self, work: Work) -> None:
         """Send one message and report what became of it, whatever happens."""

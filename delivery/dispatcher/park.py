@@ -31,6 +31,8 @@ _REFRESH_SECONDS = 30.0
 #: Slots and tokens that were refused are asked for again after this long.
 _ASK_AGAIN_SECONDS = 0.5
 _THAW = timedelta(minutes=15)
+#: A server counts as wanted so long after there was mail for it: a few heartbeats.
+_WANTED_SECONDS = 12.0
 
 
 class Park:
@@ -121,7 +123,10 @@ class Park:
 
     def wants(self) -> list[int]:
         """Return the profiles this worker has work for: its peers leave it a share of their connections."""
-        return [server.profile_id for server in self if server.held or server.slots]
+        return [server.profile_id for server in self if self._wants(server)]
+
+    def _wants(self, server: Server) -> bool:
+        return server.held > 0 or time.monotonic() - server.wanted_at < _WANTED_SECONDS
 
     def _set_state(self, server: Server, state: ProfileStateRow) -> None:
         server.state = state
@@ -130,23 +135,25 @@ class Park:
 
     def _share(self, server: Server, heartbeat: Heartbeat) -> None:
         """Leave the peers that want this server their part of its connections."""
-        peers = sorted(peer.id for peer in heartbeat.peers if server.profile_id in peer.wants)
-        if self._lease.id not in peers or len(peers) == 1:
+        wanting = {peer.id for peer in heartbeat.peers if server.profile_id in peer.wants} - {self._lease.id}
+        if not wanting:
             server.share = server.way.max_connections
             return
-        whole, rest = divmod(server.way.max_connections, len(peers))
-        # Rotated by profile, so that the odd connections of all profiles do not go to the same worker.
-        rank = (peers.index(self._lease.id) + server.profile_id) % len(peers)
-        server.share = whole + (rank < rest)
+        server.share = 0
+        if self._wants(server):
+            ids = sorted(wanting | {self._lease.id})
+            whole, rest = divmod(server.way.max_connections, len(ids))
+            # Rotated by profile, so that the odd connections of all profiles do not go to the same worker.
+            rank = (ids.index(self._lease.id) + server.profile_id) % len(ids)
+            server.share = whole + (rank < rest)
         for slot in sorted(server.slots - server.lines)[max(0, server.share - len(server.lines)) :]:
             self.give_slot(server, slot)
-        if server.is_surplus:
-            server.dismiss()
+        server.dismiss(server.surplus)
 
     def _empty_if_unusable(self, server: Server) -> None:
         if not server.is_usable:
             self._give_back(server.take_back())
-            server.dismiss()
+            server.dismiss(server.surplus)
 
     async def _thaw(self) -> None:
         """Try servers again that were paused for a fault and saved since, or a while ago."""
@@ -170,6 +177,7 @@ class Park:
         room = 0
         for profile_id in profile_ids:
             server = self._servers[profile_id]
+            server.wanted_at = time.monotonic()
             if server.may_probe(self.db_now):
                 await self._probe(server)
             if not server.is_usable:

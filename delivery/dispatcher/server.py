@@ -36,7 +36,9 @@ class Server:
         self.share = way.max_connections
         self.slots: set[int] = set()
         self.lines: set[int] = set()  # the slots that have a connection
+        self.wanted_at = 0.0  # when there was last mail for it, on the monotonic clock
         self.starting = 0  # connections that have not asked for their first message yet
+        self.leaving = 0  # connections that are about to end
         self.held = 0  # messages claimed and not yet committed
         self.health = Health(max_connections=way.max_connections)
         self.purse = Purse(spacing=timedelta(seconds=way.send_offset))
@@ -151,7 +153,7 @@ class Server:
 
     async def next_work(self, idle_seconds: float) -> Work | None:
         """Return the next message for a connection, None when it is to end or none comes in time."""
-        if self.is_surplus:
+        if self.surplus > 0:
             return None
         if self._hand:
             return self._hand.popleft()
@@ -165,9 +167,10 @@ class Server:
             timer.cancel()
 
     @property
-    def is_surplus(self) -> bool:
-        """Whether it has more connections than it may have now."""
-        return not self.is_usable or len(self.lines) > self.connections
+    def surplus(self) -> int:
+        """How many connections too many it has now; all of them when it is not to be used."""
+        allowed = self.connections if self.is_usable else 0
+        return max(0, len(self.lines) - self.leaving - allowed)
 
     @property
     def lines_wanted(self) -> int:
@@ -186,9 +189,9 @@ class Server:
         self._hand.clear()
         return works
 
-    def dismiss(self) -> None:
-        """End the connections that wait for a message."""
-        while self._idle:
+    def dismiss(self, count: int) -> None:
+        """End so many of the connections that wait for a message, those used longest ago first."""
+        for _ in range(min(count, len(self._idle))):
             _send_home(self._idle.popleft())
 
     def let_go(self) -> None:
