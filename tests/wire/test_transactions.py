@@ -394,6 +394,19 @@ async def test_a_server_that_never_reads_is_dropped_at_the_limit_of_a_block():
         assert transport.get_write_buffer_size() == 0
 
 
+async def test_a_server_that_ends_without_reading_is_not_waited_for():
+    async def end_and_stop_reading(peer, honest):
+        peer.writer.write_eof()
+        await stop_reading(peer, honest)
+
+    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    async with evil_server({"body": end_and_stop_reading}, ehlo=("250-evil", "250 PIPELINING")) as server:
+        outcome, session = await deliver(server, content=content)
+        assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ConnectionLost, False)
+        transport = session._protocol._transport
+        await until(lambda: transport.get_extra_info("socket").fileno() == -1)
+
+
 async def test_large_content_arrives_whole():
     async with evil_server() as server:
         outcome, session = await deliver(server, content=LARGE)
@@ -524,6 +537,18 @@ async def test_a_deadline_that_moved_away_is_looked_at_again():
         timer = session._protocol._timer
         await session.close()
         assert timer.cancelled()
+
+
+async def test_the_cap_of_the_transaction_does_not_cut_the_wait_after_the_dot():
+    async def late(peer, honest):
+        await asyncio.sleep(0.9)
+        await peer.write(honest)
+
+    limits = short("mail", "rcpt", "data", "block", seconds=0.2)
+    async with evil_server({"dot": late}) as server:
+        outcome, session = await deliver(server, timeouts=limits)
+        await session.close()
+    assert outcome.accepted
 
 
 async def test_an_idle_session_has_no_deadline():
