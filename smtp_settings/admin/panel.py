@@ -52,6 +52,10 @@ _EVIDENCE_NAMES: dict[str, Promise] = {
     "capabilities": gettext_lazy("offers"),
     "mechanisms": gettext_lazy("sign-in with"),
     "mechanism": gettext_lazy("sign-in with"),
+    "tls_version": gettext_lazy("TLS version"),
+    "certificate_sha256": gettext_lazy("certificate SHA-256"),
+    "certificate_starts_at": gettext_lazy("certificate valid from"),
+    "certificate_expires_at": gettext_lazy("certificate valid until"),
 }
 
 _STEP_WORDS: dict[str, Promise] = {

@@ -84,20 +84,28 @@ def test_no_page_is_wider_than_the_window(browser, person, pages, keep):
     assert wide == {}
 
 
-def test_the_test_panel_is_kept_as_the_picture_of_the_project(browser, person, keep):
+def test_a_test_with_tls_and_a_sign_in_passes_and_is_the_picture_of_the_project(browser, person, keep):
     page = browser.window(user=person)
-    with smtp_server(security="none") as server:
+    page.set_viewport_size({"width": DESKTOP, "height": 1060})
+    with smtp_server(security="starttls", auth=("shop@example.com", "correct horse")) as server:
         page.goto("/admin/smtp_settings/smtpprofile/add/")
+        open_everything(page)
         page.fill("#id_name", "EU relay")
-        page.fill("#id_host", server.host)
-        page.check("#id_security input[value=none]")
-        page.check("#id_auth input[value=none]")
+        page.fill("#id_host", "localhost")
         page.fill("#id_port", str(server.port))
+        page.fill("#id_username", "shop@example.com")
+        page.fill("#id_password", "correct horse")
         page.fill("#id_from_address", "shop@example.com")
+        page.fill("#id_ca", server.ca_pem)
+        page.check("#id_ip_version input[value='4']")
         page.click(".mc-savebar button[name=_send_test]")
         page.wait_for_selector("#mc-test-result")
         page.evaluate("document.getElementById('mc-test').scrollIntoView({block: 'start'})")
         keep(page, "test-panel", picture="test-panel")
+
+        assert page.locator("#mc-test .mc-card-head .mc-badge").inner_text() == "Passed"
+        assert set(page.locator("#mc-test .mc-step-state").all_inner_texts()) == {"done"}
+        assert page.input_value("#id_password") == ""
 
 
 def test_the_save_bar_hides_no_focused_control(browser, person):
