@@ -36,6 +36,7 @@ LOOK_SECONDS = 1.0
 _FIRST_LOOK_SECONDS = 0.25
 RECLAIM_SECONDS = 15.0
 STATS_SECONDS = 10.0
+PROGRESS_SECONDS = 0.5
 #: Messages on the wire may take so long after a stop; then they are cut off.
 GRACE_SECONDS = 60.0
 #: Suspects are claimed alone; while other mail waits, one of them gets its turn so often.
@@ -95,6 +96,7 @@ class Drain:
         self._look_every = _FIRST_LOOK_SECONDS
         self._reclaim_at = now + RECLAIM_SECONDS
         self._stats_at = now + STATS_SECONDS
+        self._progress_at = now
         self._suspect_at = 0.0
         self._is_fresh = False  # nothing was claimed since the last look
         self._is_done = False
@@ -270,6 +272,9 @@ class Drain:
             reclaimed = await self.database.call(queue.reclaim)
             if reclaimed is not None and reclaimed.messages:
                 self._look_at = 0.0
+        if now >= self._progress_at:
+            self._progress_at = now + PROGRESS_SECONDS
+            self.terms.progress(self.tally.total)
         if now >= self._stats_at:
             self._stats_at = now + STATS_SECONDS
             await self._write_stats()
@@ -279,7 +284,6 @@ class Drain:
         rows = self.tally.take(minute=self.park.db_now, worker_id=self.lease.id)
         if rows:
             await self.database.call(lambda: queue.add_stats(rows))
-        self.terms.progress(self.tally.total)
 
     async def _end(self, writing: "asyncio.Task[None]") -> None:
         """Give back what was not begun, let the rest finish, commit it, close everything."""

@@ -125,6 +125,7 @@ class Health:
     def probe_succeeded(self) -> None:
         """Go on with one connection and double it."""
         self.is_probing = False
+        self._recent.clear()
         self._start_ramp(1)
 
     def fewer_connections(self, learned: int | None) -> int:

@@ -15,18 +15,19 @@ from delivery.models import Attempt, Message, QueueEntry, SmallState
 BODY = "Hello.\n"
 
 
-def queued(count=1, *, to=("bo@example.com",), body=BODY, mail_from="shop@example.com", **options):
+def queued(count=1, *, to=("bo@example.com",), body=BODY, attachment=b"", **options):
     """Hand over so many messages; their ids, in order."""
-    return [
-        made.id for made in send_many([an_outgoing(to, body, mail_from, n, options) for n in range(count)])
-    ]
+    outgoing = [Outgoing(message=_eml(n, to, body, attachment), **options) for n in range(count)]
+    return [made.id for made in send_many(outgoing)]
 
 
-def an_outgoing(to, body, mail_from, n, options):
+def _eml(n, to, body, attachment):
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = mail_from, ", ".join(to), f"Report {n}"
+    message["From"], message["To"], message["Subject"] = "shop@example.com", ", ".join(to), f"Report {n}"
     message.set_content(body)
-    return Outgoing(message=message.as_bytes(), **options)
+    if attachment:
+        message.add_attachment(attachment, "application", "pdf", filename="report.pdf")
+    return message.as_bytes()
 
 
 def drained(**options):

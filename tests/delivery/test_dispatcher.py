@@ -1,6 +1,7 @@
 """The engine on the real PostgreSQL, with real servers on loopback."""
 
 import threading
+from base64 import encodebytes
 from datetime import timedelta
 from itertools import count
 
@@ -9,9 +10,10 @@ from django.db import connection
 from django.utils import timezone
 
 from delivery import dispatcher, queue
-from delivery.dispatcher import database, lease
+from delivery.dispatcher import database, drain, health, lease
 from delivery.models import Attempt, Message, ProfileState, QueueEntry, Slot, SmallState, Stat, Worker
 from delivery.queue import AttemptResult, Breaker, Paused
+from smtp_settings import sealing, wire
 from smtp_settings.models import Event, SMTPProfile
 from tests.builders import a_profile
 from tests.delivery.engine import (
@@ -314,6 +316,44 @@ def test_a_sender_refused_everywhere_fails():
     assert state_of(message_id) is SmallState.FAILED
 
 
+def test_a_crowded_server_gets_fewer_connections_and_a_rest(monkeypatch):
+    monkeypatch.setattr(health, "_REST_SECONDS", 0.2)
+    with smtp_server(answers={"MAIL": only("421 4.7.0 Too many connections")}) as server:
+        profile = profile_for(server, max_connections=4)
+        queued(10)
+        assert drained().sent == 10
+    assert ProfileState.objects.get(pk=profile.pk).connections < 4
+    assert ProfileState.objects.get(pk=profile.pk).breaker == Breaker.CLOSED
+
+
+def test_a_secret_that_does_not_open_keeps_mail_waiting(monkeypatch):
+    """The key is lost between the look at the profiles and the sign-in."""
+    with smtp_server(auth=("shop", "right")) as server:
+        profile_for(server, password="right")
+        (message_id,) = queued()
+
+        def unreadable(profile_id, version):
+            raise sealing.KeyMissing("The key is missing.")
+
+        monkeypatch.setattr(wire, "transport_of", unreadable)
+        assert drained().sent == 0
+        assert server.sessions == 0
+    assert (entry_of(message_id).attempts, entry_of(message_id).lease_id) == (0, None)
+
+
+def test_large_parts_are_read_once_per_worker(monkeypatch):
+    read, part = [], b"report" * 50_000
+    load_blobs = queue.load_blobs
+    monkeypatch.setattr(queue, "load_blobs", lambda ids: read.extend(ids) or load_blobs(ids))
+    with smtp_server() as server:
+        profile_for(server, max_connections=1)
+        queued(3, attachment=part)
+        assert drained().sent == 3
+        wire_bytes = encodebytes(part)[:-1].replace(b"\n", b"\r\n")
+        assert all(wire_bytes in received.content for received in server.messages)
+    assert len(read) == 1
+
+
 # Sessions, statements, transactions
 
 
@@ -393,6 +433,24 @@ def test_no_transaction_is_open_while_the_server_thinks():
     assert in_transaction == 0
 
 
+def test_a_lost_database_connection_loses_and_doubles_nothing():
+    with smtp_server() as server:
+        profile_for(server)
+        queued(200)
+        with draining() as result:
+            for accepted in (20, 80, 140):
+                server.wait_for(accepted)
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+        assert server.accepted == 200
+    assert result.report.sent == 200
+    assert not QueueEntry.objects.exists()
+    assert set(Message.objects.values_list("state", flat=True)) == {SmallState.SENT}
+
+
 def test_the_statistics_know_what_was_sent():
     with smtp_server() as server:
         profile = profile_for(server)
@@ -450,6 +508,55 @@ def test_an_idle_connection_the_server_closed_is_nobodys_fault():
             stop.set()
         assert server.sessions == 2
     assert not Attempt.objects.exists()
+
+
+def test_a_connection_lost_as_it_is_used_again_is_opened_once_more_without_blame():
+    mails = count(1)
+
+    def gone_at_the_second(_argument):
+        if next(mails) == 2:
+            raise ConnectionResetError
+
+    with smtp_server(answers={"MAIL": gone_at_the_second}) as server:
+        profile_for(server, max_connections=1)
+        queued(3)
+        assert drained().sent == 3
+        assert server.sessions == 2
+    assert not Attempt.objects.exists()
+
+
+def test_an_answer_that_outlasts_the_grace_leaves_the_message_uncertain(monkeypatch):
+    monkeypatch.setattr(drain, "GRACE_SECONDS", 0.2)
+    answering, asked, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly(_argument):
+        asked.set()
+        answering.wait(10)
+
+    with smtp_server(answers={"DOT": slowly}) as server:
+        profile_for(server, max_connections=1)
+        (message_id,) = queued()
+        with draining(stop=stop) as result:
+            assert asked.wait(10)
+            stop.set()
+            result.thread.join(10)
+            answering.set()
+    assert entry_of(message_id).uncertain
+    (attempt,) = attempts_of(message_id)
+    assert (attempt.outcome, attempt.phase) == (AttemptResult.UNCERTAIN, "dot")
+
+
+def test_clean_time_allows_more_connections_and_forgives_the_breaker(monkeypatch):
+    monkeypatch.setattr(health, "_CLEAN_SECONDS", 0.0)
+    monkeypatch.setattr(drain, "STATS_SECONDS", 0.0)
+    with smtp_server() as server:
+        profile = profile_for(server, max_connections=3)
+        queue.learn_connections(profile.pk, 1)
+        ProfileState.objects.update(penalty=2)
+        queued(30)
+        drained(batch_size=5)
+    state = ProfileState.objects.get()
+    assert (state.connections, state.penalty) == (None, 0)
 
 
 def test_what_a_dead_worker_held_comes_back_one_by_one():

@@ -39,6 +39,20 @@ def test_drain_prints_json():
     assert report["statements"] > 0
 
 
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+def test_drain_draws_a_bar_on_a_terminal():
+    terminal = Terminal()
+    with smtp_server() as server:
+        a_profile(host=server.host, port=server.port)
+        queued(3)
+        call_command("drain", "--until-empty", stdout=StringIO(), stderr=terminal)
+    assert "[                              ]   0%  0 sent" in terminal.getvalue()
+
+
 def test_drain_leaves_the_signals_as_they_were():
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from delivery import dispatcher
+from delivery import dispatcher, stats
 from delivery.dispatcher import Report
 
 
@@ -37,6 +37,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:  # Any: Django's signature
         """Drain, and say what was done."""
         shows = self.stderr.isatty() and not options["json"]
+        self.due = stats.counts()[stats.MessageState.QUEUED] if shows and options["until_empty"] else 0
         with _stop_on_signals() as stop:
             report = dispatcher.run(
                 until_empty=options["until_empty"],
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(asdict(report)) if options["json"] else _sentence(report))
 
     def _show(self, report: Report) -> None:
-        self.stderr.write(f"\r\x1b[K{_counts(report)}", ending="")
+        self.stderr.write(f"\r\x1b[K{_bar(report, self.due)}{_counts(report)}", ending="")
         self.stderr.flush()
 
 
@@ -66,6 +67,14 @@ def _stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _bar(report: Report, due: int) -> str:
+    """Draw how far the messages queued at the start have come; nothing when they were not counted."""
+    if not 0 < due < stats.CAP:
+        return ""
+    done = min(1.0, (report.sent + report.deferred + report.failed + report.uncertain) / due)
+    return f"[{'#' * round(30 * done):<30}] {done:4.0%}  "
 
 
 def _sentence(report: Report) -> str:
