@@ -17,6 +17,7 @@ from delivery import assignment, queue
 from delivery.classification import Judgement
 from delivery.dispatcher import outcomes
 from delivery.dispatcher.blobs import Blobs
+from delivery.dispatcher.consequences import Consequences
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.line import Line
@@ -82,6 +83,7 @@ class Drain:
         self.blobs = Blobs(database)
         self.wake = asyncio.Event()
         self.park = Park(database, lease, batch_size=terms.batch_size, give_back=self.give_back)
+        self.consequences = Consequences(database, lease, self.park)
         self.recorder = Recorder(
             database, lease.id, on_the_wire=self._on_the_wire, acknowledged=self._acknowledged
         )
@@ -278,7 +280,7 @@ class Drain:
         if now >= self._stats_at:
             self._stats_at = now + STATS_SECONDS
             await self._write_stats()
-            await self.park.ease()
+            await self.consequences.ease()
 
     async def _write_stats(self) -> None:
         rows = self.tally.take(minute=self.park.db_now, worker_id=self.lease.id)
@@ -315,7 +317,7 @@ class Drain:
 
     async def learn(self, server: Server, judgement: Judgement, work: Work, ms: float) -> None:
         """Take in what a result says about the server."""
-        await self.park.learn(server, judgement, mail_from=work.claimed.mail_from, ms=ms)
+        await self.consequences.learn(server, judgement, mail_from=work.claimed.mail_from, ms=ms)
 
     def next_server(self, work: Work) -> int | None:
         """Return the next profile that may carry the message and is in use, None without one."""

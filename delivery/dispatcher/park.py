@@ -4,7 +4,6 @@ The decisions are `health`'s and the database's; here they are carried from one 
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,9 +13,7 @@ from functools import partial
 from django.utils import timezone
 
 from delivery import assignment, pacing, queue
-from delivery.classification import Judgement
 from delivery.dispatcher.database import Database
-from delivery.dispatcher.health import Change
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.work import Work
@@ -98,7 +95,7 @@ class Park:
                 known.adopt(way)
                 self._set_state(known, state)
         for server in self:
-            self._empty_if_unusable(server)
+            self.empty_if_unusable(server)
         await self._thaw()
 
     def ways(self) -> list[WayOut]:
@@ -119,7 +116,7 @@ class Park:
             state = heartbeat.states.get(server.profile_id)
             self._set_state(server, state or ProfileStateRow(server.profile_id))
             self._share(server, heartbeat)
-            self._empty_if_unusable(server)
+            self.empty_if_unusable(server)
 
     def wants(self) -> list[int]:
         """Return the profiles this worker has work for: its peers leave it a share of their connections."""
@@ -150,7 +147,8 @@ class Park:
             self.give_slot(server, slot)
         server.dismiss(server.surplus)
 
-    def _empty_if_unusable(self, server: Server) -> None:
+    def empty_if_unusable(self, server: Server) -> None:
+        """Give back what an unusable server has not begun, and end its idle connections."""
         if not server.is_usable:
             self._give_back(server.take_back())
             server.dismiss(server.surplus)
@@ -164,9 +162,10 @@ class Park:
             saved_at = server.way.saved_at
             if saved_at > state.changed_at or self.db_now - state.changed_at >= _THAW:
                 await self._database.call(partial(queue.thaw, server.profile_id, saved_at=saved_at))
-                await self._reread(server)
+                await self.reread(server)
 
-    async def _reread(self, server: Server) -> None:
+    async def reread(self, server: Server) -> None:
+        """Read the server's row again."""
         states = await self._database.call(lambda: queue.profile_states([server.profile_id]))
         self._set_state(server, states[server.profile_id])
 
@@ -216,7 +215,7 @@ class Park:
             return
         won = await self._database.call(lambda: queue.begin_probe(server.profile_id, self._lease.id))
         if won is None:
-            await self._reread(server)
+            await self.reread(server)
         else:
             server.health.is_probing = True
             server.state = replace(server.state, breaker=Breaker.HALF_OPEN, probe_worker_id=self._lease.id)
@@ -284,7 +283,7 @@ class Park:
         self._ask_at[server.profile_id, what] = now + _ASK_AGAIN_SECONDS
         return True
 
-    # What results say about a server
+    # Transports
 
     async def transport_of(self, server: Server) -> Transport:
         """Return the transport of the present version, one for all connections; raises NotLive."""
@@ -300,93 +299,14 @@ class Park:
             self._refresh_at = 0.0
             raise
 
-    async def learn(self, server: Server, judgement: Judgement, *, mail_from: str, ms: float) -> None:
-        """Write what a result means for the server's row, and act on it."""
-        change = server.health.learn(judgement, mail_from=mail_from, ms=ms)
-        reason = judgement.words or str(judgement.phase)
-        match change:
-            case Change.NONE:
-                return
-            case Change.CLOSE:
-                await self._close_breaker(server)
-            case Change.OPEN:
-                await self._open_breaker(server, reason)
-            case Change.PAUSE:
-                await self._pause(server, reason)
-            case Change.LOWER:
-                await self._lower(server)
-        self._empty_if_unusable(server)
-
-    async def _open_breaker(self, server: Server, reason: str) -> None:
-        if server.state.breaker is Breaker.OPEN:
-            return
-        server.state = replace(server.state, breaker=Breaker.OPEN)  # for the other connections, from now on
-        server.health.is_probing = False
-        profile_id, lease = server.profile_id, self._lease.id
-
-        def write() -> None:
-            jitter = random.uniform(-1, 1)  # noqa: S311  # spreads the tries
-            if queue.open_breaker(profile_id, reason=reason, lease=lease, jitter=jitter) is not None:
-                _note("server.breaker_opened", profile_id, lease, reason)
-
-        await self._database.call(write)
-        await self._reread(server)
-
-    async def _close_breaker(self, server: Server) -> None:
-        profile_id, lease = server.profile_id, self._lease.id
-
-        def write() -> None:
-            if queue.close_breaker(profile_id, lease):
-                queue.add_event("server.breaker_closed", profile_id=profile_id, worker_id=lease)
-
-        server.health.probe_succeeded()
-        await self._database.call(write)
-        await self._reread(server)
-
-    async def _pause(self, server: Server, reason: str) -> None:
-        if server.state.paused is not Paused.NO:
-            return
-        server.state = replace(server.state, paused=Paused.FAULT, reason=reason)
-        profile_id, lease = server.profile_id, self._lease.id
-
-        def write() -> None:
-            if queue.pause(profile_id, Paused.FAULT, reason=reason):
-                _note("server.paused", profile_id, lease, reason)
-
-        await self._database.call(write)
-        await self._reread(server)
-
-    async def _lower(self, server: Server) -> None:
-        fewer = server.health.fewer_connections(server.state.connections)
-        server.state = replace(server.state, connections=fewer)
-        await self._database.call(lambda: queue.learn_connections(server.profile_id, fewer))
-
-    async def ease(self) -> None:
-        """After a clean minute allow one connection more, and forgive one opening of the breaker."""
-        for server in self:
-            learned, penalty = server.state.connections, server.state.penalty
-            if (learned is None and not penalty) or not server.health.is_clean:
-                continue
-            if penalty:
-                await self._database.call(partial(queue.forgive, server.profile_id))
-            if learned is not None:
-                more = learned + 1 if learned + 1 < server.way.max_connections else None
-                await self._database.call(partial(queue.learn_connections, server.profile_id, more))
-            await self._reread(server)
-
     def close(self) -> None:
         """Use no server any more: what is not begun goes back, idle connections end."""
         self._is_closed = True
         for server in self:
             server.is_live = False
-            self._empty_if_unusable(server)
+            self.empty_if_unusable(server)
 
 
 def _read() -> tuple[list[WayOut], dict[int, ProfileStateRow]]:
     ways = wire.ways_out()
     return ways, queue.profile_states(way.profile_id for way in ways)
-
-
-def _note(kind: str, profile_id: int, worker_id: int, reason: str) -> None:
-    data = {"reason": reason}
-    queue.add_event(kind, level="warning", profile_id=profile_id, worker_id=worker_id, data=data)

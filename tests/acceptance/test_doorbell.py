@@ -113,7 +113,7 @@ def test_a_broker_that_accepts_and_never_answers_does_not_hold_the_caller(enviro
             [sys.executable, "-c", SEND], env=environment, cwd=BASE_DIR, stdout=subprocess.PIPE, text=True
         )
         seconds = float(finished(sending, timeout=30))
-    assert seconds < 1
+    assert seconds < 3  # the broker's own limit is ten
     assert Message.objects.count() == 1
 
 

@@ -1,0 +1,102 @@
+"""What results mean for a server's row: breaker, pause, learned connections; written on transitions only."""
+
+import random
+from dataclasses import replace
+from functools import partial
+
+from delivery import queue
+from delivery.classification import Judgement
+from delivery.dispatcher.database import Database
+from delivery.dispatcher.health import Change
+from delivery.dispatcher.lease import Lease
+from delivery.dispatcher.park import Park
+from delivery.dispatcher.server import Server
+from delivery.queue import Breaker, Paused
+
+
+class Consequences:
+    """Carries what `Health` concludes to the database, and back to the servers."""
+
+    def __init__(self, database: Database, lease: Lease, park: Park) -> None:
+        self._database = database
+        self._lease = lease
+        self._park = park
+
+    async def learn(self, server: Server, judgement: Judgement, *, mail_from: str, ms: float) -> None:
+        """Write what a result means for the server's row, and act on it."""
+        change = server.health.learn(judgement, mail_from=mail_from, ms=ms)
+        reason = judgement.words or str(judgement.phase)
+        match change:
+            case Change.NONE:
+                return
+            case Change.CLOSE:
+                await self._close_breaker(server)
+            case Change.OPEN:
+                await self._open_breaker(server, reason)
+            case Change.PAUSE:
+                await self._pause(server, reason)
+            case Change.LOWER:
+                await self._lower(server)
+        self._park.empty_if_unusable(server)
+
+    async def _open_breaker(self, server: Server, reason: str) -> None:
+        if server.state.breaker is Breaker.OPEN:
+            return
+        server.state = replace(server.state, breaker=Breaker.OPEN)  # for the other connections, from now on
+        server.health.is_probing = False
+        profile_id, lease = server.profile_id, self._lease.id
+
+        def write() -> None:
+            jitter = random.uniform(-1, 1)  # noqa: S311  # spreads the tries
+            if queue.open_breaker(profile_id, reason=reason, lease=lease, jitter=jitter) is not None:
+                _note("server.breaker_opened", profile_id, lease, reason)
+
+        await self._database.call(write)
+        await self._park.reread(server)
+
+    async def _close_breaker(self, server: Server) -> None:
+        profile_id, lease = server.profile_id, self._lease.id
+
+        def write() -> None:
+            if queue.close_breaker(profile_id, lease):
+                queue.add_event("server.breaker_closed", profile_id=profile_id, worker_id=lease)
+
+        server.health.probe_succeeded()
+        await self._database.call(write)
+        await self._park.reread(server)
+
+    async def _pause(self, server: Server, reason: str) -> None:
+        if server.state.paused is not Paused.NO:
+            return
+        server.state = replace(server.state, paused=Paused.FAULT, reason=reason)
+        profile_id, lease = server.profile_id, self._lease.id
+
+        def write() -> None:
+            if queue.pause(profile_id, Paused.FAULT, reason=reason):
+                _note("server.paused", profile_id, lease, reason)
+
+        await self._database.call(write)
+        await self._park.reread(server)
+
+    async def _lower(self, server: Server) -> None:
+        fewer = server.health.fewer_connections(server.state.connections)
+        server.state = replace(server.state, connections=fewer)
+        await self._database.call(lambda: queue.learn_connections(server.profile_id, fewer))
+
+    async def ease(self) -> None:
+        """After a clean minute allow one connection more, and forgive one opening of the breaker."""
+        for server in self._park:
+            learned, penalty = server.state.connections, server.state.penalty
+            if (learned is None and not penalty) or not server.health.is_clean:
+                continue
+            if penalty:
+                await self._database.call(partial(queue.forgive, server.profile_id))
+            if learned is not None:
+                more = learned + 1 if learned + 1 < server.way.max_connections else None
+                await self._database.call(partial(queue.learn_connections, server.profile_id, more))
+            await self._park.reread(server)
+
+
+def _note(kind: str, profile_id: int, worker_id: int, reason: str) -> None:
+    data = {"reason": reason}
+    queue.add_event(kind, level="warning", profile_id=profile_id, worker_id=worker_id, data=data)
