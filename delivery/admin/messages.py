@@ -133,8 +133,13 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
             wanted |= Q(pk=int(number[:20]))
         return queryset.filter(wanted), False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:  # Any: as ModelAdmin.get_actions
-        """Offer what this user may do."""
+    def get_actions(
+        self, request: HttpRequest, action_location: object = None
+    ) -> dict[str, Any]:  # Any: as ModelAdmin.get_actions
+        """Offer what this user may do.
+
+        Django 6.1 names the page; there is only the list, because one message has a page of our own.
+        """
         return {
             action.name: (_list_action(action), action.name, str(action.label))
             for action in actions.allowed(request)
