@@ -261,11 +261,12 @@ def test_hostile_content_stays_words_and_runs_only_in_the_sandbox():
 
 
 def test_files_are_downloads_with_safe_names():
-    message_id = a_message(files=[("../../a\u202egnp.html", b"<script>1</script>", "text/html")])
+    text = b"<script>1</script>\r\n"  # ends its last line, as Django 6 sees to
+    message_id = a_message(files=[("../../a\u202egnp.html", text, "text/html")])
     client = client_of("administrator")
 
     file = client.get(url("attachment", message_id, 0))
-    assert file.content == b"<script>1</script>"
+    assert file.content == text
     assert file.headers["Content-Type"] == "application/octet-stream"
     assert file.headers["Content-Disposition"] == 'attachment; filename="agnp.html"'
     assert file.headers["X-Content-Type-Options"] == "nosniff"
