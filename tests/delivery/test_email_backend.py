@@ -12,7 +12,10 @@ from django.db import transaction
 from delivery import models
 from delivery.email_backend import EmailBackend
 from delivery.handover import CannotCompose, CannotHandOver
+from tests.builders import a_profile
+from tests.delivery.engine import drained
 from tests.delivery.queueing import a_row_of_profile
+from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +43,16 @@ def stored():
     return list(models.Message.objects.order_by("pk"))
 
 
+def arrived_after(hand_over):
+    """What a server has received when the queue is empty again."""
+    with smtp_server() as server:
+        a_profile(host=server.host, port=server.port)
+        assert hand_over() == 1
+        assert server.messages == []
+        drained()
+    return [message.content for message in server.messages]
+
+
 @pytest.mark.usefixtures("ours")
 def test_v01_send_mail_queues_a_message():
     assert (
@@ -55,6 +68,16 @@ def test_v01_send_mail_queues_a_message():
     content = bytes(models.Content.objects.get(pk=row.pk).data)
     assert b"multipart/alternative" in content
     assert b"<b>Hallo</b>" in content
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("ours")
+def test_v01_what_send_mail_hands_over_arrives():
+    (data,) = arrived_after(
+        lambda: mail.send_mail("Report", "Hello there.", "ann@example.org", ["bo@example.com"])
+    )
+    assert b"Subject: Report\r\n" in data
+    assert b"Hello there." in data
 
 
 @pytest.mark.usefixtures("ours")
@@ -185,3 +208,12 @@ def test_v01_mailers_of_django_6_give_it(settings):
     assert [(row.priority, row.tag) for row in stored()] == [(3, "news")]
     with pytest.raises(mail.InvalidMailer, match=r"wrong.*host"):
         a_message().send(using="wrong")
+
+
+@needs_mailers
+@pytest.mark.django_db(transaction=True)
+def test_v01_what_a_mailer_hands_over_arrives(settings):
+    settings.MAILERS = {"default": {"BACKEND": BACKEND}, "news": {"BACKEND": BACKEND}}
+    (data,) = arrived_after(lambda: mail.mailers["news"].send_messages([a_message()]))
+    assert b"Subject: Report\r\n" in data
+    assert b"Hello." in data
