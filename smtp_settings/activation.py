@@ -14,7 +14,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from smtp_settings import key_check, sealing
+from smtp_settings import key_check, sealing, verdicts
 from smtp_settings.candidate import (
     NO_SECRET,
     EffectiveSecret,
@@ -55,7 +55,7 @@ class GateShut(Exception):
     """These settings have not passed a test that counts; `verdict` says why. Nothing was saved."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(_("These connection settings have not passed a test."))
+        super().__init__(verdicts.why(verdict))
         self.verdict = verdict
 
 

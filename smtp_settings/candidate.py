@@ -20,7 +20,7 @@ from smtp_settings.gate import EVIDENCE_AGE, Evidence, Reason, RunState, Verdict
 from smtp_settings.models import Auth, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.sealing.binding import destination_of
-from smtp_settings.secret_source import SecretSource, choose
+from smtp_settings.secret_source import PasswordMissing, SecretSource, choose
 
 _FINGERPRINT_PURPOSE = "mailconf/fingerprint/v1"
 #: Runs older than this tell the gate nothing it would say differently.
@@ -115,6 +115,16 @@ def effective_secret(
         case SecretSource.STORED if row is not None:
             return EffectiveSecret(source, stored_secret(row))
     return NO_SECRET
+
+
+def required_secret(
+    profile: SMTPProfile, *, typed: Secret | None = None, remove: bool = False, run: TestRun | None = None
+) -> EffectiveSecret:
+    """Return the effective secret. Raises PasswordMissing, too, when these values sign in with one."""
+    found = effective_secret(profile, typed=typed, remove=remove, run=run)
+    if found.secret is None and fingerprints.uses_secret(settings_of(profile)):
+        raise PasswordMissing
+    return found
 
 
 def _tested_or_stored(tested: Secret, profile: SMTPProfile, row: SMTPProfile | None) -> EffectiveSecret:

@@ -5,7 +5,8 @@ Values in, values out, `ValidationError` for what cannot be meant. Nothing is lo
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import idna
 from cryptography import x509
@@ -95,6 +96,11 @@ def address(value: str) -> str:
     return f"{local}@{tail}"
 
 
+def domains(values: Iterable[str]) -> list[str]:
+    """Return domain names without duplicates, in the order given."""
+    return list(dict.fromkeys(map(domain, values)))
+
+
 def addresses(values: Iterable[str]) -> list[str]:
     """Return bare addresses without exact duplicates, in the order given; all faults in one refusal."""
     found: dict[str, None] = {}
@@ -172,3 +178,20 @@ def password(value: str) -> str:
     if len(value) > MAX_PASSWORD:
         raise ValidationError(_("A password can have 1,024 characters at most."))
     return value
+
+
+#: What judges a profile's value beyond its type, and gives its canonical form; an empty value is not judged.
+JUDGES: Mapping[str, Callable[[Any], Any]] = {  # Any: a text or a list of texts
+    "host": host_name,
+    "from_address": address,
+    "reply_to": address,
+    "bounce_address": address,
+    "from_name": header_text,
+    "subject_prefix": subject_prefix,
+    "ca": ca_certificates,
+    "source_address": source_address,
+    "ehlo_name": ehlo_name,
+    "api_domain": domain,
+    "debug_recipients": addresses,
+    "sender_domains": domains,
+}

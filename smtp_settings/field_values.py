@@ -1,7 +1,7 @@
 """`field=value` texts become a profile's values, as strictly as in the form."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -11,35 +11,12 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.utils.translation import gettext as _
 
-from smtp_settings import entries
-from smtp_settings.models import (
-    Auth,
-    DeliveryMethod,
-    FromPolicy,
-    OAuthCredential,
-    Security,
-    SMTPProfile,
-    Verification,
-)
+from smtp_settings import rules
+from smtp_settings.entries import JUDGES
+from smtp_settings.models import OAuthCredential, SMTPProfile
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
-
-#: What judges a value beyond its type, and gives its canonical form.
-_JUDGES: dict[str, Callable[[Any], Any]] = {  # Any: text or a list of texts
-    "host": entries.host_name,
-    "from_address": entries.address,
-    "reply_to": entries.address,
-    "bounce_address": entries.address,
-    "from_name": entries.header_text,
-    "subject_prefix": entries.subject_prefix,
-    "ca": entries.ca_certificates,
-    "source_address": entries.source_address,
-    "ehlo_name": entries.ehlo_name,
-    "api_domain": entries.domain,
-    "debug_recipients": entries.addresses,
-    "sender_domains": lambda names: [entries.domain(name) for name in names],
-}
 
 
 def split(texts: Iterable[str]) -> dict[str, str]:
@@ -79,46 +56,15 @@ def complaints(profile: SMTPProfile) -> list[str]:
         profile.full_clean(validate_constraints=False)
     except ValidationError as error:
         found += [f"{name}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
-    if profile.retry_cap < profile.retry_delay:
-        found.append("retry_cap: " + _("The retry cap cannot be less than the retry delay."))
-    return found if profile.is_draft else found + _missing(profile)
-
-
-def _missing(profile: SMTPProfile) -> list[str]:
-    signs_in = profile.auth != Auth.NONE
-    rules = (
-        (profile.transport == DeliveryMethod.SMTP and not profile.host, "host", _("Enter the server.")),
-        (
-            profile.auth == Auth.PASSWORD and not profile.username,
-            "username",
-            _("Enter the user name, or choose “None”."),
-        ),
-        (
-            profile.from_policy == FromPolicy.FORCE and not profile.from_address,
-            "from_address",
-            _("Enter the address every message is sent from."),
-        ),
-        (
-            profile.security == Security.NONE and signs_in and not profile.accepts_clear_auth,
-            "accepts_clear_auth",
-            _("Tick this, or choose an encrypted connection."),
-        ),
-        (
-            profile.verification == Verification.NONE
-            and profile.security != Security.NONE
-            and not profile.accepts_unverified,
-            "accepts_unverified",
-            _("Tick this, or let the certificate be checked."),
-        ),
-    )
-    return [f"{name}: {sentence}" for applies, name, sentence in rules if applies]
+    broken = rules.broken(vars(profile), is_draft=profile.is_draft)
+    return found + [f"{rule.field}: {rule.sentence}" for rule in broken]
 
 
 def _assign_one(profile: SMTPProfile, name: str, text: str) -> None:
     field = _field(name)
     value = _read(field, text)
-    if name in _JUDGES and value:
-        value = _JUDGES[name](value)
+    if name in JUDGES and value:
+        value = JUDGES[name](value)
     if value is not None and value != "" and not field.is_relation:
         value = field.clean(value, profile)
     setattr(profile, name, value)

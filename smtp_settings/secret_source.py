@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from django.utils.translation import gettext as _
+
 from smtp_settings.sealing.binding import Destination
 
 
@@ -14,14 +16,22 @@ class SecretSource(StrEnum):
     NONE = "none"
 
 
-class PasswordNeeded(Exception):
+class PasswordMissing(Exception):
+    """These values sign in with a password and there is none; str() says what to do."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(sentence or _("Enter the password, or choose “None”."))
+
+
+class PasswordNeeded(PasswordMissing):
     """The stored secret was entered for another destination.
 
     `changed` names what differs, `host` is the server it was entered for.
     """
 
     def __init__(self, changed: tuple[str, ...], host: str) -> None:
-        super().__init__("The stored secret was entered for another destination.")
+        sentence = _("The saved password was entered for %(host)s. Enter the password again.")
+        super().__init__(sentence % {"host": host or _("other settings")})
         self.changed = changed
         self.host = host
 

@@ -1,7 +1,7 @@
 """What the test panel and the save bar say: one state, its badge and its line."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -9,8 +9,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from smtp_settings import activation
-from smtp_settings.forms import ProfileForm, field_label
+from smtp_settings import activation, verdicts
+from smtp_settings.forms import ProfileForm
 from smtp_settings.gate import Reason, Verdict
 from smtp_settings.models import Security, SMTPProfile, TestRun
 from transports.base import Phase, StepVerdict
@@ -64,6 +64,10 @@ _STEP_WORDS: dict[str, Promise] = {
     StepVerdict.FAILED: gettext_lazy("failed"),
     StepVerdict.SKIPPED: gettext_lazy("skipped"),
 }
+
+#: The colours of the gate's verdicts; no test, no colour.
+_TONES = dict.fromkeys((Reason.UNCHANGED, Reason.PASSED), "is-ok")
+_TONES |= dict.fromkeys((Reason.STALE, Reason.EXPIRED), "is-warn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ def _after(run: TestRun) -> Panel:
             notes,
         )
         return Panel(_("Passed with notes"), "is-warn", line % {"notes": notes}, is_open=True)
-    return Panel(_("Passed"), "is-ok", _("The test succeeded. You can save now."), is_open=True)
+    return _by(Verdict(Reason.PASSED))
 
 
 def _refused(form: ProfileForm) -> Panel:
@@ -187,49 +191,22 @@ def _refused(form: ProfileForm) -> Panel:
 
 
 def _by(verdict: Verdict) -> Panel:
-    if verdict.is_open:
-        return Panel(_("Passed"), "is-ok", _("The test succeeded. You can save now."), is_open=True)
-    if verdict.reason is Reason.STALE:
-        line = _("You changed %(fields)s after the test. Send another test email to enable Save.")
-        return Panel(
-            _("Test again"), "is-warn", line % {"fields": changed_words(verdict.changed)}, is_open=False
-        )
-    if verdict.reason is Reason.EXPIRED:
-        line = _("The test is older than 30 minutes. Send another test email to enable Save.")
-        return Panel(_("Test again"), "is-warn", line, is_open=False)
-    return _never()
-
-
-def _never() -> Panel:
-    return Panel(
-        _("Not tested"),
-        "is-quiet",
-        _("Save is available after a test email with these settings has succeeded."),
-        is_open=False,
-    )
+    tone = _TONES.get(verdict.reason, "is-quiet")
+    return Panel(verdicts.badge(verdict), tone, verdicts.line(verdict), is_open=verdict.is_open)
 
 
 def _saved(profile: SMTPProfile | None, *, always: bool) -> Panel:
     if profile is None:
-        return _never()
+        return _by(Verdict(Reason.NEVER))
     if profile.is_draft:
         line = _("This profile is a draft and is not used. Send a test email, then save.")
         return Panel(_("Draft"), "is-quiet", line, is_open=False)
     if not activation.is_live(profile):
-        return _never()
+        return _by(Verdict(Reason.NEVER))
+    panel = _by(Verdict(Reason.UNCHANGED))
     if always:
-        line = _("A test is needed before every save here.")
-        return Panel(_("Saved settings passed"), "is-ok", line, is_open=False)
-    line = _("Connection settings are unchanged. You can save.")
-    return Panel(_("Saved settings passed"), "is-ok", line, is_open=True)
-
-
-def changed_words(names: Sequence[str], most: int = 2) -> str:
-    """Name two fields, and count the rest."""
-    labels = [field_label(name) for name in names]
-    shown = ", ".join(labels[:most])
-    rest = len(labels) - most
-    return shown if rest <= 0 else _("%(fields)s and %(rest)d more") % {"fields": shown, "rest": rest}
+        return replace(panel, line=_("A test is needed before every save here."), is_open=False)
+    return panel
 
 
 def transcript_rows(

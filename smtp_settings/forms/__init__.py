@@ -2,14 +2,12 @@
 
 from smtp_settings.forms.acts import Act, act_of
 from smtp_settings.forms.profile import Conflict, ProfileForm
-from smtp_settings.forms.sentences import field_label, password_age, refusal
+from smtp_settings.forms.sentences import password_age
 
 __all__ = [
     "Act",
     "Conflict",
     "ProfileForm",
     "act_of",
-    "field_label",
     "password_age",
-    "refusal",
 ]

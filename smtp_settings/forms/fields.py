@@ -20,13 +20,10 @@ from smtp_settings.forms.acts import Act
 from smtp_settings.forms.inputs import ListField, SomeUnavailable, SomeUnavailableRadio, machine_text
 from smtp_settings.forms.sentences import password_age
 from smtp_settings.gate import EVIDENCE_AGE
-from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, TestRun
+from smtp_settings.models import SMTPProfile, TestRun
+from smtp_settings.rules import AVAILABLE_AUTH, AVAILABLE_METHODS
 from smtp_settings.sealing import Secret
 from smtp_settings.test_send import recipients_for
-
-#: What works so far; the others can be seen and not chosen.
-AVAILABLE_METHODS = frozenset({DeliveryMethod.SMTP})
-AVAILABLE_AUTH = frozenset({Auth.NONE, Auth.PASSWORD})
 
 #: The shown mask has one length, whatever the password's (V47).
 MASK = "••••••••"
@@ -63,7 +60,6 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     )
     remove_password = forms.BooleanField(label=gettext_lazy("Remove the saved password"), required=False)
     debug_recipients = ListField(
-        each=entries.addresses,
         label=gettext_lazy("Debug recipients"),
         help_text=gettext_lazy(
             "Copies of every message go here, password resets too. Separate addresses with commas."
@@ -71,7 +67,6 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         widget=forms.TextInput(attrs=machine_text()),
     )
     sender_domains = ListField(
-        each=lambda values: list(dict.fromkeys(map(entries.domain, values))),
         label=gettext_lazy("Sender domains"),
         help_text=gettext_lazy(
             "Only for messages whose sender is in one of these domains. Empty: every sender."
@@ -95,7 +90,6 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     _test_run = forms.UUIDField(required=False, widget=forms.HiddenInput)
     _password_typed = forms.BooleanField(required=False, widget=forms.HiddenInput)
     test_to = ListField(
-        each=entries.addresses,
         label=gettext_lazy("Send the test email to"),
         widget=forms.TextInput(attrs=machine_text()),
     )
@@ -207,13 +201,12 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     def clean(self) -> dict[str, Any]:
         """Make each value canonical, or refuse it where it stands."""
         data: dict[str, Any] = super().clean() or self.cleaned_data  # Any: values of every field
-        for name, judge in _JUDGES.items():
+        judges = {**entries.JUDGES, "test_to": entries.addresses}
+        for name, judge in {**judges, "password": lambda text: Secret(entries.password(text))}.items():
             if data.get(name):
                 self._replace(name, judge)
         if data.get("test_to") is not None and self.act is Act.TEST:
             self._replace("test_to", lambda typed: recipients_for(self.user, typed))
-        if self.act is not Act.DRAFT:
-            self._refuse_unavailable(data)
         return data
 
     def _replace(self, name: str, judge: Callable[[Any], Any]) -> None:  # Any: a value and its canonical form
@@ -221,30 +214,3 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             self.cleaned_data[name] = judge(self.cleaned_data[name])
         except ValidationError as error:
             self.add_error(name, error)
-
-    def _refuse_unavailable(self, data: dict[str, Any]) -> None:  # Any: values of every field
-        """Refuse what the widgets do not let anybody choose."""
-        if data.get("transport", DeliveryMethod.SMTP) not in AVAILABLE_METHODS:
-            self.add_error("transport", _("This delivery method is not available yet."))
-        if data.get("auth", Auth.NONE) not in AVAILABLE_AUTH:
-            self.add_error("auth", _("This sign-in is not available yet."))
-
-
-def _typed_password(value: str) -> Secret:
-    return Secret(entries.password(value))
-
-
-#: What judges a field's value when there is one.
-_JUDGES: dict[str, Callable[[Any], Any]] = {  # Any: a value and its canonical form
-    "host": entries.host_name,
-    "from_address": entries.address,
-    "reply_to": entries.address,
-    "bounce_address": entries.address,
-    "from_name": entries.header_text,
-    "subject_prefix": entries.subject_prefix,
-    "ca": entries.ca_certificates,
-    "source_address": entries.source_address,
-    "ehlo_name": entries.ehlo_name,
-    "api_domain": entries.domain,
-    "password": _typed_password,
-}

@@ -1,26 +1,21 @@
 """Fields and widgets of the profile form."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 
 class ListField(forms.CharField):
     """Several values in one input, separated by commas, semicolons or line ends; the value is a list."""
 
-    def __init__(
-        self, *, each: Callable[[Iterable[str]], list[str]], **kwargs: Any
-    ) -> None:  # Any: CharField's
-        self.each = each
+    def __init__(self, **kwargs: Any) -> None:  # Any: CharField's
         super().__init__(required=False, **kwargs)
 
     def to_python(self, value: Any) -> Any:  # Any: as Field.to_python
-        """Split, drop what is empty, and let `each` judge the rest."""
+        """Split, and drop what is empty."""
         text = str(value or "").replace(";", ",").replace("\n", ",")
-        return self.each(part.strip() for part in text.split(",") if part.strip())
+        return [part.strip() for part in text.split(",") if part.strip()]
 
     def prepare_value(self, value: Any) -> Any:  # Any: as Field.prepare_value
         """Show a list as people type it."""
@@ -28,10 +23,7 @@ class ListField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:  # Any: as Field.has_changed
         """Compare lists, not their spelling."""
-        try:
-            return bool(list(initial or []) != self.to_python(data))
-        except ValidationError:
-            return True
+        return bool(list(initial or []) != self.to_python(data))
 
 
 class SomeUnavailable(forms.Select):

@@ -9,16 +9,17 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from smtp_settings import activation, sealing
-from smtp_settings.candidate import NO_SECRET, EffectiveSecret
+from smtp_settings import activation, rules, sealing
+from smtp_settings.candidate import NO_SECRET, EffectiveSecret, required_secret, settings_of
 from smtp_settings.fingerprint import uses_secret
 from smtp_settings.forms.acts import Act
 from smtp_settings.forms.fields import MINIMUM_REASON, ProfileFields
-from smtp_settings.forms.sentences import as_text, refusal
+from smtp_settings.forms.sentences import as_text
 from smtp_settings.gate import Verdict
-from smtp_settings.models import Auth, DeliveryMethod, FromPolicy, Security, SMTPProfile, Verification
+from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile
 from smtp_settings.sealing import Secret
-from smtp_settings.secret_source import PasswordNeeded, SecretSource
+from smtp_settings.secret_source import PasswordMissing, PasswordNeeded, SecretSource
+from smtp_settings.verdicts import refusal
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,8 @@ class ProfileForm(ProfileFields):
         self._drop_unused(data)
         if self.act is Act.DRAFT:
             data["enabled"] = False
-        else:
-            self._require(data)
-            self._require_ticks(data)
-        if data.get("retry_cap") and data.get("retry_delay") and data["retry_cap"] < data["retry_delay"]:
-            self.add_error("retry_cap", _("The retry cap cannot be less than the retry delay."))
+        for rule in rules.broken(data, is_draft=self.act is Act.DRAFT):
+            self.add_error(rule.field, str(rule.sentence))
         if self.act is not Act.TEST:
             self._check_version(data)
         if self.act is Act.ANYWAY and len(data.get("anyway_reason", "").strip()) < MINIMUM_REASON:
@@ -78,28 +76,10 @@ class ProfileForm(ProfileFields):
                 data.update(username="")
         if data.get("auth") != Auth.OAUTH2:
             data["oauth_credential"] = None
-        if data.get("security") != Security.NONE or data.get("auth") == Auth.NONE:
+        if not rules.signs_in_clear(data.get("security"), data.get("auth")):
             data["accepts_clear_auth"] = False
-        if data.get("verification") != Verification.NONE or data.get("security") == Security.NONE:
+        if not rules.goes_unverified(data.get("verification"), data.get("security")):
             data["accepts_unverified"] = False
-
-    def _require(self, data: dict[str, Any]) -> None:
-        """Ask for what a session cannot do without."""
-        if data.get("transport") == DeliveryMethod.SMTP and data.get("host") == "":
-            self.add_error("host", _("Enter the server."))
-        if data.get("auth") == Auth.PASSWORD and data.get("username") == "":
-            self.add_error("username", _("Enter the user name, or choose “None”."))
-        if data.get("from_policy") == FromPolicy.FORCE and data.get("from_address") == "":
-            self.add_error("from_address", _("Enter the address every message is sent from."))
-
-    def _require_ticks(self, data: dict[str, Any]) -> None:
-        """Insist that a person saw what an unprotected connection means."""
-        clear = data.get("security") == Security.NONE and data.get("auth") not in (None, Auth.NONE)
-        if clear and not data.get("accepts_clear_auth"):
-            self.add_error("accepts_clear_auth", _("Tick this, or choose an encrypted connection."))
-        unchecked = data.get("verification") == Verification.NONE and data.get("security") != Security.NONE
-        if unchecked and not data.get("accepts_unverified"):
-            self.add_error("accepts_unverified", _("Tick this, or let the certificate be checked."))
 
     def _check_version(self, data: dict[str, Any]) -> None:
         """Refuse to overwrite what somebody else saved after this page was opened (E14)."""
@@ -148,50 +128,32 @@ class ProfileForm(ProfileFields):
             self.add_error("password" if "password" in self.fields else None, str(error))
 
     def _find_secret(self) -> EffectiveSecret:
-        """Return the secret that is meant: typed, tested, kept or none; what is missing becomes an error."""
-        typed: Secret | None = self.cleaned_data.get("password")
-        if self.cleaned_data.get("_password_typed") and not typed and self._is_wanted():
-            self._want_password(_("Enter the password again."))
-            return NO_SECRET
+        """Return the secret that is meant; what is missing becomes an error, and a draft does without."""
         try:
-            found = activation.effective_secret(
-                self.instance,
-                typed=typed,
-                remove=bool(self.cleaned_data.get("remove_password")),
-                run=self.carried_run,
-            )
-        except PasswordNeeded as refusal:
-            return self._password_needed(refusal.host)
+            return self._meant_secret()
+        except PasswordMissing as missing:
+            found, sentence = NO_SECRET, str(missing)
+            if isinstance(missing, PasswordNeeded):
+                self.notes.append(_("The saved password was not kept: it was entered for other settings."))
         except sealing.SealingError:
-            return self._unreadable()
-        if found.secret is None and self._is_wanted():
-            self._want_password(_("Enter the password, or choose “None”."))
-        return found
-
-    def _is_wanted(self) -> bool:
-        """Whether these values sign in with a stored secret."""
-        return uses_secret(
-            {name: getattr(self.instance, name) for name in ("transport", "auth", "uses_machine_role")}
-        )
-
-    def _want_password(self, sentence: str) -> None:
-        """Refuse for want of a password; a draft does without."""
+            found = EffectiveSecret(SecretSource.STORED)  # a draft leaves it as it is
+            sentence = _("The saved password cannot be read with the current key. Enter it again.")
         if self.act is not Act.DRAFT:
             self.add_error("password", sentence)
+        return found
 
-    def _password_needed(self, host: str) -> EffectiveSecret:
-        """Refuse to take the stored secret to another destination (E1-E3); a draft drops it."""
-        self._want_password(
-            _("The saved password was entered for %(host)s. Enter the password again.")
-            % {"host": host or _("other settings")}
+    def _meant_secret(self) -> EffectiveSecret:
+        """Return the secret that was typed, tested, kept, or is not needed."""
+        typed: Secret | None = self.cleaned_data.get("password")
+        was_typed = self.cleaned_data.get("_password_typed")
+        if was_typed and not typed and uses_secret(settings_of(self.instance)):
+            raise PasswordMissing(_("Enter the password again."))
+        return required_secret(
+            self.instance,
+            typed=typed,
+            remove=bool(self.cleaned_data.get("remove_password")),
+            run=self.carried_run,
         )
-        self.notes.append(_("The saved password was not kept: it was entered for other settings."))
-        return NO_SECRET
-
-    def _unreadable(self) -> EffectiveSecret:
-        """Want a stored secret that does not open entered again; a draft leaves it as it is."""
-        self._want_password(_("The saved password cannot be read with the current key. Enter it again."))
-        return EffectiveSecret(SecretSource.STORED)
 
     def _ask_the_gate(self) -> None:
         """Refuse an ordinary save of untested settings, whatever button names were posted."""

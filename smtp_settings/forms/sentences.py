@@ -1,44 +1,10 @@
-"""What the form says about the gate and about values, in words."""
+"""What the form says about values, in words."""
 
-from typing import Any, cast
-
-from django.contrib.auth import get_user_model
-from django.db.models import Field
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from smtp_settings.gate import Reason, Verdict
 from smtp_settings.models import SMTPProfile
-
-
-def refusal(verdict: Verdict) -> str:
-    """Say why a save is refused and what to do."""
-    if verdict.reason is Reason.STALE:
-        why = _("Changed after the test: %(fields)s.") % {
-            "fields": ", ".join(map(field_label, verdict.changed))
-        }
-    elif verdict.reason is Reason.EXPIRED:
-        why = _("The test is older than 30 minutes.")
-    elif verdict.reason is Reason.ANOTHER_USER:
-        other = get_user_model()._default_manager.filter(pk=cast("int", verdict.tested_by)).first()
-        why = _("%(who)s tested these settings; a test of your own is needed.") % {
-            "who": other.get_username() if other else _("Somebody else")
-        }
-    else:
-        why = _("These connection settings have not passed a test. Choose “Send test email”, then save.")
-    return " ".join((_("Not saved."), why, _("Or choose “Save as draft”.")))
-
-
-def field_label(name: str) -> str:
-    """Return a field's name as the form shows it; "secret" is the password."""
-    if name in ("secret", "password"):
-        return _("Password")
-    field = cast(
-        "Field[Any, Any]", SMTPProfile._meta.get_field("oauth_credential" if name == "oauth" else name)
-    )
-    label = str(field.verbose_name)
-    return label[:1].upper() + label[1:]
 
 
 def password_age(profile: SMTPProfile) -> str:

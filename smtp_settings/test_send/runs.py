@@ -19,6 +19,7 @@ from smtp_settings import sealing, wire
 from smtp_settings.candidate import candidate_of_run, fingerprints_of, run_binding, settings_of
 from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.secret_source import PasswordMissing
 from smtp_settings.test_send.message import content_of, envelope_of, recipients_for
 from smtp_settings.test_send.sentences import Verdict, verdict_of
 from smtp_settings.test_send.session import Ended, listen
@@ -211,7 +212,7 @@ def _opener(test_run: TestRun) -> Callable[[], Secret]:
 
     def open_now() -> Secret:
         if sealed is None:
-            raise sealing.SealBroken(_("Enter the password, or choose “None”."))
+            raise sealing.SealBroken(str(PasswordMissing()))
         return sealing.open_sealed(sealed, binding)
 
     return open_now

@@ -10,10 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from smtp_settings import activation, entries, field_values, sealing, test_send
-from smtp_settings.activation import EffectiveSecret
-from smtp_settings.fingerprint import uses_secret
+from smtp_settings.candidate import NO_SECRET, EffectiveSecret, required_secret
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
+from smtp_settings.secret_source import PasswordMissing
 
 _BAD_INPUT = 2
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         complaints = field_values.complaints(profile)
         if complaints:
             raise ValidationError(complaints)
-        effective = _secret(profile, typed=_typed(options["password_stdin"]), draft=options["draft"])
+        effective = _secret(profile, _typed(options["password_stdin"]))
         if options["draft"]:
             activation.save_draft(profile, effective, user=None, sites=sites)
             self._print(profile, saved=True, created=is_new, sentence=_("Saved as a draft. It is not used."))
@@ -111,22 +111,11 @@ def _typed(from_stdin: bool) -> Secret | None:  # noqa: FBT001  # one caller, th
     return Secret(entries.password(value))
 
 
-def _secret(profile: SMTPProfile, *, typed: Secret | None, draft: bool) -> EffectiveSecret:
-    """Return the secret meant; a draft goes without one that was entered for another destination."""
+def _secret(profile: SMTPProfile, typed: Secret | None) -> EffectiveSecret:
+    """Return the secret meant; a draft goes without."""
     try:
-        effective = activation.effective_secret(profile, typed=typed)
-    except activation.PasswordNeeded as error:
-        if draft:
-            return activation.NO_SECRET
-        raise ValidationError(
-            _("The saved password was entered for %(host)s. Enter the password again: --password-stdin.")
-            % {"host": error.host or _("other settings")}
-        ) from None
-    values = {
-        "transport": profile.transport,
-        "auth": profile.auth,
-        "uses_machine_role": profile.uses_machine_role,
-    }
-    if effective.secret is None and uses_secret(values) and not draft:
-        raise ValidationError(_("Enter the password with --password-stdin, or choose auth=none."))
-    return effective
+        return required_secret(profile, typed=typed)
+    except PasswordMissing as error:
+        if profile.is_draft:
+            return NO_SECRET
+        raise ValidationError(_("%(sentence)s Use --password-stdin.") % {"sentence": error}) from None

@@ -1,0 +1,74 @@
+"""What values ask of each other, whoever asks; the form and the commands are tested with their pages."""
+
+import pytest
+
+from smtp_settings import rules
+
+SOUND = {
+    "transport": "smtp",
+    "host": "smtp.example.com",
+    "security": "starttls",
+    "auth": "password",
+    "username": "shop",
+    "accepts_clear_auth": False,
+    "verification": "full",
+    "accepts_unverified": False,
+    "from_policy": "message",
+    "from_address": "",
+    "retry_delay": 60,
+    "retry_cap": 60,
+}
+BROKEN = [
+    ({"transport": "mailgun", "host": ""}, "transport"),
+    ({"auth": "oauth2"}, "auth"),
+    ({"host": ""}, "host"),
+    ({"username": ""}, "username"),
+    ({"from_policy": "force"}, "from_address"),
+    ({"security": "none"}, "accepts_clear_auth"),
+    ({"verification": "none"}, "accepts_unverified"),
+    ({"retry_cap": 59}, "retry_cap"),
+]
+
+
+def fields_of(values, *, is_draft=False):
+    return [rule.field for rule in rules.broken(values, is_draft=is_draft)]
+
+
+def test_sound_values_break_no_rule():
+    assert fields_of(SOUND) == []
+
+
+@pytest.mark.parametrize(("changes", "field"), BROKEN)
+def test_each_rule_bears_its_sentence_where_the_cure_is(changes, field):
+    assert fields_of(SOUND | changes) == [field]
+
+
+def test_every_rule_has_a_case():
+    assert {field for _changes, field in BROKEN} == {rule.field for rule in rules.RULES}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"security": "none", "accepts_clear_auth": True},
+        {"security": "none", "auth": "none"},
+        {"verification": "none", "accepts_unverified": True},
+        {"verification": "none", "security": "none", "accepts_clear_auth": True},
+        {"username": "", "auth": "none"},
+        {"from_policy": "force", "from_address": "shop@example.com"},
+    ],
+)
+def test_a_tick_or_another_choice_is_enough(changes):
+    assert fields_of(SOUND | changes) == []
+
+
+def test_a_draft_may_break_all_but_what_the_database_wants():
+    everything = SOUND | {name: value for changes, _field in BROKEN for name, value in changes.items()}
+    assert fields_of(everything, is_draft=True) == ["retry_cap"]
+
+
+@pytest.mark.parametrize("missing", sorted(SOUND))
+def test_a_value_refused_already_is_not_asked_about(missing):
+    everything = SOUND | {name: value for changes, _field in BROKEN for name, value in changes.items()}
+    everything.pop(missing)
+    assert all(missing not in rule.fields for rule in rules.broken(everything, is_draft=False))
