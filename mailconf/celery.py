@@ -19,6 +19,8 @@ from django.conf import settings  # after the module's name is set
 
 #: Beat wakes a worker so often, whatever became of the rings.
 KICK_SECONDS = 15.0
+#: A tested secret counts for half an hour; beat has what is left of it removed soon after.
+TIDY_UP_SECONDS = 600.0
 #: The last resort against a wedged drain: longer than deadline, the final reply's ten minutes and grace.
 _TIME_LIMIT_SECONDS = 1200
 #: A stop waits for what is on the wire: the drain's grace, and the time to write it down.
@@ -83,7 +85,12 @@ def configuration(url: str, var: Path) -> dict[str, Any]:
                 "task": "mailconf.drain",
                 "schedule": KICK_SECONDS,
                 "options": {"queue": "mail", "expires": KICK_SECONDS - 1},
-            }
+            },
+            "tidy_up": {
+                "task": "mailconf.tidy_up",
+                "schedule": TIDY_UP_SECONDS,
+                "options": {"queue": "work", "expires": TIDY_UP_SECONDS - 1},
+            },
         },
         "beat_schedule_filename": str(var / "beat-schedule"),
         "timezone": "UTC",

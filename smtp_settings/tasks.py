@@ -14,3 +14,9 @@ def run_test(run_id: int) -> None:
     run = TestRun.objects.filter(pk=run_id).first()
     if run is not None:
         test_send.run(run, where=f"worker {node()}")
+
+
+@shared_task(name="mailconf.tidy_up", ignore_result=True)
+def tidy_up() -> None:
+    """End runs whose process died and forget secrets that no longer count, when nobody starts a test."""
+    test_send.tidy_up()
