@@ -149,10 +149,8 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the list; a POST does an action."""
-        return super().changelist_view(
-            request,
-            (extra_context or {}) | {"title": _("Messages"), "message_actions": actions.allowed(request)},
-        )
+        allowed = {"message_actions": actions.allowed(request)}
+        return super().changelist_view(request, (extra_context or {}) | allowed)
 
     # One message
 

@@ -74,12 +74,6 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         """Use the list that reads its facts at once."""
         return ProfileList
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Call the page what the navigation calls it."""
-        return super().changelist_view(request, (extra_context or {}) | {"title": _("SMTP profiles")})
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[SMTPProfile]:
         """Fetch what the pages name along with the rows."""
         rows = super().get_queryset(request)

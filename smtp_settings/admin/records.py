@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -32,13 +31,6 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
     list_per_page = 50
     show_full_result_count = False
     view_on_site = False
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Call the page what the navigation calls it."""  # Any: a template's context
-        title = capfirst(str(self.opts.verbose_name_plural))
-        return super().changelist_view(request, (extra_context or {}) | {"title": title})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse everybody."""
