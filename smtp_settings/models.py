@@ -9,6 +9,9 @@ from django.contrib.sites.models import Site
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from smtp_settings.fields import SealedField
@@ -406,7 +409,14 @@ class TestRun(models.Model):
         indexes = [models.Index(fields=["profile_uuid", "-id"], name="testrun_evidence")]  # the gate
 
     def __str__(self) -> str:
-        return f"{self.uuid}"
+        moment = timezone.localtime(self.created_at or timezone.now())
+        when = date_format(moment, "j M Y H:i")
+        return gettext("Test of %(name)s, %(when)s") % {"name": self.name, "when": when}
+
+    @property
+    def name(self) -> str:
+        """The profile's name as it was tested, saved or not."""
+        return str(self.settings.get("name") or "-")
 
 
 class Event(models.Model):

@@ -26,6 +26,7 @@ from smtp_settings import activation, facts, sealing, test_send
 from smtp_settings.admin import words
 from smtp_settings.admin.listing import Columns, ProfileList
 from smtp_settings.admin.page import asks_first, page_context
+from smtp_settings.admin.records import runs_for
 from smtp_settings.admin.sections import SECTIONS, VIEW_SECTIONS
 from smtp_settings.forms import Act, ProfileForm, act_of, password_age
 from smtp_settings.models import SMTPProfile, TestRun
@@ -87,6 +88,14 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         return lookup.split("__", 1)[0] in allowed
 
     # The form
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # Any: as ModelAdmin's
+        """Put the tests this person may open beside the profile, for `history`."""
+        profile = super().get_object(request, *args, **kwargs)
+        if profile is not None:
+            runs = TestRun.objects.filter(profile_uuid=profile.uuid)
+            profile.shown_runs = runs_for(request, runs)[:HISTORY]
+        return profile
 
     def get_fieldsets(
         self, request: HttpRequest, obj: SMTPProfile | None = None
@@ -210,11 +219,11 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         return _("saved%(when)s") % {"when": password_age(profile)}
 
     @admin.display(description=gettext_lazy("History"))
-    def history(self, profile: SMTPProfile) -> SafeString | str:
+    def history(self, profile: Any) -> SafeString | str:  # Any: a row with what `get_object` put beside it
         """Return who made and changed the profile, and its last tests."""
         if not profile.pk:
             return _("Not saved yet.")
-        return words.history(profile, TestRun.objects.filter(profile_uuid=profile.uuid)[:HISTORY])
+        return words.history(profile, profile.shown_runs)
 
     # Tests of saved settings
 

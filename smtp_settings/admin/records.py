@@ -1,6 +1,6 @@
 """Test runs and the event log: what happened, for reading only; retention alone removes it."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
@@ -16,6 +16,7 @@ from smtp_settings.admin.page import run_context
 from smtp_settings.admin.panel import failed_step as _failed_step
 from smtp_settings.models import Event, SMTPProfile, TestRun
 
+_TEST = "smtp_settings.test_smtpprofile"
 _LEVELS = {
     "info": (gettext_lazy("Information"), "is-quiet"),
     "warning": (gettext_lazy("Warning"), "is-warn"),
@@ -49,6 +50,18 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
         return lookup.split("__", 1)[0] in {*self.list_filter, "id", "pk"}
 
 
+def runs_for(request: HttpRequest, runs: QuerySet[TestRun]) -> QuerySet[TestRun]:
+    """Return the runs this person may open."""
+    return runs if _sees_all_runs(request) else runs.filter(user_id=cast("int", request.user.pk))
+
+
+def _sees_all_runs(request: HttpRequest) -> bool:
+    """Whether other people's runs are shown: to those who change profiles or only look, not to testers."""
+    if request.user.has_perm("smtp_settings.change_smtpprofile"):
+        return True
+    return request.user.has_perm("smtp_settings.view_testrun") and not request.user.has_perm(_TEST)
+
+
 @admin.register(TestRun)
 class TestRunAdmin(ReadOnly):
     """The tests: who tested what, and how it went. Those who may test see their own."""
@@ -58,19 +71,16 @@ class TestRunAdmin(ReadOnly):
     list_filter = ("state",)
     search_fields = ("settings__name", "settings__host")
     search_help_text = gettext_lazy("Profile or server")
-    list_select_related = ("user", "profile")
+    list_select_related = ("user",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TestRun]:
         """Leave out other people's runs for those who may only test."""
-        runs = super().get_queryset(request).defer("secret")
-        return runs if super().has_view_permission(request) else runs.filter(user=request.user)
+        return runs_for(request, super().get_queryset(request).defer("secret"))
 
     def has_view_permission(self, request: HttpRequest, obj: TestRun | None = None) -> bool:
         """Let testers see their own runs."""
-        if super().has_view_permission(request, obj):
-            return True
-        may_test = request.user.has_perm("smtp_settings.test_smtpprofile")
-        return may_test and (obj is None or obj.user_id == request.user.pk)
+        may_look = super().has_view_permission(request, obj) or request.user.has_perm(_TEST)
+        return may_look and (obj is None or obj.user_id == request.user.pk or _sees_all_runs(request))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the app to testers."""
@@ -86,8 +96,8 @@ class TestRunAdmin(ReadOnly):
         """Show one run: the panel's steps and conversation."""
         context = extra_context or {}
         if (run := self.get_object(request, object_id)) is not None:
-            title = _("Test of %(name)s") % {"name": self.profile_name(run)}
-            context |= {"title": title, "subtitle": None, "test": run_context(run), "facts": self._facts(run)}
+            context |= {"title": str(run), "subtitle": None}
+            context |= {"test": run_context(run), "facts": self._facts(run)}
         return super().change_view(request, object_id, form_url, context)
 
     def get_fieldsets(
@@ -119,7 +129,7 @@ class TestRunAdmin(ReadOnly):
     @admin.display(description=gettext_lazy("Profile"))
     def profile_name(self, run: TestRun) -> str:
         """Return the name that was tested, saved or not."""
-        return run.settings.get("name") or (run.profile.name if run.profile else "-")
+        return run.name
 
     @admin.display(description=gettext_lazy("Server"))
     def server(self, run: TestRun) -> str:

@@ -1,7 +1,7 @@
 """The profile form over HTTP, with real SMTP servers: nothing untested is saved as live, on any path."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from smtp_settings import activation
 from smtp_settings.models import Event, SMTPProfile, TestRun
-from tests.builders import a_draft, a_profile, a_user
+from tests.builders import a_draft, a_profile, a_user, evidence
 from tests.servers import smtp_server
 from tests.submitting import buttons_of, form_of
 
@@ -863,6 +863,66 @@ def test_who_may_test_and_not_view_runs_sees_the_own_ones_only(client, server):
 
     assert answers == [302, 200]
     assert text_of(client.get("/admin/smtp_settings/testrun/")).count('class="field-at') == 1
+
+
+def test_an_operator_sees_the_own_runs_and_others_see_all(client, server):
+    profile = a_profile(host=server.host, port=server.port)
+    people = {role: a_user(role) for role in ("operator", "administrator", "viewer")}
+    for role in ("operator", "administrator"):
+        client.force_login(people[role])
+        client.post(test_url(profile))
+    foreign = reverse(
+        "admin:smtp_settings_testrun_change", args=[TestRun.objects.get(user=people["administrator"]).pk]
+    )
+
+    seen = {}
+    for role, person in people.items():
+        client.force_login(person)
+        rows = text_of(client.get("/admin/smtp_settings/testrun/")).count('class="field-at')
+        seen[role] = (
+            rows,
+            client.get(foreign).status_code,
+            foreign in text_of(client.get(change_url(profile))),
+        )
+
+    assert seen == {
+        "operator": (1, 302, False),
+        "administrator": (3, 200, True),
+        "viewer": (3, 200, True),
+    }
+
+
+def test_a_run_is_called_by_its_profile_and_time(client, server, settings):
+    settings.TIME_ZONE = "UTC"
+    run = evidence(a_profile(name="Shop"))
+    TestRun.objects.filter(pk=run.pk).update(created_at=datetime(2026, 11, 21, 9, 9, tzinfo=UTC))
+    run.refresh_from_db()
+
+    page = text_of(client.get(f"/admin/smtp_settings/testrun/{run.pk}/change/"))
+
+    assert str(run) == "Test of Shop, 21 Nov 2026 09:09"
+    assert f"<h1>{run}</h1>" in page
+    assert str(run.uuid) not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("smtp_settings/smtpprofile", "SMTP profiles"),
+        ("smtp_settings/testrun", "Test runs"),
+        ("smtp_settings/event", "Event log"),
+        ("delivery/message", "Messages"),
+        ("auth/user", "Users"),
+        ("auth/group", "Groups"),
+        ("sites/site", "Sites"),
+    ],
+)
+def test_a_list_is_called_what_the_navigation_calls_it(client, path, title):
+    page = text_of(client.get(f"/admin/{path}/"))
+
+    assert f"<h1>{title}</h1>" in page
+    assert f"<title>{title} | mailconf</title>" in page
+    assert "Select " not in page.partition("<main")[2].partition("<form")[0]
 
 
 def test_deleting_is_refused_while_messages_wait(client, server):
