@@ -4,8 +4,10 @@ Nothing of those bytes may run or load under our address (strangers wrote them),
 its own and the browser is told to keep nothing.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -19,6 +21,22 @@ PREVIEW_POLICY = (
 )
 #: For downloads, should a browser show one in spite of `attachment`.
 DOWNLOAD_POLICY = "sandbox; default-src 'none'"
+
+
+@dataclass(frozen=True, slots=True)
+class MailSetting:
+    """The Django setting that names who takes a project's mail, and the line that names us."""
+
+    name: str
+    line: str
+
+
+def mail_setting() -> MailSetting:
+    """Tell the setting of this Django: 6.1 refuses EMAIL_BACKEND beside MAILERS, older ones know no other."""
+    ours = '"delivery.email_backend.EmailBackend"'
+    if hasattr(settings, "MAILERS"):
+        return MailSetting("MAILERS", f'MAILERS = {{"default": {{"BACKEND": {ours}}}}}')
+    return MailSetting("EMAIL_BACKEND", f"EMAIL_BACKEND = {ours}")
 
 
 def preview(html: str) -> HttpResponse:

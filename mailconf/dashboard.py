@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from delivery import stats
 from delivery.queue import Paused
+from delivery.showing import mail_setting
 from delivery.stats import MessageState
 from mailconf.servers import Health, clock, health, names_of
 from smtp_settings.activation import is_live
@@ -406,6 +407,7 @@ def _first_steps(
     has_sent = bool(counts and counts[MessageState.SENT])
     if (servers and has_sent) or counts is None:
         return []
+    mail = mail_setting()
     return [
         _add_server(request, is_done=bool(servers)),
         Step(
@@ -421,9 +423,9 @@ def _first_steps(
         ),
         Step(
             _("Send a first message from your project"),
-            _("Point EMAIL_BACKEND at mailconf and send a message."),
+            _("Point %(name)s at mailconf and send a message.") % {"name": mail.name},
             has_sent,
-            command='EMAIL_BACKEND = "delivery.email_backend.EmailBackend"',
+            command=mail.line,
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Filters for pages: times with their tooltip, and text of strangers."""
+"""What pages show: times with their tooltip, text of strangers, the setting for a project's mail."""
 
 from datetime import datetime
 
@@ -8,6 +8,12 @@ from django.utils.safestring import SafeString
 from delivery import reading, showing
 
 register = template.Library()
+
+
+@register.simple_tag
+def mail_setting() -> showing.MailSetting:
+    """Name the setting that points a project's mail at us."""
+    return showing.mail_setting()
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import django
 import pytest
 from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
@@ -578,7 +579,10 @@ def test_counts_are_capped_and_older_messages_are_reached_by_their_number(monkey
 
 def test_an_empty_list_says_what_to_do():
     client = client_of("viewer")
-    assert "Nothing has been queued yet." in text_of(client.get(LIST))
+    empty = text_of(client.get(LIST))
+    assert "Nothing has been queued yet." in empty
+    assert ("MAILERS = {" if django.VERSION >= (6, 1) else "EMAIL_BACKEND = ") in empty
+    assert '"delivery.email_backend.EmailBackend"' in empty
     filtered = client.get(LIST, {"state": "held"})
     assert "No message matches these filters." in text_of(filtered)
     assert inline_in(filtered.content.decode()) == []
