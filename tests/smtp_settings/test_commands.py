@@ -220,6 +220,8 @@ def test_every_kind_of_value_can_be_given():
         (["security=starttls", "verification=none"], "accepts_unverified: "),
         (["from_policy=force", "from_address="], "from_address: "),
         (["host="], "Enter the server"),
+        (["transport=mailgun"], "transport: This delivery method is not available yet."),
+        (["auth=oauth2"], "auth: This sign-in is not available yet."),
         (["auth=password", "username=shop", "security=starttls"], "--password-stdin"),
         ([], "--test-to"),
     ],
