@@ -217,8 +217,10 @@ class Drain:
         return 0
 
     def _staff(self) -> None:
-        """Start connections for the messages in hand."""
+        """Start connections for the messages in hand; without a slot they go back."""
         for server in self.park:
+            if not server.slots:  # the last one ended, or a peer has it now: only a claim takes slots
+                self.give_back(server.take_back())
             for slot in sorted(server.slots - server.lines)[: server.lines_wanted]:
                 server.lines.add(slot)
                 server.starting += 1

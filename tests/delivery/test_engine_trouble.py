@@ -1,0 +1,62 @@
+"""The engine when things go wrong at a bad moment: nothing stays stuck, nothing fails that may wait."""
+
+import threading
+import time
+
+import pytest
+
+from delivery.dispatcher import line
+from tests.builders import a_profile
+from tests.delivery.engine import draining, queued
+from tests.servers import smtp_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def profile_for(server, **fields):
+    return a_profile(host=server.host, port=server.port, **fields)
+
+
+def first(answer):
+    """An answer for the first command only, worked out when it comes; then the ordinary one."""
+    answers = iter([answer])
+
+    def given(_argument):
+        found = next(answers, None)
+        return found() if callable(found) else found
+
+    return given
+
+
+def gone():
+    raise ConnectionResetError
+
+
+# Messages that nobody would take
+
+
+def test_a_message_that_comes_while_the_only_connection_ends_is_sent(monkeypatch):
+    monkeypatch.setattr(line, "IDLE_SECONDS", 0.3)
+    parting, stop = threading.Event(), threading.Event()
+
+    def slowly(_argument):
+        parting.set()
+        time.sleep(1)
+
+    with smtp_server(answers={"QUIT": slowly}) as server:
+        profile_for(server, max_connections=1)
+        with draining(until_empty=False, stop=stop):
+            queued()
+            server.wait_for(1)
+            assert parting.wait(10)
+            queued()
+            try:
+                server.wait_for(2)
+            finally:
+                stop.set()
+
+
+# Messages that would fail although they may wait
+
+
+# Messages that would go too late, too early or twice
