@@ -107,7 +107,7 @@ def _ended(
     work: Work, judgement: Judgement, state: SmallState, lease: int, ms: float, *, cause: str = ""
 ) -> Result:
     if work.has_more and state == SmallState.FAILED and len(judgement.recipients):
-        return _given_back(work, judgement, AttemptResult.PARTIAL, lease, ms)
+        return _given_back(work, judgement, AttemptResult.PARTIAL, lease, ms, is_last=True)
     reply = judgement.reply
     finished = Finished(
         work.claimed.message_id,
@@ -162,12 +162,20 @@ def _again(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
     return Result(work, settled=settled, tried=_tried(work, judgement, outcome, lease, ms))
 
 
-def _given_back(work: Work, judgement: Judgement, outcome: AttemptResult, lease: int, ms: float) -> Result:
+def _given_back(
+    work: Work,
+    judgement: Judgement,
+    outcome: AttemptResult,
+    lease: int,
+    ms: float,
+    *,
+    is_last: bool = False,
+) -> Result:
     settled = Settled(
         work.claimed.message_id,
         work.way.profile_id,
         dropped=int(judgement.is_drop),
-        verdicts=_verdicts(work, judgement, is_last=False),
+        verdicts=_verdicts(work, judgement, is_last=is_last),
     )
     if _any_sent(judgement):
         outcome = AttemptResult.PARTIAL

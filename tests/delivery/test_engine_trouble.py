@@ -6,8 +6,9 @@ import time
 import pytest
 
 from delivery.dispatcher import line
+from delivery.models import SmallState
 from tests.builders import a_profile
-from tests.delivery.engine import draining, queued
+from tests.delivery.engine import drained, draining, queued, state_of
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,6 +58,20 @@ def test_a_message_that_comes_while_the_only_connection_ends_is_sent(monkeypatch
 
 
 # Messages that would fail although they may wait
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    ["451 4.3.0 Try later", "550 5.7.1 Not your address"],
+    ids=["retries used up", "sender refused"],
+)
+def test_a_refusal_of_the_first_hundred_recipients_is_final_for_them(refusal):
+    with smtp_server(answers={"MAIL": refusal}) as server:
+        profile_for(server, max_retries=0)
+        (message_id,) = queued(to=[f"r{n}@example.com" for n in range(150)])
+        drained()
+        assert server.verbs().count("MAIL") == 2
+    assert state_of(message_id) is SmallState.FAILED
 
 
 # Messages that would go too late, too early or twice
