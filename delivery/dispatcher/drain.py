@@ -100,7 +100,7 @@ class Drain:
         self._stats_at = now + STATS_SECONDS
         self._progress_at = now
         self._suspect_at = 0.0
-        self._is_fresh = False  # nothing was claimed since the last look
+        self._is_fresh = False  # nothing was claimed or given back since the last look
         self._is_done = False
         #: Set at the end: due messages wait that this drain did not get to.
         self.is_work_left = False
@@ -346,6 +346,8 @@ class Drain:
     def _acknowledged(self, result: Result) -> None:
         """Hear that a result is committed: its place is free."""
         self.park[result.work.way.profile_id].let_go()
+        if result.settled is not None:
+            self._is_fresh = False  # it may be due again
         if result.settled is not None and not result.settled.delay:
             self._look_at = min(self._look_at, time.monotonic() + _FIRST_LOOK_SECONDS)
         self.wake.set()

@@ -57,6 +57,17 @@ def test_a_message_that_comes_while_the_only_connection_ends_is_sent(monkeypatch
                 stop.set()
 
 
+def test_a_drain_until_empty_takes_what_was_given_back_in_the_end():
+    def late():
+        time.sleep(1.5)
+        gone()
+
+    with smtp_server(answers={"MAIL": first(late)}) as server:
+        profile_for(server, max_connections=1)
+        queued()
+        assert drained().sent == 1
+
+
 # Messages that would fail although they may wait
 
 
