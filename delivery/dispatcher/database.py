@@ -1,8 +1,8 @@
 """One thread with one connection: every statement of a drain, and its heartbeat.
 
 The loop hands functions over and awaits their results; nothing else in the process touches the connection. A
-lost connection is opened again and the function run once more: every statement of the queue is fenced by the
-lease, so a second run changes nothing.
+lost connection is opened again and the function run once more: outcomes are fenced by the lease, so that a
+second run changes nothing; what a claim took without our hearing of it is given back by the drain.
 """
 
 import asyncio
@@ -38,6 +38,8 @@ class Database:
 
     def __init__(self) -> None:
         self.statements = 0
+        #: How often a statement was run again: what the first run did may be unknown here.
+        self.repeats = 0
         self.ticked_at = time.monotonic()
         self._jobs: queues.SimpleQueue[Job | None] = queues.SimpleQueue()
         self._beat: Job | None = None
@@ -118,6 +120,7 @@ class Database:
                 if time.monotonic() > give_up_at:
                     raise
                 logger.warning("The database did not answer, trying again: %s", str(error).strip())
+                self.repeats += 1
                 connection.close()
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)

@@ -88,6 +88,8 @@ class Drain:
             database, lease.id, on_the_wire=self._on_the_wire, acknowledged=self._acknowledged
         )
         self._lines: set[asyncio.Task[None]] = set()
+        self._in_hand: set[int] = set()
+        self._repeats = 0
         self._lanes: list[ReadyLane] = []
         self._pools: dict[int, PoolKey] = {}
         self._turn = 0
@@ -120,6 +122,7 @@ class Drain:
     async def _round(self) -> bool:
         """Do what can be done now; False when nothing was claimed."""
         self.database.tick()
+        await self._release_unknown()
         await self._chores()
         await self._look()
         if not self.lease.is_good:
@@ -128,6 +131,15 @@ class Drain:
         claimed = await self._claim_suspect() if self._is_suspects_turn(lanes) else await self._claim(lanes)
         self._staff()
         return claimed > 0
+
+    async def _release_unknown(self) -> None:
+        """Give back what a claim took whose answer was lost: nobody else may, as long as we live."""
+        if self._repeats == self.database.repeats:
+            return
+        self._repeats = self.database.repeats
+        known = frozenset(self._in_hand)
+        if await self.database.call(lambda: queue.release_others(self.lease.id, known)):
+            self._look_at = 0.0
 
     async def _look(self) -> None:
         """Learn now and then which lanes have due messages, and what became of the servers."""
@@ -174,6 +186,7 @@ class Drain:
         self._is_fresh = False
         found = await self.database.call(lambda: queue.claim(self.lease.id, lanes, seats))
         for claimed, profile_id in zip(found, self._reseat(found), strict=True):
+            self._in_hand.add(claimed.message_id)
             server = self.park[profile_id]
             moment = server.purse.spend() if server.limits.rates else None
             server.give(Work(claimed, server.way, self._pools[claimed.pool_id], moment))
@@ -308,6 +321,7 @@ class Drain:
         for error in ended:
             if isinstance(error, Exception):
                 raise error
+        await self._release_unknown()
         await self._write_stats()
         self.is_work_left = is_work_left
 
@@ -345,6 +359,7 @@ class Drain:
 
     def _acknowledged(self, result: Result) -> None:
         """Hear that a result is committed: its place is free."""
+        self._in_hand.discard(result.work.claimed.message_id)
         self.park[result.work.way.profile_id].let_go()
         if result.settled is not None:
             self._is_fresh = False  # it may be due again

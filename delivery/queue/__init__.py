@@ -25,7 +25,7 @@ from delivery.queue.servers import (
     resume,
     thaw,
 )
-from delivery.queue.settle import record, settle
+from delivery.queue.settle import record, release_others, settle
 from delivery.queue.slots import give_slots, set_limits, take_slots, take_tokens
 from delivery.queue.values import (
     Claimed,
@@ -106,6 +106,7 @@ __all__ = [
     "reclaim",
     "record",
     "register_worker",
+    "release_others",
     "resume",
     "retire_worker",
     "retry_now",

@@ -1,6 +1,6 @@
 """Give messages back to the queue: retries, lost connections, releases."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from psycopg.types.json import Jsonb
 
@@ -24,6 +24,11 @@ WITH settled AS (
   FROM settled s WHERE m.id = s.message_id AND s.verdicts IS NOT NULL
 )
 SELECT message_id FROM settled
+""")
+
+_RELEASE_OTHERS = named("""
+UPDATE {entry} SET lease_id = NULL, profile_id = NULL
+WHERE lease_id = %(lease)s AND message_id <> ALL(%(kept)s::bigint[]) RETURNING message_id
 """)
 
 _RECORD = named("""
@@ -55,6 +60,12 @@ def settle(lease: int, outcomes: Sequence[Settled]) -> set[int]:
         },
     )
     return {message_id for (message_id,) in settled}
+
+
+def release_others(lease: int, kept: Collection[int]) -> set[int]:
+    """Give back what `lease` holds besides `kept`: claimed by a statement whose answer never came."""
+    found = run(_RELEASE_OTHERS, {"lease": lease, "kept": sorted(kept)})
+    return {message_id for (message_id,) in found}
 
 
 def record(tried: Sequence[Tried]) -> None:

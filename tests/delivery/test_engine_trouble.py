@@ -4,9 +4,11 @@ import threading
 import time
 
 import pytest
+from django.db import OperationalError
 
+from delivery import queue
 from delivery.dispatcher import line
-from delivery.models import SmallState
+from delivery.models import Attempt, SmallState
 from tests.builders import a_profile
 from tests.delivery.engine import drained, draining, queued, state_of
 from tests.servers import smtp_server
@@ -55,6 +57,30 @@ def test_a_message_that_comes_while_the_only_connection_ends_is_sent(monkeypatch
                 server.wait_for(2)
             finally:
                 stop.set()
+
+
+def test_a_claim_whose_answer_was_lost_keeps_no_message(monkeypatch):
+    claim, lost = queue.claim, []
+
+    def answer_lost_once(*args):
+        found = claim(*args)
+        if not lost:
+            lost.append(found)
+            raise OperationalError("server closed the connection unexpectedly")
+        return found
+
+    monkeypatch.setattr(queue, "claim", answer_lost_once)
+    with smtp_server() as server:
+        profile_for(server)
+        queued(5)
+        stop = threading.Event()
+        with draining(until_empty=False, stop=stop):
+            try:
+                server.wait_for(5)
+            finally:
+                stop.set()
+        assert server.accepted == 5
+    assert not Attempt.objects.exists()
 
 
 def test_a_drain_until_empty_takes_what_was_given_back_in_the_end():
