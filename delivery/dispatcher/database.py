@@ -108,6 +108,9 @@ class Database:
         except (OperationalError, InterfaceError) as error:
             logger.warning("No heartbeat: %s", str(error).strip())
             connection.close()
+        except Exception:
+            # Without this thread nothing would ever be answered again, and the drain would wait for ever.
+            logger.exception("No heartbeat, for a reason of our own.")
 
     def _patiently(self, work: Callable[[], T]) -> T:
         give_up_at = time.monotonic() + PATIENCE_SECONDS

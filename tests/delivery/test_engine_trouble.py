@@ -7,10 +7,10 @@ import pytest
 from django.db import OperationalError
 
 from delivery import queue
-from delivery.dispatcher import line
+from delivery.dispatcher import database, line
 from delivery.models import Attempt, SmallState
 from tests.builders import a_profile
-from tests.delivery.engine import drained, draining, queued, state_of
+from tests.delivery.engine import drained, draining, queued, state_of, until
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,6 +92,27 @@ def test_a_drain_until_empty_takes_what_was_given_back_in_the_end():
         profile_for(server, max_connections=1)
         queued()
         assert drained().sent == 1
+
+
+def test_a_heartbeat_that_breaks_does_not_stop_the_database_thread(monkeypatch):
+    heartbeat, broken = queue.heartbeat, []
+
+    def breaks_once(*args, **kwargs):
+        if not broken:
+            broken.append(True)
+            raise RuntimeError("a bug")
+        return heartbeat(*args, **kwargs)
+
+    monkeypatch.setattr(database, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(queue, "heartbeat", breaks_once)
+    answering = threading.Event()
+    with smtp_server(answers={"MAIL": lambda _argument: answering.wait(10) and None}) as server:
+        profile_for(server)
+        queued(3)
+        with draining() as result:
+            until(lambda: broken)
+            answering.set()
+    assert result.report.sent == 3
 
 
 # Messages that would fail although they may wait
