@@ -42,6 +42,9 @@ PROGRESS_SECONDS = 0.5
 GRACE_SECONDS = 60.0
 #: Suspects are claimed alone; while other mail waits, one of them gets its turn so often.
 _SUSPECT_SECONDS = 1.0
+#: Its turn waits so long for empty hands; one slow answer must not stop the others for ten minutes.
+_SUSPECT_PATIENCE = 2.0
+_SUSPECT_PAUSE = 10.0
 #: Every so many claims the least urgent lanes come first, so that they never starve.
 _BACKWARDS = 16
 _SUSPECT = 10
@@ -102,6 +105,7 @@ class Drain:
         self._stats_at = now + STATS_SECONDS
         self._progress_at = now
         self._suspect_at = 0.0
+        self._suspect_since: float | None = None  # its turn has come, and hands are not empty yet
         self._is_fresh = False  # nothing was claimed or given back since the last look
         self._is_done = False
         #: Set at the end: due messages wait that this drain did not get to.
@@ -212,13 +216,26 @@ class Drain:
         """Whether to wait for empty hands and claim one suspect alone."""
         if len(lanes) == len(self._lanes):
             return False
-        return not self.park.can_serve(lanes) or time.monotonic() >= self._suspect_at
+        if not self.park.can_serve(lanes):
+            return True
+        now = time.monotonic()
+        if now < self._suspect_at:
+            return False
+        if self._suspect_since is None:
+            self._suspect_since = now
+        elif now - self._suspect_since > _SUSPECT_PATIENCE:
+            self._put_suspects_off(_SUSPECT_PAUSE)
+            return False
+        return True
+
+    def _put_suspects_off(self, seconds: float) -> None:
+        self._suspect_at, self._suspect_since = time.monotonic() + seconds, None
 
     async def _claim_suspect(self) -> int:
         """Claim one message that was in a dead worker's hands, with nothing else at risk."""
         if self.park.held:
             return 0
-        self._suspect_at = time.monotonic() + _SUSPECT_SECONDS
+        self._put_suspects_off(_SUSPECT_SECONDS)
         for lane in [lane for lane in self._lanes if lane.priority > _SUSPECT]:
             profile_ids = assignment.order(self.park.ways(), lane.pool, self.park.free_connections())
             await self.park.prepare(profile_ids, 1)

@@ -2,13 +2,15 @@
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from delivery import queue
 from delivery.dispatcher import database, line
-from delivery.models import Attempt, SmallState
+from delivery.models import Attempt, QueueEntry, SmallState
 from tests.builders import a_profile
 from tests.delivery.engine import drained, draining, queued, state_of, until
 from tests.servers import smtp_server
@@ -92,6 +94,31 @@ def test_a_drain_until_empty_takes_what_was_given_back_in_the_end():
         profile_for(server, max_connections=1)
         queued()
         assert drained().sent == 1
+
+
+def test_one_slow_answer_and_a_suspect_do_not_stop_the_others():
+    answering, asked, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly():
+        asked.set()
+        answering.wait(20)
+
+    with smtp_server(answers={"DOT": first(slowly)}) as slow, smtp_server() as server:
+        profile_for(slow, name="Slow")
+        profile_for(server, name="Other")
+        with draining(until_empty=False, stop=stop):
+            queued(profile="Slow")
+            assert asked.wait(10)
+            ids = queued(10, profile="Other", send_at=timezone.now() + timedelta(hours=1))
+            QueueEntry.objects.filter(pk=ids[0]).update(priority=12)
+            QueueEntry.objects.filter(pk__in=ids).update(ready_at=timezone.now())
+            try:
+                server.wait_for(9)
+                answering.set()
+                server.wait_for(10, timeout=20)
+            finally:
+                answering.set()
+                stop.set()
 
 
 def test_a_heartbeat_that_breaks_does_not_stop_the_database_thread(monkeypatch):
