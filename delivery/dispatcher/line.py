@@ -191,6 +191,13 @@ class Line:
         except (MethodNotAvailable, SealingError) as error:
             self.server.is_live, self.server.unusable_version = False, version
             raise NotUsable(str(error)) from error
+        except TransportError:
+            raise
+        except Exception as error:
+            # A bug of ours or a fault of this machine, but no message's: all of them would be held for it.
+            logger.exception("%s could not be opened.", self.server.way.name)
+            sentence = f"Internal error: {type(error).__name__}"
+            raise TransportError(sentence, phase=Phase.CONNECT) from error
         self.office.count(self.server, None)
         self._open = _Open(session, version, time.monotonic())
         return self._open

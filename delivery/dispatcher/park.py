@@ -294,9 +294,10 @@ class Park:
             known = self._transports[server.profile_id] = (version, asyncio.ensure_future(made))
         try:
             return await asyncio.shield(known[1])
-        except (wire.NotLive, wire.MethodNotAvailable, SealingError):
+        except Exception as error:
             self._transports.pop(server.profile_id, None)
-            self._refresh_at = 0.0
+            if isinstance(error, wire.NotLive | wire.MethodNotAvailable | SealingError):
+                self._refresh_at = 0.0
             raise
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from delivery import queue
 from delivery.dispatcher import database, line
-from delivery.models import Attempt, QueueEntry, SmallState
+from delivery.models import Attempt, ProfileState, QueueEntry, SmallState
+from smtp_settings import wire
 from tests.builders import a_profile
 from tests.delivery.engine import drained, draining, queued, state_of, until
 from tests.servers import smtp_server
@@ -157,6 +158,23 @@ def test_a_refusal_of_the_first_hundred_recipients_is_final_for_them(refusal):
         drained()
         assert server.verbs().count("MAIL") == 2
     assert state_of(message_id) is SmallState.FAILED
+
+
+def test_a_bug_met_while_opening_holds_no_mail(monkeypatch):
+    def breaks(profile_id, version):
+        raise ValueError("a bug")
+
+    with smtp_server() as server:
+        profile_for(server)
+        ids = queued(5)
+        with monkeypatch.context() as patched:
+            patched.setattr(wire, "transport_of", breaks)
+            for _ in range(4):
+                drained()
+                ProfileState.objects.update(open_until=timezone.now())
+                QueueEntry.objects.update(ready_at=timezone.now())
+        assert set(QueueEntry.objects.filter(pk__in=ids).values_list("attempts", "drops")) == {(0, 0)}
+        assert drained().sent == 5
 
 
 # Messages that would go too late, too early or twice
