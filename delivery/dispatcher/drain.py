@@ -353,11 +353,17 @@ class Drain:
         await self.consequences.learn(server, judgement, mail_from=work.claimed.mail_from, ms=ms)
 
     def next_server(self, work: Work) -> int | None:
-        """Return the next profile that may carry the message and is in use, None without one."""
+        """Return the next profile that may carry the message, None without one.
+
+        Rather one in use; but mail waits for a server that is down, and fails only when there is no other. A
+        pinned message, and so one that was passed on before, has none.
+        """
         if work.pool.profile_id is not None:
             return None
-        ids = assignment.order(self.park.ways(), work.pool, self.park.free_connections())
-        return next((i for i in ids if i != work.way.profile_id and self.park[i].is_in_use), None)
+        live = [server.way for server in self.park if server.is_live]
+        ids = assignment.order(live, work.pool, self.park.free_connections())
+        others = [i for i in ids if i != work.way.profile_id]
+        return next((i for i in others if self.park[i].is_in_use), next(iter(others), None))
 
     def count(self, server: Server, result: Result | None, *, ms: float = 0.0) -> None:
         """Count a result, or with None a connection."""

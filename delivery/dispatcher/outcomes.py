@@ -127,9 +127,7 @@ def _ended(
 
 
 def _elsewhere(work: Work, judgement: Judgement, lease: int, ms: float, other: int | None) -> Result:
-    last = work.claimed.last_profile_id
-    was_elsewhere = bool(work.claimed.attempts) and last not in {None, work.way.profile_id}
-    if other is None or was_elsewhere:
+    if other is None:
         return _ended(work, judgement, SmallState.FAILED, lease, ms, cause=judgement.cause)
     settled = Settled(
         work.claimed.message_id,

@@ -179,14 +179,12 @@ def test_an_uncertain_message_without_retries_left_is_held_not_failed():
     assert (result.finished.state, result.finished.cause) == (SmallState.HELD, "uncertain")
 
 
-@pytest.mark.parametrize(
-    ("last", "attempts", "goes"), [(None, 0, True), (7, 2, True), (3, 1, False), (3, 0, True)]
-)
-def test_a_message_goes_elsewhere_once(last, attempts, goes):
+@pytest.mark.parametrize("other", [3, None])
+def test_a_message_refused_here_goes_elsewhere_and_fails_without_another_server(other):
     refused = judgement(Ruling(Action.ELSEWHERE, Sign.REFUSES_US, is_counted=True, cause="sender"), reply=NO)
-    result = written(a_work(last_profile_id=last, attempts=attempts), refused, other=3)
-    assert (result.elsewhere == 3) is goes
-    assert (result.finished is None) is goes
+    result = written(a_work(last_profile_id=3, attempts=1), refused, other=other)
+    assert result.elsewhere == other
+    assert (result.finished is None) is (other is not None)
 
 
 def test_debug_recipients_ride_only_with_the_first_try():

@@ -11,9 +11,10 @@ from django.utils import timezone
 from delivery import queue
 from delivery.dispatcher import database, line
 from delivery.models import Attempt, ProfileState, QueueEntry, SmallState
+from delivery.queue import Paused
 from smtp_settings import wire
 from tests.builders import a_profile
-from tests.delivery.engine import drained, draining, queued, state_of, until
+from tests.delivery.engine import drained, draining, due_again, queued, state_of, until
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,6 +159,41 @@ def test_a_refusal_of_the_first_hundred_recipients_is_final_for_them(refusal):
         drained()
         assert server.verbs().count("MAIL") == 2
     assert state_of(message_id) is SmallState.FAILED
+
+
+def test_a_message_refused_by_the_spare_server_waits_for_the_one_that_is_down():
+    with smtp_server(answers={"MAIL": "550 5.7.1 Not your address"}) as strict, smtp_server() as default:
+        best = profile_for(default, is_default=True)
+        profile_for(strict, priority="low")
+        queue.open_breaker(best.pk, reason="down")
+        (message_id,) = queued()
+        drained()
+        assert state_of(message_id) is SmallState.QUEUED
+        ProfileState.objects.update(open_until=timezone.now())
+        drained()
+        assert default.accepted == 1
+    assert state_of(message_id) is SmallState.SENT
+
+
+def test_a_message_put_off_by_one_server_and_refused_by_another_goes_back():
+    answers = {"RCPT": first("450 4.7.1 Greylisted")}
+    with (
+        smtp_server(answers=answers) as default,
+        smtp_server(answers={"MAIL": "550 5.7.1 Not your address"}) as strict,
+    ):
+        best = profile_for(default, is_default=True)
+        profile_for(strict, priority="low")
+        (message_id,) = queued()
+        assert drained().deferred == 1
+        queue.pause(best.pk, Paused.PERSON)
+        due_again(message_id)
+        drained()
+        assert strict.verbs().count("MAIL") == 1
+        queue.resume(best.pk)
+        due_again(message_id)
+        drained()
+        assert default.accepted == 1
+    assert state_of(message_id) is SmallState.SENT
 
 
 def test_a_bug_met_while_opening_holds_no_mail(monkeypatch):
