@@ -103,7 +103,8 @@ class Health:
             self._refused.append(mail_from)
             if len(set(self._refused)) >= _SENDERS_REFUSED or len(self._refused) >= _MESSAGES_REFUSED:
                 return Change.PAUSE
-        elif judgement.action is Action.RETRY:
+        elif judgement.action is Action.RETRY and judgement.phase is not Phase.RCPT:
+            # At RCPT it is the recipients' matter: greylisting meets every new one.
             self._put_off += 1
             if self._put_off >= _PUT_OFF:
                 self._put_off = 0

@@ -11,7 +11,7 @@ from django.utils import timezone
 from delivery import queue
 from delivery.dispatcher import database, line
 from delivery.models import Attempt, ProfileState, QueueEntry, SmallState
-from delivery.queue import Paused
+from delivery.queue import Breaker, Paused
 from smtp_settings import wire
 from tests.builders import a_profile
 from tests.delivery.engine import drained, draining, due_again, queued, state_of, until
@@ -194,6 +194,14 @@ def test_a_message_put_off_by_one_server_and_refused_by_another_goes_back():
         drained()
         assert default.accepted == 1
     assert state_of(message_id) is SmallState.SENT
+
+
+def test_greylisted_recipients_say_nothing_against_the_server():
+    with smtp_server(answers={"RCPT": "450 4.7.1 Greylisted"}) as server:
+        profile_for(server)
+        queued(12)
+        assert drained().deferred == 12
+    assert not ProfileState.objects.exclude(breaker=Breaker.CLOSED).exists()
 
 
 def test_a_bug_met_while_opening_holds_no_mail(monkeypatch):
