@@ -61,8 +61,11 @@ class Work:
 
     @property
     def riders(self) -> tuple[str, ...]:
-        """Debug recipients: they ride in the envelope of the first try and are never waited for."""
+        """Debug recipients: they ride in the envelope of the first try and are never waited for.
+
+        Nor does a message need SMTPUTF8 for their sake: a server without it would fail the message.
+        """
         if self.claimed.attempts or self.claimed.verdicts:
             return ()
         own = set(self.claimed.rcpt_to)
-        return tuple(r for r in self.way.sender.debug_recipients if r not in own)
+        return tuple(r for r in self.way.sender.debug_recipients if r not in own and r.isascii())

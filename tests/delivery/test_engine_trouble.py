@@ -221,4 +221,13 @@ def test_a_bug_met_while_opening_holds_no_mail(monkeypatch):
         assert drained().sent == 5
 
 
+def test_a_debug_recipient_the_server_cannot_take_fails_nothing():
+    with smtp_server() as server:
+        server.offers.remove("SMTPUTF8")
+        profile_for(server, debug_recipients=["débug@example.com"])
+        (message_id,) = queued()
+        drained()
+    assert state_of(message_id) is SmallState.SENT
+
+
 # Messages that would go too late, too early or twice
