@@ -7,6 +7,7 @@ the steps is the idea.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -323,11 +324,9 @@ class Drain:
         """Give back what was not begun, let the rest finish, commit it, close everything."""
         is_work_left = self.park.can_serve(self._lanes) and not self._is_done
         self.park.close()
-        if self._lines:
-            _, late = await asyncio.wait(self._lines, timeout=GRACE_SECONDS)
-            for line in late:
-                line.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        if is_work_left and self._lines and not self.terms.stop.is_set():
+            self.terms.ring()  # another worker need not wait for ours
+        await self._see_out(writing)
         for server in self.park:
             self.give_back(server.take_back())
         drained = asyncio.create_task(self.recorder.drained())
@@ -341,6 +340,24 @@ class Drain:
         await self._release_unknown()
         await self._write_stats()
         self.is_work_left = is_work_left
+
+    async def _see_out(self, writing: "asyncio.Task[None]") -> None:
+        """Wait for the connections: after a stop for the grace, at the deadline as long as they wait.
+
+        A server may take ten minutes to answer a final dot (RFC 5321 section 4.5.3.2.6), and whoever does not
+        wait makes a duplicate.
+        """
+        give_up_at = math.inf
+        while self._lines and time.monotonic() < give_up_at:
+            self.database.tick()
+            is_urgent = self.terms.stop.is_set() or self.lease.is_dead or writing.done()
+            if is_urgent and give_up_at == math.inf:
+                give_up_at = time.monotonic() + GRACE_SECONDS
+            await asyncio.wait(self._lines, timeout=min(_FIRST_LOOK_SECONDS, GRACE_SECONDS))
+        late = list(self._lines)
+        for line in late:
+            line.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     # What the connections ask of the drain (`line.Office`)
 

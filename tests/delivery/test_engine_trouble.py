@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from delivery import queue
-from delivery.dispatcher import database, line
+from delivery.dispatcher import database, drain, line
 from delivery.models import Attempt, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
@@ -231,3 +231,14 @@ def test_a_debug_recipient_the_server_cannot_take_fails_nothing():
 
 
 # Messages that would go too late, too early or twice
+
+
+def test_a_slow_answer_outlasts_the_deadline_without_becoming_uncertain(monkeypatch):
+    monkeypatch.setattr(drain, "GRACE_SECONDS", 0.2)
+    with smtp_server(answers={"DOT": first(lambda: time.sleep(1.5))}) as server:
+        profile_for(server, max_connections=1)
+        queued()
+        with draining(until_empty=False, deadline=0.5) as result:
+            pass
+        assert server.accepted == 1
+    assert (result.report.sent, result.report.uncertain) == (1, 0)
