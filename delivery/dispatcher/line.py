@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from delivery.classification import Action, Judgement, Sign, judge, judge_error
@@ -34,6 +35,10 @@ AGE_SECONDS = 300.0
 
 class NotUsable(Exception):
     """The server cannot be opened now, for a reason on our side; nothing is counted."""
+
+
+class Overdue(Exception):
+    """The caller wants the message sent no more."""
 
 
 class Office(Protocol):
@@ -104,6 +109,8 @@ class Line:
         except asyncio.CancelledError:
             self.office.recorder.add(self._interrupted(work))
             raise
+        except Overdue:
+            result = outcomes.expired(work)
         except (NotUsable, LeaseLost) as error:
             logger.warning("Message %s goes back: %s", work.claimed.message_id, error)
             result = outcomes.released(work)
@@ -145,18 +152,19 @@ class Line:
         await self.office.recorder.has_room()
         try:
             current = await self._opened()
-            outcome = await self._deliver(current, envelope, content)
+            outcome = await self._deliver(current, work, envelope, content)
             if current.messages > 1 and _was_gone(outcome):
                 self._abort()
                 current = await self._opened()
-                outcome = await self._deliver(current, envelope, content)
+                outcome = await self._deliver(current, work, envelope, content)
         except TransportError as error:
             return judge_error(error), 0.0
         is_fresh = current.messages == 1
         return judge(outcome, recipients=len(work.recipients), is_fresh=is_fresh), outcome.ms
 
-    async def _deliver(self, current: _Open, envelope: Envelope, content: Content) -> Outcome:
-        outcome = await current.session.deliver(envelope, content, before_dot=self._before_dot)
+    async def _deliver(self, current: _Open, work: Work, envelope: Envelope, content: Content) -> Outcome:
+        before_dot = partial(self._before_dot, work)
+        outcome = await current.session.deliver(envelope, content, before_dot=before_dot)
         current.messages += 1
         if current.messages == 1 and outcome.reply is not None:
             self.server.health.healthy += 1
@@ -171,9 +179,11 @@ class Line:
         recipients = (*work.recipients, *work.riders)
         return Envelope(mail_from, recipients), content_of(head, claimed.data, tuple(claimed.cuts), blobs)
 
-    def _before_dot(self) -> None:
-        """Refuse to complete a message that another session may hold by now."""
+    def _before_dot(self, work: Work) -> None:
+        """Refuse to complete a message that another session may hold by now, or that is too late."""
         self.office.lease.check()
+        if work.is_expired:
+            raise Overdue
         self._dot_written = True
 
     async def _opened(self) -> _Open:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from delivery import queue
 from delivery.dispatcher import database, drain, line
-from delivery.models import Attempt, ProfileState, QueueEntry, SmallState
+from delivery.models import Attempt, Message, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
 from tests.builders import a_profile
@@ -242,3 +242,13 @@ def test_a_slow_answer_outlasts_the_deadline_without_becoming_uncertain(monkeypa
             pass
         assert server.accepted == 1
     assert (result.report.sent, result.report.uncertain) == (1, 0)
+
+
+def test_a_message_that_expires_while_its_connection_opens_is_not_sent():
+    with smtp_server(answers={"BANNER": first(lambda: time.sleep(1))}) as server:
+        profile_for(server)
+        (message_id,) = queued(expires_at=timezone.now() + timedelta(hours=1))
+        Message.objects.update(expires_at=timezone.now() + timedelta(milliseconds=500))
+        drained()
+        assert server.accepted == 0
+    assert state_of(message_id) is SmallState.EXPIRED
