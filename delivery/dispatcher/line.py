@@ -41,6 +41,10 @@ class Overdue(Exception):
     """The caller wants the message sent no more."""
 
 
+class TurnMissed(Exception):
+    """A spaced message missed its reserved moment and needs another."""
+
+
 class Office(Protocol):
     """What a line asks of the drain it belongs to."""
 
@@ -99,19 +103,14 @@ class Line:
         self._dot_written = False
         judgement, ms = None, 0.0
         try:
-            if work.is_expired:
-                result = outcomes.expired(work)
-            elif not await self._wait_for_turn(work):
-                result = outcomes.released(work)
-            else:
-                judgement, ms = await self._attempt(work)
-                result = self._result(work, judgement, ms)
+            judgement, ms = await self._attempt(work)
+            result = self._result(work, judgement, ms)
         except asyncio.CancelledError:
             self.office.recorder.add(self._interrupted(work))
             raise
         except Overdue:
             result = outcomes.expired(work)
-        except (NotUsable, LeaseLost) as error:
+        except (NotUsable, LeaseLost, TurnMissed) as error:
             logger.warning("Message %s goes back: %s", work.claimed.message_id, error)
             result = outcomes.released(work)
         except Exception as error:
@@ -136,18 +135,21 @@ class Line:
             ms=ms,
         )
 
-    async def _wait_for_turn(self, work: Work) -> bool:
-        """Wait for a spaced message's moment; False when it was missed and the message needs a new one."""
+    async def _wait_for_turn(self, work: Work) -> None:
+        """Wait for a spaced message's moment, the connection open already."""
         if work.moment is None:
-            return True
+            return
         await asyncio.sleep(max(0.0, work.moment - time.monotonic()))
-        return not self.server.purse.is_too_late(work.moment)
+        if self.server.purse.is_too_late(work.moment):
+            raise TurnMissed("Its reserved moment was missed.")
 
     async def _attempt(self, work: Work) -> tuple[Judgement, float]:
         """Carry the message over an open session, once more when an idle one turned out to be gone.
 
         Returns the judgement and the milliseconds of the transaction.
         """
+        if work.is_expired:
+            raise Overdue
         envelope, content = await self._put_together(work)
         await self.office.recorder.has_room()
         try:
@@ -163,6 +165,7 @@ class Line:
         return judge(outcome, recipients=len(work.recipients), is_fresh=is_fresh), outcome.ms
 
     async def _deliver(self, current: _Open, work: Work, envelope: Envelope, content: Content) -> Outcome:
+        await self._wait_for_turn(work)
         before_dot = partial(self._before_dot, work)
         outcome = await current.session.deliver(envelope, content, before_dot=before_dot)
         current.messages += 1

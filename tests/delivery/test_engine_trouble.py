@@ -252,3 +252,16 @@ def test_a_message_that_expires_while_its_connection_opens_is_not_sent():
         drained()
         assert server.accepted == 0
     assert state_of(message_id) is SmallState.EXPIRED
+
+
+def test_a_slow_greeting_does_not_narrow_the_gap_to_the_next_message():
+    sent_at = []
+    answers = {
+        "BANNER": first(lambda: time.sleep(1.7)),
+        "MAIL": lambda _argument: sent_at.append(time.monotonic()),
+    }
+    with smtp_server(answers=answers) as server:
+        profile_for(server, send_offset=2, max_connections=2)
+        queued(2)
+        assert drained().sent == 2
+    assert sent_at[1] - sent_at[0] > 1.75
