@@ -84,10 +84,13 @@ class Consequences:
         await self._database.call(lambda: queue.learn_connections(server.profile_id, fewer))
 
     async def ease(self) -> None:
-        """After a clean minute allow one connection more, and forgive one opening of the breaker."""
+        """After a clean minute allow one connection more, and forgive one opening of the breaker.
+
+        The minute counts from the row's last change: most sessions are shorter, and many may look on.
+        """
         for server in self._park:
             learned, penalty = server.state.connections, server.state.penalty
-            if (learned is None and not penalty) or not server.health.is_clean:
+            if (learned is None and not penalty) or not self._is_clean(server):
                 continue
             if penalty:
                 await self._database.call(partial(queue.forgive, server.profile_id))
@@ -95,6 +98,12 @@ class Consequences:
                 more = learned + 1 if learned + 1 < server.way.max_connections else None
                 await self._database.call(partial(queue.learn_connections, server.profile_id, more))
             await self._park.reread(server)
+
+    def _is_clean(self, server: Server) -> bool:
+        changed_at = server.state.changed_at
+        if changed_at is None or not server.is_in_use:
+            return False
+        return server.health.is_clean(self._park.db_now - changed_at)
 
 
 def _note(kind: str, profile_id: int, worker_id: int, reason: str) -> None:

@@ -4,8 +4,10 @@ No statement here: `learn` says what ought to be written (`Change`). Failures op
 that mean us pause the profile, a crowded server gets fewer connections and a rest.
 """
 
+import math
 import time
 from collections import deque
+from datetime import timedelta
 from enum import StrEnum
 
 from delivery.classification import Action, Judgement, Sign
@@ -54,7 +56,7 @@ class Health:
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._put_off = 0
         self._refused: list[str] = []
-        self._trouble_at = time.monotonic()
+        self._trouble_at = -math.inf
 
     @property
     def is_resting(self) -> bool:
@@ -133,10 +135,7 @@ class Health:
         """Return the limit to learn from a crowded server; `learned` is the one known so far."""
         return max(1, int(0.7 * min(self.max_connections, learned or self.max_connections)))
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether a minute has passed without trouble; asking starts the next minute."""
-        if time.monotonic() - self._trouble_at < _CLEAN_SECONDS:
-            return False
-        self._trouble_at = time.monotonic()
-        return True
+    def is_clean(self, unchanged: timedelta) -> bool:
+        """Whether a minute has passed without trouble here; `unchanged`: as long has the row, by any worker."""
+        here = time.monotonic() - self._trouble_at
+        return min(here, unchanged.total_seconds()) >= _CLEAN_SECONDS

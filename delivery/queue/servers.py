@@ -48,7 +48,7 @@ RETURNING profile_id
 """)
 
 _FORGIVE = named("""
-UPDATE {profile_state} SET penalty = penalty - 1
+UPDATE {profile_state} SET penalty = penalty - 1, changed_at = now()
 WHERE profile_id = %(profile)s AND penalty > 0 AND breaker = %(closed)s RETURNING penalty
 """)
 
