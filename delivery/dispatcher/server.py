@@ -111,14 +111,15 @@ class Server:
     def room(self) -> int:
         """How many messages it may be given now.
 
-        Nothing while more than half of its work is still to do, so that claims stay few and large.
+        Nothing while more than half of its work is still to do, so that claims stay few and large; but no
+        connection waits for that.
         """
         if not self.is_usable:
             return 0
         room = self.capacity - self.held
         if self.limits.rates:
             return max(0, min(room, self.purse.ready))
-        return room if 2 * room >= self.capacity else 0
+        return room if 2 * room >= self.capacity or not self._hand else 0
 
     @property
     def tokens_wanted(self) -> int:

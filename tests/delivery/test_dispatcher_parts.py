@@ -324,6 +324,15 @@ def test_a_server_that_holds_uncertain_mail_takes_one_message_a_connection():
     assert a_server(replace(WAY, on_uncertain="hold")).room == 4
 
 
+@pytest.mark.parametrize("busy", [1, 2, 3])
+def test_a_free_connection_gets_a_message_however_many_are_busy(busy):
+    server = a_server(replace(WAY, on_uncertain="hold"))
+    for _ in range(busy):
+        server.give(a_work())
+    server._hand.clear()  # each is on a connection
+    assert server.room == 4 - busy
+
+
 def test_a_probing_server_takes_one_message():
     server = a_server(breaker=Breaker.HALF_OPEN)
     server.health.is_probing = True
