@@ -78,6 +78,8 @@ class Health:
                 return self._answered(judgement, mail_from, ms)
 
     def _crowded(self) -> Change:
+        if self.is_resting:
+            return Change.NONE  # said to a connection from before the rest: nothing new
         self._trouble_at = time.monotonic()
         rest = min(_LONGEST_REST, _REST_SECONDS * 2**self._rests)
         self._resting_until = self._trouble_at + rest
@@ -136,6 +138,6 @@ class Health:
         return max(1, int(0.7 * min(self.max_connections, learned or self.max_connections)))
 
     def is_clean(self, unchanged: timedelta) -> bool:
-        """Whether a minute has passed without trouble here; `unchanged`: as long has the row, by any worker."""
+        """Whether a minute has passed without trouble; `unchanged`: so long nobody changed the row."""
         here = time.monotonic() - self._trouble_at
         return min(here, unchanged.total_seconds()) >= _CLEAN_SECONDS

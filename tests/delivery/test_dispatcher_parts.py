@@ -251,6 +251,12 @@ def test_a_crowded_server_rests_and_gets_fewer_connections():
     )
 
 
+def test_a_crowd_of_refused_connections_counts_once():
+    health = Health(max_connections=10)
+    assert changes(health, *[CROWDED] * 4) == [Change.LOWER] + [Change.NONE] * 3
+    assert health._resting_until - time.monotonic() <= 5
+
+
 def test_after_a_probe_connections_double_with_each_good_round():
     health = Health(max_connections=4)
     health.is_probing = True
