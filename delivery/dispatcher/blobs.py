@@ -21,9 +21,10 @@ class Blobs:
         """Return the wire bytes of these parts, in this order."""
         if not ids:
             return ()
-        missing = [blob_id for blob_id in ids if blob_id not in self._known]
+        known = {blob_id: self._known[blob_id] for blob_id in ids if blob_id in self._known}
+        missing = [blob_id for blob_id in ids if blob_id not in known]
         loaded = await self._database.call(lambda: queue.load_blobs(missing)) if missing else {}
-        found = tuple(loaded[i] if i in loaded else self._known[i] for i in ids)
+        found = tuple(loaded[i] if i in loaded else known[i] for i in ids)
         for blob_id in ids:
             self._keep(blob_id, loaded.get(blob_id))
         return found

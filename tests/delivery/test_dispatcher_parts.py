@@ -1,5 +1,6 @@
 """The engine's parts without a database: what is written, health, tokens, servers, sharing."""
 
+import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from delivery.classification import Action, Judgement, Ruling, Sign, Verdict, judge_error
-from delivery.dispatcher import outcomes
+from delivery.dispatcher import blobs, outcomes
 from delivery.dispatcher.health import Change, Health
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.park import Park
@@ -411,3 +412,38 @@ def test_a_worker_declared_dead_hears_it_with_its_heartbeat():
     park = Park(NoDatabase(), lease, batch_size=100, give_back=lambda works: None)
     park.heard(None, time.monotonic())
     assert not lease.is_good
+
+
+# Large parts
+
+
+class Parts:
+    """The database's part of it: answers when told."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def call(self, work):
+        answer = asyncio.get_running_loop().create_future()
+        self.asked.append(answer)
+        return await answer
+
+
+def test_a_part_pushed_out_while_another_is_read_is_not_missed(monkeypatch):
+    monkeypatch.setattr(blobs, "_MOST_BYTES", 10)
+
+    async def both():
+        database = Parts()
+        known = blobs.Blobs(database)
+        first = asyncio.create_task(known.get([1]))
+        await asyncio.sleep(0)
+        database.asked[0].set_result({1: b"11111"})
+        await first
+        slow, other = asyncio.create_task(known.get([1, 2])), asyncio.create_task(known.get([3]))
+        await asyncio.sleep(0)
+        database.asked[2].set_result({3: b"3333333333"})
+        await other
+        database.asked[1].set_result({2: b"22222"})
+        return await slow
+
+    assert asyncio.run(both()) == (b"11111", b"22222")
