@@ -1,12 +1,16 @@
 import asyncio
+import errno
 import socket
-from contextlib import contextmanager
-from ipaddress import ip_address
+import struct
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address, ip_network
 
 import pytest
 
-from transports.errors import ConnectionRefused, ConnectTimeout, CouldNotConnect
-from transports.resolve import Destination
+from transports.base import Security
+from transports.errors import ConnectionRefused, ConnectTimeout, CouldNotConnect, TransportError
+from transports.resolve import AddressGuard, Destination
+from transports.smtp import SMTPSettings, SMTPTransport, connect
 from transports.smtp.dialing import dial
 
 LOOPBACK = ip_address("127.0.0.1")
@@ -89,3 +93,38 @@ async def test_what_cannot_be_reached_is_said():
 async def test_no_address_is_no_connection():
     with pytest.raises(CouldNotConnect, match="no address"):
         await dial(Destination("smtp.example.org", 25, ()), timeout=5)
+
+
+async def test_a_machine_without_ipv6_goes_on_with_ipv4(monkeypatch):
+    real = socket.socket
+
+    def without_ipv6(family=-1, *args, **kwargs):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, *args, **kwargs)
+
+    with a_listener() as port:
+        monkeypatch.setattr(socket, "socket", without_ipv6)
+        sock = await dial(to(port, ip_address("::1"), LOOPBACK), timeout=5)
+        with sock:
+            assert sock.getpeername()[0] == "127.0.0.1"
+
+
+async def test_a_connection_reset_at_once_is_a_lost_one(monkeypatch):
+    async def dial_and_be_reset(destination, **options):
+        sock = await dial(destination, **options)
+        peer, _ = listener.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        with suppress(OSError):  # until the reset is here
+            while True:
+                sock.getpeername()
+        return sock
+
+    monkeypatch.setattr(connect, "dial", dial_and_be_reset)
+    guard = AddressGuard(allowed_networks=(ip_network("127.0.0.0/8"),), allowed_ports=(range(1024, 65536),))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        settings = SMTPSettings(host="127.0.0.1", port=port, security=Security.NONE, guard=guard)
+        with pytest.raises(TransportError):
+            await SMTPTransport(settings).open()

@@ -47,7 +47,9 @@ async def connect(settings: SMTPSettings, context: ssl.SSLContext | None, trace:
         sock = await dial(
             destination, timeout=settings.timeouts.connect, source_address=settings.source_address
         )
-        it.evidence |= {"address": sock.getpeername()[0], "port": str(settings.port)}
+        with suppress(OSError):  # reset already: reading the greeting will say so
+            it.evidence["address"] = sock.getpeername()[0]
+        it.evidence["port"] = str(settings.port)
     try:
         return await _Greeting(settings, destination, sock, context, trace).run()
     except BaseException:

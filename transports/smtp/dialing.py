@@ -29,9 +29,7 @@ async def dial(destination: Destination, *, timeout: float, source_address: str 
 
 
 async def _dial_one(address: Address, port: int, seconds: float, source_address: str) -> socket.socket:
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    # With the protocol named asyncio sets TCP_NODELAY, without it does not.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock = _socket(address, port)
     try:
         sock.setblocking(False)  # noqa: FBT003 - the name says it
         if source_address:
@@ -45,6 +43,15 @@ async def _dial_one(address: Address, port: int, seconds: float, source_address:
             raise _translated(error, address, port) from error
         raise
     return sock
+
+
+def _socket(address: Address, port: int) -> socket.socket:
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    try:
+        # With the protocol named asyncio sets TCP_NODELAY, without it does not.
+        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as error:  # no IPv6 on this machine, no file descriptor left
+        raise _translated(error, address, port) from error
 
 
 def _bind(sock: socket.socket, source_address: str) -> None:
