@@ -12,7 +12,7 @@ is, is refused here with one sentence, and nothing is stored.
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.sites.models import Site
 from django.core.mail import EmailMessage
@@ -38,6 +38,9 @@ __all__ = [
 #: The names callers use for how urgent a message is.
 PRIORITIES = {priority.name.lower(): priority for priority in MessagePriority}
 
+#: A moment outside is a slip of the caller's; far outside, no reader could hold it.
+_EARLIEST, _FARTHEST = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=3653)
+
 #: Characters of a tag and of an idempotency key.
 _MAX_TAG, _MAX_KEY = 100, 200
 
@@ -58,7 +61,7 @@ class Outgoing:
     """One message and how it shall leave.
 
     `mail_from` and `rcpt_to` are bare addresses and replace the envelope read from the message. `send_at`
-    is the earliest, `expires_at` the latest moment (both aware). `site` is a domain, `profile` a name:
+    is the earliest (a past one means now), `expires_at` the latest moment (both aware). `site` is a domain, `profile` a name:
     the message then leaves by that profile only. `sensitive` drops the content as soon as the message is
     sent. `idempotency_key` makes a repeated call with the same message return the first one for seven
     days.
@@ -208,6 +211,8 @@ def _check_times(outgoing: Outgoing) -> None:
     for name, moment in (("send_at", outgoing.send_at), ("expires_at", outgoing.expires_at)):
         if moment is not None and timezone.is_naive(moment):
             raise CannotHandOver(f"{name} has no time zone.")
+        if moment is not None and not _EARLIEST < moment < timezone.now() + _FARTHEST:
+            raise CannotHandOver(f"{name} is before {_EARLIEST:%Y} or more than ten years away.")
     if outgoing.expires_at is not None and outgoing.expires_at <= (outgoing.send_at or timezone.now()):
         raise CannotHandOver("expires_at is not later than the moment the message may be sent.")
 

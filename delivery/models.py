@@ -6,6 +6,7 @@ or alignment pads every row. References of hot rows carry no foreign key and no 
 profile must not scan the queue.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -67,6 +68,15 @@ def _loose(to: Any, **kwargs: Any) -> Any:  # Any: ForeignKey's own signature
         related_name="+",
         **kwargs,
     )
+
+
+def _in_range(column: str, *, name: str) -> models.CheckConstraint:
+    """Keep a moment within what every reader can hold: Python has no year 0 and none after 9999.
+
+    One row beyond would stop the workers, which read it before anything else.
+    """
+    soonest, latest = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+    return models.CheckConstraint(condition=Q(**{f"{column}__range": (soonest, latest)}), name=name)
 
 
 def keep_used_pools(collector: Any, field: Any, pools: Any, using: str) -> None:  # Any: as on_delete
@@ -173,6 +183,10 @@ class Message(models.Model):
             ("resend_message", _("Can send messages again as a copy")),
             ("move_message", _("Can move messages to another profile")),
         ]
+        constraints = [
+            _in_range("due_at", name="message_due_in_range"),
+            _in_range("expires_at", name="message_expiry_in_range"),
+        ]
         indexes = [
             BrinIndex(fields=["created_at"], name="message_created_brin"),
             models.Index(fields=["rcpt_first"], opclasses=["text_pattern_ops"], name="message_rcpt_prefix"),
@@ -224,6 +238,7 @@ class QueueEntry(_Row):
     uncertain = models.BooleanField(db_default=False)
 
     class Meta:
+        constraints = [_in_range("ready_at", name="entry_ready_in_range")]
         indexes = [
             models.Index(  # the claim, one range start per lane
                 fields=["pool_id", "priority", "ready_at", "message_id"],

@@ -177,7 +177,7 @@ def _tables(
     messages, contents, entries = [], [], []
     for row in new:
         wish, composed, shift = row.handover, row.handover.composed, len(row.prefix)
-        due_at = wish.send_at or now
+        due_at = max(wish.send_at, now) if wish.send_at else now  # a past moment would look like a long wait
         envelope = (composed.mail_from, composed.rcpt_to[0].lower(), composed.from_header, composed.subject)
         wishes = (wish.expires_at, wish.copy_of, wish.site_id, wish.profile_id, wish.priority, wish.sensitive)
         rcpt_to = array(composed.rcpt_to)

@@ -67,6 +67,12 @@ BAD = [
     ("site", {"site": "nowhere.example"}, "no site named"),
     ("priority", {"priority": "urgent"}, "none of high, normal and low"),
     ("naive", {"send_at": datetime(2030, 1, 1)}, "no time zone"),  # noqa: DTZ001
+    ("year 0", {"send_at": datetime.fromisoformat("0001-01-01T00:00:00+14:00")}, "send_at is before 2000"),
+    (
+        "year 10000",
+        {"expires_at": datetime.fromisoformat("9999-12-31T23:59:59-12:00")},
+        "expires_at is before 2000 or more than",
+    ),
     ("expired", {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "expires_at"),
     ("tag", {"tag": "x" * 101}, "tag"),
     ("tag_nul", {"tag": "a\0b"}, "tag"),

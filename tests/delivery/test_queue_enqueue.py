@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.sites.models import Site
-from django.db import DataError, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from delivery import models, queue
@@ -374,3 +374,21 @@ def test_a_second_caller_waits_for_the_first_ones_end(commits):
     assert answer.created is not commits
     assert (answer.id == first.id) is commits
     assert models.Message.objects.count() == 1
+
+
+# Moments
+
+
+def test_a_moment_that_has_passed_means_now():
+    before = timezone.now()
+    (answer,) = queue.enqueue([a_handover(send_at=before - timedelta(days=2000))])
+    assert models.QueueEntry.objects.get(pk=answer.id).ready_at >= before - timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01 00:00:00+14 BC", "10000-01-01", "infinity", "-infinity"])
+def test_the_database_refuses_a_moment_that_no_reader_can_hold(moment):
+    (answer,) = queue.enqueue([a_handover()])
+    with pytest.raises(IntegrityError, match="entry_ready_in_range"), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE delivery_queueentry SET ready_at = %s WHERE message_id = %s", [moment, answer.id]
+        )
