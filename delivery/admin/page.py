@@ -89,7 +89,7 @@ def page_of(message: Message, *, may_see_content: bool) -> MessagePage:
             message,
             standing,
             attempts[0] if attempts else None,
-            (profile.host or profile.name) if profile else "",
+            profile.name if profile else "",
         ),
         profile=profile,
         pinned_profile=profiles.get(message.pinned_profile_id or 0),

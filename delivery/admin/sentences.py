@@ -67,14 +67,17 @@ class Sentence:
     advice: str = ""
 
 
-def sentence(message: Message, standing: Standing, last: Attempt | None, server: str) -> Sentence:
-    """Say what happened to a message. `server` is the one it was last sent through, "" where unknown."""
+def sentence(message: Message, standing: Standing, last: Attempt | None, profile: str) -> Sentence:
+    """Say what happened to a message. `profile` names the one it was last sent through, "" where unknown.
+
+    Not its host: a profile may reach another one today than on the day of the message.
+    """
     if standing.state in (State.QUEUED, State.SENDING, State.DEFERRED):
         return _open(standing, last)
     if standing.state is State.HELD:
         held = _HELD.get(standing.cause, gettext_lazy("This message is held: release it or cancel it."))
         return Sentence(str(held), _words(message))
-    return _ended(message, standing, server)
+    return _ended(message, standing, profile)
 
 
 def _open(standing: Standing, last: Attempt | None) -> Sentence:
@@ -95,12 +98,12 @@ def _open(standing: Standing, last: Attempt | None) -> Sentence:
     return Sentence(_("%(text)s The server asked to wait:") % {"text": text}, last.reply)
 
 
-def _ended(message: Message, standing: Standing, server: str) -> Sentence:
-    where = server or _("The server")
+def _ended(message: Message, standing: Standing, profile: str) -> Sentence:
     match standing.state:
         case State.SENT:
             return Sentence(
-                _("Accepted by %(server)s. Accepted is not the same as delivered.") % {"server": where},
+                _("Accepted by the server of %(profile)s. Accepted is not the same as delivered.")
+                % {"profile": profile or _("a profile since removed")},
                 _words(message),
             )
         case State.EXPIRED:
