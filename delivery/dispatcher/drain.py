@@ -37,7 +37,9 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 _FIRST_LOOK_SECONDS = 0.25
 RECLAIM_SECONDS = 15.0
-STATS_SECONDS = 10.0
+#: What is counted and not written yet is lost with the process.
+STATS_SECONDS = 2.0
+EASE_SECONDS = 10.0
 PROGRESS_SECONDS = 0.5
 #: Messages on the wire may take so long after a stop; then they are cut off.
 GRACE_SECONDS = 60.0
@@ -104,6 +106,7 @@ class Drain:
         self._look_every = _FIRST_LOOK_SECONDS
         self._reclaim_at = now + RECLAIM_SECONDS
         self._stats_at = now + STATS_SECONDS
+        self._ease_at = now + EASE_SECONDS
         self._progress_at = now
         self._suspect_at = 0.0
         self._suspect_since: float | None = None  # its turn has come, and hands are not empty yet
@@ -300,7 +303,7 @@ class Drain:
     # Chores
 
     async def _chores(self) -> None:
-        """Every 15 s take back what dead sessions hold, every 10 s write the statistics."""
+        """Every 15 s take back what dead sessions hold, every 2 s write the statistics."""
         now = time.monotonic()
         if now >= self._reclaim_at:
             self._reclaim_at = now + RECLAIM_SECONDS
@@ -313,6 +316,8 @@ class Drain:
         if now >= self._stats_at:
             self._stats_at = now + STATS_SECONDS
             await self._write_stats()
+        if now >= self._ease_at:
+            self._ease_at = now + EASE_SECONDS
             await self.consequences.ease()
 
     async def _write_stats(self) -> None:

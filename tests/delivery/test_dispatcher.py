@@ -548,7 +548,7 @@ def test_an_answer_that_outlasts_the_grace_leaves_the_message_uncertain(monkeypa
 
 def test_clean_time_allows_more_connections_and_forgives_the_breaker(monkeypatch):
     monkeypatch.setattr(health, "_CLEAN_SECONDS", 0.0)
-    monkeypatch.setattr(drain, "STATS_SECONDS", 0.0)
+    monkeypatch.setattr(drain, "EASE_SECONDS", 0.0)
     with smtp_server() as server:
         profile = profile_for(server, max_connections=3)
         queue.learn_connections(profile.pk, 1)

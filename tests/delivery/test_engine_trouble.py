@@ -268,7 +268,7 @@ def test_a_slow_greeting_does_not_narrow_the_gap_to_the_next_message():
 
 
 def test_a_quiet_worker_forgives_the_breaker_and_allows_more_connections(monkeypatch):
-    monkeypatch.setattr(drain, "STATS_SECONDS", 0.0)
+    monkeypatch.setattr(drain, "EASE_SECONDS", 0.0)
     with smtp_server() as server:
         profile = profile_for(server, max_connections=3)
         queue.learn_connections(profile.pk, 1)
