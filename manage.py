@@ -4,15 +4,18 @@
 import os
 import sys
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import OperationalError, connection
 
 
 def main() -> None:
-    """Run one command; a database that cannot be reached is a sentence, not a traceback."""
+    """Run one command; a bad variable or an unreachable database is a sentence, not a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailconf.settings")
     try:
         execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))
     except OperationalError as error:
         if connection.connection is not None:
             raise

@@ -79,6 +79,11 @@ class _Start:
         supervisor = Supervisor(folder=self.var / "run", cwd=BASE_DIR, say=self.say, stop=self.stop)
         supervisor.end_leftovers([service.name for service in _services(self.var)])
         self._make_secrets()
+        if settings.MAILCONF_PORT == settings.MAILCONF_SANDBOX_PORT:
+            raise CannotStart(
+                f"MAILCONF_PORT and MAILCONF_SANDBOX_PORT are both {settings.MAILCONF_PORT}: "
+                "the pages and the mail sandbox need a port each."
+            )
         _refuse_taken_port(settings.MAILCONF_SANDBOX_PORT, "MAILCONF_SANDBOX_PORT", "the mail sandbox")
         _refuse_taken_port(settings.MAILCONF_PORT, "MAILCONF_PORT", "the pages")
         if settings.MAILCONF_EMBEDDED:

@@ -194,6 +194,13 @@ def test_a_taken_port_is_one_sentence_that_names_the_variable(house, attribute, 
     house.assert_nothing_is_left()
 
 
+def test_one_port_for_two_servers_is_one_sentence(house):
+    house.start(MAILCONF_PORT=str(house.sandbox_port))
+    assert house.end() == 1
+    assert f"MAILCONF_PORT and MAILCONF_SANDBOX_PORT are both {house.sandbox_port}" in house.output
+    house.assert_nothing_is_left()
+
+
 def test_a_folder_it_cannot_write_in_is_one_sentence(house):
     house.var.write_text("a file, where a folder should be")
     house.start()
