@@ -61,10 +61,10 @@ class Outgoing:
     """One message and how it shall leave.
 
     `mail_from` and `rcpt_to` are bare addresses and replace the envelope read from the message. `send_at`
-    is the earliest (a past one means now), `expires_at` the latest moment (both aware). `site` is a domain, `profile` a name:
-    the message then leaves by that profile only. `sensitive` drops the content as soon as the message is
-    sent. `idempotency_key` makes a repeated call with the same message return the first one for seven
-    days.
+    is the earliest moment (a past one means now), `expires_at` the latest, both aware. `site` is a domain,
+    `profile` a name: the message then leaves by that profile only. `sensitive` drops the content as soon
+    as the message is sent. `idempotency_key` makes a repeated call with the same message return the first
+    one for seven days.
     """
 
     message: EmailMessage | bytes
