@@ -217,5 +217,9 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "mail.log": {"level": "WARNING"},  # aiosmtpd: six lines a session
+        # Four lines for each ring, every fifteen seconds, and they say nothing of mail.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
     },
 }
