@@ -5,7 +5,14 @@ import secrets
 import sys
 
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseServerError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseNotFound,
+    HttpResponseServerError,
+)
 from django.template.loader import render_to_string
 from django.utils.functional import Promise
 
@@ -13,6 +20,11 @@ logger = logging.getLogger("mailconf.pages")
 
 #: Seconds after which a client may ask again while the database is away.
 RETRY_AFTER = 30
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  # Django's signature
+    """Answer 400; the reason may repeat what an attacker sent, so it is in the log only."""
+    return HttpResponseBadRequest(render_to_string("400.html"))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  # Django's signature

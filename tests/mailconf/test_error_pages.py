@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
 from django.test import Client
 from django.urls import path
@@ -28,12 +28,17 @@ def _refused_without_words(request):
     raise PermissionDenied
 
 
-handler404, handler500 = urls.handler404, urls.handler500
+def _suspicious(request):
+    raise SuspiciousOperation("a secret detail")
+
+
+handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.handler500
 urlpatterns = [
     path("broken/", _broken),
     path("away/", _away),
     path("refused/", _refused),
     path("refused-without-words/", _refused_without_words),
+    path("suspicious/", _suspicious),
 ]
 
 
@@ -77,12 +82,28 @@ def test_a_refusal_names_the_permission(client):
     )
 
 
+def test_a_request_that_makes_no_sense_is_400_without_the_reason(client):
+    response = client.get("/suspicious/")
+    assert response.status_code == 400
+    assert_strict(response)
+    assert "This request cannot be answered." in text_of(response)
+    assert "a secret detail" not in text_of(response)
+
+
 def test_an_unknown_address_is_404_without_the_list_of_addresses(client):
     response = client.get("/nothing/<script>/")
     assert response.status_code == 404
     assert_strict(response)
     assert "There is nothing at this address." in text_of(response)
     assert "broken" not in text_of(response)
+
+
+@pytest.mark.django_db
+def test_an_address_the_admin_does_not_take_is_400_with_a_page():
+    response = client_of("superuser").get("/admin/delivery/message/?_to_field=subject")
+    assert response.status_code == 400
+    assert_strict(response)
+    assert "This request cannot be answered." in text_of(response)
 
 
 @pytest.mark.django_db
