@@ -186,7 +186,7 @@ def carry_out(chosen: Plan, user_id: int | None) -> tuple[int, "Counter[str]"]:
 
 
 def report(action: Action, done: int, skipped: "Counter[str]") -> str:
-    """Say what was done and what was not."""
+    """Say what was done and what was not; never nothing."""
     parts = [str(action.done % {"n": done})] if done else []  # type: ignore[operator]  # a lazy ngettext
     if total := sum(skipped.values()):
         reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
@@ -194,4 +194,6 @@ def report(action: Action, done: int, skipped: "Counter[str]") -> str:
             ngettext("%(n)d was skipped: %(reasons)s.", "%(n)d were skipped: %(reasons)s.", total)
             % {"n": total, "reasons": reasons}
         )
+    if not parts:
+        return str(_("Nothing was done: the chosen messages are not in this list any more."))
     return " ".join(parts)

@@ -99,6 +99,10 @@ class BeforeFilter(SimpleListFilter):
         return queryset.filter(pk__lt=int(self.value() or 0)) if self.value() else queryset
 
 
+#: The filters an address may name; with any other, a column could be searched by guessing.
+FILTERS = frozenset(kind.parameter_name for kind in (StateFilter, UncertainFilter, BeforeFilter))
+
+
 @dataclass(frozen=True, slots=True)
 class Tab:
     """One link of the row of states."""
@@ -120,6 +124,19 @@ class Line:
 
 class MessageList(ChangeList):
     """The change list: attaches `line` to each message of the page."""
+
+    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:  # Any: as Django's
+        """Return the filters of the address; one that does not exist is left out, here and in all links.
+
+        An old bookmark or a mistyped address then shows more than was meant, never an error. Django asks
+        before anything is read, so no other column is looked at.
+        """
+        found = super().get_filters_params(params)
+        for name in found.keys() - FILTERS:
+            del found[name]
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
+        return found
 
     def get_results(self, request: HttpRequest) -> None:
         """Read the page, then what belongs to its rows; never more than the page."""

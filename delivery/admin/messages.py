@@ -9,18 +9,27 @@ from typing import Any
 
 from django.contrib import messages as notices
 from django.contrib.admin import ModelAdmin, ShowFacets, display
-from django.contrib.admin.helpers import ActionForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    QueryDict,
+)
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from delivery.admin import actions, content
 from delivery.admin.listing import (
+    FILTERS,
     PAGE_SIZE,
     BeforeFilter,
     CappedPaginator,
@@ -35,8 +44,6 @@ from delivery.models import Message
 from delivery.reading import one_line
 from delivery.showing import when
 
-#: What the list's address may say; everything else is refused (any column could be searched by guessing).
-_PARAMETERS = {"state", "uncertain", "before"}
 #: Characters of a column that holds what strangers wrote; what the column cuts is in the tooltip.
 _COLUMN = 200
 _LARGEST_ID = 2**63 - 1
@@ -97,7 +104,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Allow our own filters only."""
-        return lookup in _PARAMETERS
+        return lookup in FILTERS
 
     # The list
 
@@ -148,7 +155,12 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list; a POST does an action."""
+        """Show the list; a POST does an action, or a notice says why not."""
+        if request.method == "POST" and self.has_view_permission(request):
+            request.POST = _with_numbers_only(request.POST)  # type: ignore[assignment]  # the stubs: immutable
+            if why_not := _why_not(request):
+                self.message_user(request, why_not, notices.WARNING)
+                return HttpResponseRedirect(request.get_full_path())
         allowed = {"message_actions": actions.allowed(request)}
         return super().changelist_view(request, (extra_context or {}) | allowed)
 
@@ -378,6 +390,34 @@ def _cut(text: str) -> SafeString:
 def _line(message: Message) -> Line:
     line: Line = message.line  # type: ignore[attr-defined]  # attached by MessageList
     return line
+
+
+def _with_numbers_only(posted: QueryDict) -> QueryDict:
+    """Leave out chosen "numbers" that no message can have: PostgreSQL would refuse the whole statement."""
+    cleaned = posted.copy()
+    cleaned.setlist(
+        ACTION_CHECKBOX_NAME,
+        [text for text in posted.getlist(ACTION_CHECKBOX_NAME) if _is_message_number(str(text))],
+    )
+    return cleaned
+
+
+def _is_message_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _LARGEST_ID
+
+
+def _why_not(request: HttpRequest) -> str:
+    """Say why the action of this POST cannot begin, "" if it can; Django would say nothing."""
+    action = actions.BY_NAME.get(request.POST.get("action", ""))
+    if action is None:
+        return gettext("Nothing was done: no action was chosen.")
+    if not request.user.has_perm(action.permission):
+        return gettext("Nothing was done. It needs the permission “%(name)s”.") % {
+            "name": action.permission_name
+        }
+    if not request.POST.getlist(ACTION_CHECKBOX_NAME):
+        return gettext("Nothing was done: no message was chosen.")
+    return ""
 
 
 def _list_action(action: actions.Action) -> Any:  # Any: the shape ModelAdmin.get_actions asks for
