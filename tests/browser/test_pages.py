@@ -86,7 +86,7 @@ def test_no_page_is_wider_than_the_window(browser, person, pages, keep):
 
 def test_a_test_with_tls_and_a_sign_in_passes_and_is_the_picture_of_the_project(browser, person, keep):
     page = browser.window(user=person)
-    page.set_viewport_size({"width": DESKTOP, "height": 1060})
+    page.set_viewport_size({"width": 1060, "height": 1230})
     with smtp_server(security="starttls", auth=("shop@example.com", "correct horse")) as server:
         page.goto("/admin/smtp_settings/smtpprofile/add/")
         open_everything(page)
