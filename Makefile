@@ -86,4 +86,4 @@ lock:
 	@$(LOCK) pyproject.toml --group dev -o requirements-dev.lock
 
 bench: $(VENV)/dev.stamp
-	@for script in bench/*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in bench/*.py; do $(BIN)/python -m "bench.$$(basename "$$script" .py)" || exit 1; done
