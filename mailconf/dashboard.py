@@ -141,6 +141,7 @@ def _available(question: Callable[[], T]) -> T | None:
 def _tiles(counts: dict[MessageState, int] | None) -> list[Tile]:
     hour, day = _available(lambda: stats.totals(_HOUR)), _available(lambda: stats.totals(_DAY))
     waiting = counts is not None and counts[MessageState.QUEUED]
+    deferred = counts is not None and counts[MessageState.DEFERRED]
     return [
         _count_tile(_("Queued"), counts, MessageState.QUEUED, _oldest() if waiting else ""),
         Tile(
@@ -149,7 +150,7 @@ def _tiles(counts: dict[MessageState, int] | None) -> list[Tile]:
             _("%(n)s per minute") % {"n": f"{hour.sent / 60:.0f}"} if hour and hour.sent >= 60 else "",
             _list_url(MessageState.SENT),
         ),
-        _count_tile(_("Deferred"), counts, MessageState.DEFERRED, _next_try()),
+        _count_tile(_("Deferred"), counts, MessageState.DEFERRED, _next_try() if deferred else ""),
         Tile(
             _("Failed, 24 hours"),
             _number(day.failed if day else None),
@@ -180,7 +181,7 @@ def _oldest() -> str:
 
 
 def _next_try() -> str:
-    at = _available(stats.next_ready_at)
+    at = _available(stats.next_try_at)
     return _("next at %(at)s") % {"at": clock(at)} if at is not None else ""
 
 

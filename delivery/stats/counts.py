@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, Q, Value
+from django.db.models import Count, Min, Q, Value
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from delivery.models import Failure, Message, MessagePriority, Pool, QueueEntry, SmallState
@@ -88,7 +89,7 @@ SELECT lane.priority, min(found.ready_at) FROM {pool} pool
 CROSS JOIN unnest(%(priorities)s::smallint[]) AS lane (priority)
 CROSS JOIN LATERAL (
   SELECT e.ready_at FROM {entry} e
-  WHERE e.lease_id IS NULL AND e.pool_id = pool.id AND e.priority = lane.priority AND e.ready_at {bound} now()
+  WHERE e.lease_id IS NULL AND e.pool_id = pool.id AND e.priority = lane.priority AND e.ready_at <= now()
   ORDER BY e.ready_at, e.message_id LIMIT 1) AS found
 GROUP BY lane.priority
 """
@@ -97,7 +98,7 @@ GROUP BY lane.priority
 def oldest_ready_at() -> dict[MessagePriority, datetime]:
     """Return since when the oldest due message of each priority waits; a suspect counts for its priority."""
     found: dict[MessagePriority, datetime] = {}
-    for priority, ready_at in _probe("<="):
+    for priority, ready_at in _probe():
         urgency = MessagePriority(priority % 10)
         found[urgency] = min(ready_at, found.get(urgency, ready_at))
     return found
@@ -109,14 +110,20 @@ def oldest_ready_age() -> timedelta | None:
     return None if oldest is None else max(timezone.now() - oldest, timedelta())
 
 
-def next_ready_at() -> datetime | None:
-    """Return when the next scheduled or deferred message becomes due."""
-    return min((ready_at for _, ready_at in _probe(">")), default=None)
+def next_try_at() -> datetime | None:
+    """Return when the next deferred message becomes due; scheduled ones were not tried and do not count.
+
+    Reads every entry, as `counts` does: no index tells a deferred message from a scheduled one.
+    """
+    tried, later = Q(attempts__gt=0) | Q(drops__gt=0), Q(lease_id=None, ready_at__gt=Now())
+    open_entries = QueueEntry.objects.values("lease_id", "attempts", "drops", "ready_at")[:_ENTRIES]
+    at: datetime | None = open_entries.aggregate(at=Min("ready_at", filter=tried & later))["at"]
+    return at
 
 
-def _probe(bound: str) -> list[tuple[int, datetime]]:
+def _probe() -> list[tuple[int, datetime]]:
     tables = {"pool": Pool._meta.db_table, "entry": QueueEntry._meta.db_table}  # documented
-    statement = _OLDEST.format(bound=bound, **{name: f'"{table}"' for name, table in tables.items()})
+    statement = _OLDEST.format(**{name: f'"{table}"' for name, table in tables.items()})
     with connection.cursor() as cursor:
         cursor.execute(statement, {"priorities": [1, 2, 3, 11, 12, 13]})
         found: list[tuple[int, datetime]] = cursor.fetchall()

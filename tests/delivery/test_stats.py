@@ -70,12 +70,12 @@ def test_cached_counts_are_asked_for_once_in_ten_seconds():
 def test_an_empty_queue_has_no_age_and_nothing_next():
     assert stats.oldest_ready_age() is None
     assert stats.oldest_ready_at() == {}
-    assert stats.next_ready_at() is None
+    assert stats.next_try_at() is None
 
 
-def test_the_oldest_due_message_gives_the_age_and_a_future_one_what_is_next():
+def test_the_oldest_due_message_gives_the_age():
     hour, soon = timezone.now() - timedelta(hours=1), timezone.now() + timedelta(hours=1)
-    enqueued(send_at=hour)
+    models.QueueEntry.objects.filter(pk__in=enqueued()).update(ready_at=hour)
     enqueued(priority=1)
     enqueued(send_at=soon)
     enqueued(send_at=soon + timedelta(hours=1))
@@ -83,7 +83,24 @@ def test_the_oldest_due_message_gives_the_age_and_a_future_one_what_is_next():
     assert timedelta(hours=1) <= stats.oldest_ready_age() < timedelta(hours=1, minutes=1)
     assert stats.oldest_ready_at()[queue.MessagePriority.NORMAL] == hour
     assert stats.oldest_ready_at()[queue.MessagePriority.HIGH] > hour
-    assert stats.next_ready_at() == soon
+
+
+def test_the_next_try_is_of_a_message_that_was_tried_not_of_a_scheduled_one():
+    lease = queue.register_worker()
+    enqueued(send_at=timezone.now() + timedelta(minutes=1))
+    assert stats.next_try_at() is None
+    enqueued(3)
+    first, later, refused = claimed(lease, 3)
+    queue.settle(
+        lease,
+        [
+            queue.Settled(later.message_id, 7, timedelta(minutes=50), counted=1),
+            queue.Settled(first.message_id, 7, timedelta(minutes=20), counted=0, dropped=1),
+            queue.Settled(refused.message_id, 7, timedelta(minutes=30), counted=1),
+        ],
+    )
+    expected = models.QueueEntry.objects.get(pk=first.message_id).ready_at
+    assert stats.next_try_at() == expected
 
 
 def test_uncertain_messages_are_counted_waiting_and_held():

@@ -216,6 +216,23 @@ def test_the_tiles_show_the_numbers_of_the_database():
     assert all(client.get(tile.url).status_code == 200 for tile in tiles.values())
 
 
+def test_only_a_message_that_was_tried_has_a_next_try_on_its_tile():
+    def deferred():
+        cache.clear()
+        (tile,) = [tile for tile in dashboard("viewer").context["tiles"] if tile.label == "Deferred"]
+        return tile.value, tile.note
+
+    enqueued(1, send_at=timezone.now() + timedelta(hours=1))
+    assert deferred() == ("0", "")
+    enqueued(1)
+    lease = a_worker()
+    (message,) = claimed(lease)
+    queue.settle(lease, [queue.Settled(message.message_id, 7, timedelta(minutes=5), counted=1)])
+    value, note = deferred()
+    assert value == "1"
+    assert note.startswith("next at ")
+
+
 def test_a_capped_count_says_that_there_are_more(monkeypatch):
     monkeypatch.setattr(stats, "cached_counts", lambda: dict.fromkeys(stats.MessageState, stats.CAP))
     page = dashboard("viewer")
