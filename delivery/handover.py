@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import NoneType
 
 from django.contrib.sites.models import Site
 from django.core.mail import EmailMessage
@@ -45,8 +46,24 @@ _EARLIEST, _FARTHEST = datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=3653)
 _MAX_TAG, _MAX_KEY = 100, 200
 
 
+#: What each option may be, and how to say so. `rcpt_to` is looked at one by one.
+_TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "message": ((EmailMessage, bytes), "an EmailMessage or bytes"),
+    "mail_from": ((str, NoneType), "an address as text, or None"),
+    "rcpt_to": ((Iterable, NoneType), "a list of addresses as text, or None"),
+    "priority": (str, "high, normal or low, as text"),
+    "send_at": ((datetime, NoneType), "a datetime or None"),
+    "expires_at": ((datetime, NoneType), "a datetime or None"),
+    "site": ((str, NoneType), "a domain as text, or None"),
+    "profile": ((str, NoneType), "a name as text, or None"),
+    "tag": (str, "text"),
+    "sensitive": (bool, "True or False"),
+    "idempotency_key": ((str, NoneType), "text or None"),
+}
+
+
 class CannotHandOver(ValueError):
-    """An option names something that does not exist or contradicts another; str() is one sentence."""
+    """An option is wrong, names what does not exist or contradicts another; str() is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +189,7 @@ class _Names:
         if name is None:
             return None
         if (what, name) not in self._known:
-            found = [] if "\0" in name else list(find(name))
+            found = list(find(name)) if _can_be_asked_for(name) else []
             if not found:
                 raise CannotHandOver(f"There is no {what} named {name[:100]!a}.")
             self._known[what, name] = found[0][0]
@@ -180,6 +197,7 @@ class _Names:
 
 
 def _handover(outgoing: Outgoing, names: _Names) -> Handover:
+    _check_types(outgoing)
     _check_times(outgoing)
     return Handover(
         composed=_composed(outgoing),
@@ -189,15 +207,39 @@ def _handover(outgoing: Outgoing, names: _Names) -> Handover:
         site_id=names.site(outgoing.site),
         profile_id=names.profile(outgoing.profile),
         tag=_plain("tag", outgoing.tag, _MAX_TAG),
-        sensitive=bool(outgoing.sensitive),
+        sensitive=outgoing.sensitive,
         idempotency_key=_key(outgoing.idempotency_key),
     )
 
 
+def _check_types(outgoing: object) -> None:
+    """Refuse what is of another type, so that callers need to expect a ValueError only."""
+    if not isinstance(outgoing, Outgoing):
+        raise CannotHandOver(f"Each message must be an Outgoing, not {type(outgoing).__name__}.")
+    for name, (types, words) in _TYPES.items():
+        value = getattr(outgoing, name)
+        if not isinstance(value, types):
+            raise CannotHandOver(f"{name} must be {words}, not {type(value).__name__}.")
+
+
 def _composed(outgoing: Outgoing) -> Composed:
+    rcpt_to = _recipients(outgoing.rcpt_to)
     if isinstance(outgoing.message, bytes):
-        return compose_eml(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=outgoing.rcpt_to)
-    return compose_message(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=outgoing.rcpt_to)
+        return compose_eml(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=rcpt_to)
+    return compose_message(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=rcpt_to)
+
+
+def _recipients(rcpt_to: Iterable[object] | None) -> Sequence[str] | None:
+    if rcpt_to is None or isinstance(rcpt_to, str):  # one text has a sentence of its own
+        return rcpt_to
+    found = []
+    for address in rcpt_to:
+        if not isinstance(address, str):
+            raise CannotHandOver(
+                f"rcpt_to must be a list of addresses as text; {type(address).__name__} is none."
+            )
+        found.append(address)
+    return found
 
 
 def _priority(name: str) -> MessagePriority:
@@ -221,6 +263,11 @@ def _key(key: str | None) -> str | None:
     if key is not None and not key.strip():
         raise CannotHandOver("The idempotency key is empty.")
     return key if key is None else _plain("idempotency key", key, _MAX_KEY)
+
+
+def _can_be_asked_for(name: str) -> bool:
+    """Whether PostgreSQL can be asked for this text: neither NUL nor half of a character."""
+    return not any(character == "\0" or unicodedata.category(character) == "Cs" for character in name)
 
 
 def _plain(what: str, text: str, limit: int) -> str:

@@ -1,6 +1,6 @@
 """Handing over: names are resolved, options checked, one transaction, one ring after the commit."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib.sites.models import Site
@@ -64,6 +64,7 @@ def test_raw_bytes_are_stored_too():
 BAD = [
     ("profile", {"profile": "Nowhere"}, "no profile named 'Nowhere'"),
     ("profile_nul", {"profile": "a\0b"}, "no profile named"),
+    ("profile_surrogate", {"profile": "\udc80"}, "no profile named"),
     ("site", {"site": "nowhere.example"}, "no site named"),
     ("priority", {"priority": "urgent"}, "none of high, normal and low"),
     ("naive", {"send_at": datetime(2030, 1, 1)}, "no time zone"),  # noqa: DTZ001
@@ -93,6 +94,56 @@ def test_a_wrong_option_gets_a_sentence_and_no_row(options, words):
             send(message, **options)
         assert str(caught.value).isprintable()
     assert stored() == (0, 0, 0)
+
+
+WRONG_TYPES = [
+    ("message", "text", "message must be an EmailMessage or bytes, not str."),
+    ("message", None, "message must be an EmailMessage or bytes, not NoneType."),
+    ("mail_from", 5, "mail_from must be an address as text, or None, not int."),
+    ("mail_from", b"ann@example.org", "mail_from must be an address as text, or None, not bytes."),
+    ("rcpt_to", 5, "rcpt_to must be a list of addresses as text, or None, not int."),
+    ("rcpt_to", b"bo@example.com", "rcpt_to must be a list of addresses as text; int is none."),
+    ("rcpt_to", ["bo@example.com", None], "rcpt_to must be a list of addresses as text; NoneType is none."),
+    ("priority", 1, "priority must be high, normal or low, as text, not int."),
+    ("priority", [], "priority must be high, normal or low, as text, not list."),
+    ("priority", None, "priority must be high, normal or low, as text, not NoneType."),
+    ("send_at", "2026-01-01", "send_at must be a datetime or None, not str."),
+    ("send_at", date(2030, 1, 1), "send_at must be a datetime or None, not date."),
+    ("expires_at", 1_900_000_000, "expires_at must be a datetime or None, not int."),
+    ("site", 1, "site must be a domain as text, or None, not int."),
+    ("profile", 3, "profile must be a name as text, or None, not int."),
+    ("profile", ["EU relay"], "profile must be a name as text, or None, not list."),
+    ("tag", None, "tag must be text, not NoneType."),
+    ("tag", 7, "tag must be text, not int."),
+    ("sensitive", "no", "sensitive must be True or False, not str."),
+    ("sensitive", None, "sensitive must be True or False, not NoneType."),
+    ("idempotency_key", 5, "idempotency_key must be text or None, not int."),
+    ("idempotency_key", ("invoice", 5), "idempotency_key must be text or None, not tuple."),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "sentence"), WRONG_TYPES)
+def test_an_option_of_the_wrong_type_gets_a_sentence_that_names_it(option, value, sentence):
+    told = []
+    messages = [a_message()] if option == "message" else [a_message(), an_eml()]
+    for message in messages:
+        options = {"message": message} | {option: value}
+        with pytest.raises(CannotHandOver) as caught:
+            send(**options)
+        assert str(caught.value) == sentence
+        assert send_many([Outgoing(**options)], refused=told.append) == []
+    assert {(type(error), str(error)) for error in told} == {(CannotHandOver, sentence)}
+    assert stored() == (0, 0, 0)
+
+
+def test_what_is_no_outgoing_gets_a_sentence():
+    with pytest.raises(CannotHandOver, match=r"Each message must be an Outgoing, not EmailMessage\."):
+        send_many([a_message()])
+
+
+def test_recipients_may_be_any_iterable_of_texts():
+    for rcpt_to in (("bo@example.com",), iter(["bo@example.com"]), {"bo@example.com": 1}.keys()):
+        assert send(a_message(), rcpt_to=rcpt_to).rcpt_to == ("bo@example.com",)
 
 
 def test_one_bad_message_of_many_stores_none():
