@@ -41,6 +41,10 @@ class Overdue(Exception):
     """The caller wants the message sent no more."""
 
 
+class NobodyLeft(Exception):
+    """Every recipient is settled already."""
+
+
 class TurnMissed(Exception):
     """A spaced message missed its reserved moment and needs another."""
 
@@ -110,6 +114,8 @@ class Line:
             raise
         except Overdue:
             result = outcomes.expired(work)
+        except NobodyLeft:
+            result = outcomes.complete(work)
         except (NotUsable, LeaseLost, TurnMissed) as error:
             logger.warning("Message %s goes back: %s", work.claimed.message_id, error)
             result = outcomes.released(work)
@@ -148,6 +154,8 @@ class Line:
 
         Returns the judgement and the milliseconds of the transaction.
         """
+        if not work.recipients:
+            raise NobodyLeft
         if work.is_expired:
             raise Overdue
         envelope, content = await self._put_together(work)

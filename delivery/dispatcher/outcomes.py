@@ -76,6 +76,13 @@ def expired(work: Work) -> Result:
     return Result(work, finished=Finished(work.claimed.message_id, SmallState.EXPIRED, cause="expires_at"))
 
 
+def complete(work: Work) -> Result:
+    """End a message whose recipients are all settled: the last were accepted under a lease lost meanwhile."""
+    if _any_failed(work):
+        return Result(work, finished=Finished(work.claimed.message_id, SmallState.FAILED, cause="recipient"))
+    return Result(work, finished=Finished(work.claimed.message_id, SmallState.SENT))
+
+
 def broken(work: Work, error: Exception, *, lease: int) -> Result:
     """Put off a message that made our own code fail, and hold it at the third time."""
     tried = Tried(
@@ -98,7 +105,7 @@ def _sent(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
     """All recipients of this attempt have it; of earlier ones, some may have refused."""
     if work.has_more:
         return _given_back(work, judgement, AttemptResult.PARTIAL, lease, ms)
-    if any(verdict.get("state") == "failed" for verdict in work.verdicts.values()):
+    if _any_failed(work):
         return _ended(work, judgement, SmallState.FAILED, lease, ms, cause="recipient")
     return _ended(work, judgement, SmallState.SENT, lease, ms)
 
@@ -231,6 +238,10 @@ def _tried(work: Work, judgement: Judgement, outcome: AttemptResult, lease: int,
         judgement.words,
         round(ms),
     )
+
+
+def _any_failed(work: Work) -> bool:
+    return any(verdict.get("state") == "failed" for verdict in work.verdicts.values())
 
 
 def _any_sent(judgement: Judgement) -> bool:

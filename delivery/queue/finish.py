@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 from delivery.models import Attempt, SmallState, Worker
 from delivery.queue.statements import Parameters, named, run
 from delivery.queue.values import Finished
+from delivery.queue.verdicts import keep_acceptances
 
 #: What is listed for a person, and carries what putting back needs.
 NEEDS_A_PERSON = [SmallState.FAILED, SmallState.EXPIRED, SmallState.HELD]
@@ -89,19 +90,18 @@ def finish(lease: int | None, outcomes: Sequence[Finished]) -> set[int]:
 
     Lease None is a person's act: it takes only rows nobody is sending. A success is recorded although the
     lease was lost if nobody holds the row now; if another session does, an Attempt says so and the id does
-    not come back. One statement, unless a success came too late.
+    not come back; of any other outcome only the recipients who have it are noted. One statement, unless
+    something came too late.
     """
     if not outcomes:
         return set()
     ordered = sorted(outcomes, key=lambda outcome: outcome.message_id)  # one order for all: no deadlock
     done = {row_id for (row_id,) in run(_FINISH, _parameters(lease, ordered))}
-    late = [
-        outcome
-        for outcome in ordered
-        if outcome.state == SmallState.SENT and outcome.message_id not in done and lease is not None
-    ]
+    lost = [outcome for outcome in ordered if outcome.message_id not in done and lease is not None]
+    late = [outcome for outcome in lost if outcome.state == SmallState.SENT]
     if late:
         done |= {row_id for (row_id,) in run(_LATE, _parameters(lease, late))}
+    keep_acceptances([outcome for outcome in lost if outcome.message_id not in done])
     return done
 
 

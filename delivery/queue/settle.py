@@ -6,6 +6,7 @@ from psycopg.types.json import Jsonb
 
 from delivery.queue.statements import named, run
 from delivery.queue.values import Settled, Tried
+from delivery.queue.verdicts import keep_acceptances
 
 # A verdict on a recipient is final: written with the retry, or an accepted one would be sent to again.
 _SETTLE = named("""
@@ -41,11 +42,15 @@ FROM unnest(%(messages)s::bigint[], %(workers)s::bigint[], %(profiles)s::int[], 
 
 
 def settle(lease: int, outcomes: Sequence[Settled]) -> set[int]:
-    """Give back messages held under `lease`; return the ids that were. One statement."""
+    """Give back messages held under `lease`; return the ids that were. One statement.
+
+    Of a message that others took over meanwhile, only the recipients who have it are noted, in a second one:
+    call it in a transaction.
+    """
     if not outcomes:
         return set()
     ordered = sorted(outcomes, key=lambda outcome: outcome.message_id)  # one order for all: no deadlock
-    settled = run(
+    rows = run(
         _SETTLE,
         {
             "lease": lease,
@@ -59,7 +64,9 @@ def settle(lease: int, outcomes: Sequence[Settled]) -> set[int]:
             "verdicts": [outcome.verdicts and Jsonb(outcome.verdicts) for outcome in ordered],
         },
     )
-    return {message_id for (message_id,) in settled}
+    settled = {message_id for (message_id,) in rows}
+    keep_acceptances([outcome for outcome in ordered if outcome.message_id not in settled])
+    return settled
 
 
 def release_others(lease: int, kept: Collection[int]) -> set[int]:

@@ -233,6 +233,19 @@ def test_a_debug_recipient_the_server_cannot_take_fails_nothing():
 # Messages that would go too late, too early or twice
 
 
+def test_a_message_whose_recipients_all_have_it_is_closed_without_sending():
+    """Two sessions had it after each other, and each was accepted for one recipient."""
+    with smtp_server() as server:
+        profile_for(server)
+        (message_id,) = queued(to=["ann@example.com", "bo@example.com"])
+        verdict = {"state": "sent", "code": 250, "enhanced": None, "reply": "ok"}
+        Message.objects.update(verdicts={"ann@example.com": verdict, "bo@example.com": verdict})
+        drained()
+        assert server.accepted == 0
+    assert state_of(message_id) is SmallState.SENT
+    assert not Attempt.objects.exists()
+
+
 def test_a_slow_answer_outlasts_the_deadline_without_becoming_uncertain(monkeypatch):
     monkeypatch.setattr(drain, "GRACE_SECONDS", 0.2)
     with smtp_server(answers={"DOT": first(lambda: time.sleep(1.5))}) as server:

@@ -423,6 +423,43 @@ def test_verdicts_are_written_with_the_retry_and_added_up():
     assert models.Message.objects.get().verdicts == dict(message.verdicts) | last
 
 
+SENT, REFUSED = {"state": "sent", "reply": "ok"}, {"state": "failed", "reply": "no"}
+
+
+@pytest.mark.parametrize("is_held_again", [False, True], ids=["waiting", "in another session's hands"])
+@pytest.mark.parametrize("ends", [False, True], ids=["settled", "finished"])
+def test_recipients_accepted_under_a_lost_lease_are_not_sent_to_again(ends, is_held_again):
+    old, new = queue.register_worker(), queue.register_worker()
+    (message_id,) = enqueued()
+    claimed(old)
+    silence(old)
+    queue.reclaim()
+    make_due([message_id])
+    if is_held_again:
+        claimed(new)
+
+    verdicts = {"bo@example.com": SENT, "cy@example.com": REFUSED}
+    if ends:
+        failed = queue.Finished(message_id, queue.SmallState.FAILED, verdicts=verdicts)
+        assert queue.finish(old, [failed]) == set()
+    else:
+        assert queue.settle(old, [queue.Settled(message_id, 7, counted=1, verdicts=verdicts)]) == set()
+
+    assert models.Message.objects.get().verdicts == {"bo@example.com": SENT}
+    assert entry(message_id).lease_id == (new if is_held_again else None)
+
+
+def test_verdicts_under_a_lost_lease_leave_a_sent_message_alone():
+    old, new = queue.register_worker(), queue.register_worker()
+    (message_id,) = enqueued()
+    claimed(new)
+    queue.finish(new, [queue.Finished(message_id, queue.SmallState.SENT)])
+
+    queue.settle(old, [queue.Settled(message_id, 7, verdicts={"bo@example.com": SENT})])
+
+    assert models.Message.objects.get().verdicts is None
+
+
 def test_only_the_leases_owner_gives_back():
     lease, other = queue.register_worker(), queue.register_worker()
     (message_id,) = enqueued()
