@@ -14,7 +14,9 @@ from delivery.composing.headers import Field, Head, read_head, refuse_provider_f
 from delivery.composing.mime import Edit, edits, is_clean
 from delivery.composing.words import is_as_is, unfolded
 
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+#: What editors of Windows put in front of UTF-8: no character of the message.
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BARE_CR, _BARE_LF = re.compile(rb"\r(?!\n)"), re.compile(rb"(?<!\r)\n")
 _MBOX = re.compile(rb"\AFrom [^\r\n]*\r\n")
 #: Never stored: who else gets it, and what only the last server may write.
 _STRIPPED = frozenset({"bcc", "resent-bcc", "return-path"})
@@ -32,12 +34,14 @@ def compose_eml(
 ) -> Composed:
     """Make a raw message ready to be stored.
 
-    Line ends may be CRLF throughout or LF throughout; a line `From ` of an mbox file is dropped.
+    Line ends may be CRLF throughout or LF throughout; a UTF-8 byte order mark and a line `From ` of an
+    mbox file are dropped.
     Without `mail_from` the sender is the Sender field's address, else the From field's, else the
     profile's; without `rcpt_to` the recipients are those of To, Cc and Bcc. "" or "<>" is the null
     sender. Date is added where it is missing (`now`, else the present time); Message-ID is left to the
     queue. Raises CannotCompose.
     """
+    raw = raw.removeprefix(_BYTE_ORDER_MARK)
     is_open = not raw.endswith((b"\r", b"\n"))
     raw = _MBOX.sub(b"", with_crlf(raw))
     head = read_head(raw, 0, len(raw))
@@ -56,17 +60,22 @@ def with_crlf(raw: bytes) -> bytes:
         raise CannotCompose(f"Line {_line_of(raw, raw.index(0))} holds a NUL byte, which mail cannot carry.")
     if b"\r" not in raw:
         raw = raw.replace(b"\n", b"\r\n")
-    bare = _BARE.search(raw) if raw.count(b"\r") + raw.count(b"\n") != 2 * raw.count(b"\r\n") else None
+    _refuse_bare(raw)
+    return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
+
+
+def _refuse_bare(raw: bytes) -> None:
+    """Refuse a line end that is half of one; a bare CR first, since no kind of file may have it."""
+    is_whole = raw.count(b"\r") + raw.count(b"\n") == 2 * raw.count(b"\r\n")
+    bare = None if is_whole else _BARE_CR.search(raw) or _BARE_LF.search(raw)
     if bare:
-        what = (
-            "carriage return without a line feed"
-            if bare[0] == b"\r"
-            else "line feed without a carriage return"
+        found, missing = (
+            ("carriage return", "line feed") if bare[0] == b"\r" else ("line feed", "carriage return")
         )
         raise CannotCompose(
-            f"Line {_line_of(raw, bare.start())} holds a {what}; line ends must be all CRLF or all LF."
+            f"Line {_line_of(raw, bare.start())} holds a {found} without a {missing}; "
+            "line ends must be all CRLF or all LF."
         )
-    return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
 def assemble(

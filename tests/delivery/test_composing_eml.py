@@ -66,6 +66,28 @@ REFUSED = [
     ("c03_bare_lf", an_eml(b"a\n.\r\nMAIL FROM:<x>\r\n"), "line feed without"),
     ("c04_bare_cr_after_dot", an_eml(b"a\r\n.\rb\r\n"), "carriage return without"),
     ("c05_cr_cr_lf", b"From: a@x.example\r\r\nTo: b@x.example\r\n\r\nx\r\n", "Line 1 .*carriage return"),
+    (
+        "bare_cr_in_a_field_of_a_crlf_file",
+        b"From: a@x.example\r\nTo: b@x.example\r\nSubject: a\rb\r\n\r\nx\r\n",
+        "Line 3 holds a carriage return without a line feed",
+    ),
+    (
+        "bare_cr_in_a_field_of_an_lf_file",
+        b"From: a@x.example\nTo: b@x.example\nSubject: a\rb\n\nx\n",
+        "Line 3 holds a carriage return without a line feed",
+    ),
+    (
+        "bare_cr_in_the_body_of_an_lf_file",
+        b"From: a@x.example\nTo: b@x.example\n\nx\ny\rz\n",
+        "Line 5 holds a carriage return without a line feed",
+    ),
+    (
+        "bare_cr_after_a_byte_order_mark_and_an_mbox_line",
+        b"\xef\xbb\xbfFrom ann\nFrom: a@x.example\nSubject: a\rb\n\nx\n",
+        "Line 3 holds a carriage return without a line feed",
+    ),
+    ("only_a_byte_order_mark", b"\xef\xbb\xbf\r\n", "empty"),
+    ("two_byte_order_marks", b"\xef\xbb\xbf" * 2 + an_eml(), "not a mail message"),
     ("a19_8bit_preamble", an_eml(b"\xfc\r\n" + multipart(b"\r\nx")[0], multipart()[1]), "outside its parts"),
     ("a19_8bit_in_base64", an_eml(b"\xfc", b"Content-Transfer-Encoding: base64"), "8-bit"),
     ("not_mail", b"Dear Sir,\n\nplease find attached\n", "not a mail message"),
@@ -227,6 +249,15 @@ def test_c06_a_missing_last_line_end_is_added():
 def test_an_mbox_line_is_dropped():
     sent = on_the_wire(compose_eml(b"From ann Fri Nov 20 12:00:00 2026\n" + an_eml().replace(b"\r\n", b"\n")))
     assert b"Fri Nov" not in sent
+
+
+@pytest.mark.parametrize(
+    "raw", [an_eml(b"x\r\n"), b"From ann Fri Nov 20\n" + an_eml(b"x\n").replace(b"\r\n", b"\n")]
+)
+def test_a_byte_order_mark_at_the_start_is_dropped(raw):
+    with_mark = compose_eml(b"\xef\xbb\xbf" + raw, now=NOON)
+    assert with_mark == compose_eml(raw, now=NOON)  # the digest too: it is the same message
+    assert b"\xef\xbb\xbf" not in on_the_wire(with_mark)
 
 
 TEXT = "Größe: 5 €\r\n.\r\n  spaces at the end  \r\nFrom me\r\n\r\n"
