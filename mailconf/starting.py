@@ -118,6 +118,13 @@ class _Start:
             probe = self.var / "run" / "probe"
             probe.write_bytes(b"\0" * 4096)
             probe.unlink()
+        except (FileExistsError, NotADirectoryError) as error:
+            file = _file_in_the_way(Path(error.filename))
+            is_of_var = file in {self.var, self.var / "run", *self.var.parents}
+            raise CannotStart(
+                f"{file} is a file, and a folder is needed there. Move it away, or set "
+                f"{'MAILCONF_VAR' if is_of_var else 'MAILCONF_STATE_DIR'} to a folder."
+            ) from None
         except OSError as error:
             raise CannotStart(
                 f"mailconf cannot write in {self.var}: {error.strerror}. "
@@ -254,6 +261,11 @@ def _kept_secret(path: Path, make: Callable[[], str]) -> str:
             file.write(make() + "\n")
         part.rename(path)
     return path.read_text(encoding="ascii").strip()
+
+
+def _file_in_the_way(path: Path) -> Path:
+    """Return the file that stands where this path, or one above it, should be a folder."""
+    return next((found for found in (path, *path.parents) if found.is_file()), path)
 
 
 def _static_digest() -> str:

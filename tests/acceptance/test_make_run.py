@@ -202,12 +202,34 @@ def test_one_port_for_two_servers_is_one_sentence(house):
 
 
 def test_a_folder_it_cannot_write_in_is_one_sentence(house):
-    house.var.write_text("a file, where a folder should be")
-    house.start()
+    house.start(MAILCONF_VAR="/proc/mailconf")
     assert house.end() == 1
-    assert f"mailconf cannot write in {house.var}" in house.output
-    assert "MAILCONF_VAR" in house.output
+    assert "mailconf cannot write in /proc/mailconf: No such file or directory. Make it" in house.output
     assert "Traceback" not in house.output
+
+
+@pytest.mark.parametrize(
+    ("file", "variable", "folder"),
+    [
+        ("", "MAILCONF_VAR", ""),
+        ("", "MAILCONF_VAR", "deeper/still"),
+        ("run", "MAILCONF_VAR", ""),
+        ("state", "MAILCONF_STATE_DIR", "state"),
+        ("state", "MAILCONF_STATE_DIR", "state/deeper"),
+    ],
+)
+def test_a_file_where_a_folder_is_needed_is_called_a_file(house, file, variable, folder):
+    found = house.var / file
+    found.parent.mkdir(parents=True, exist_ok=True)
+    found.write_text("a file, where a folder should be")
+    house.start(**{variable: str(house.var / folder)})
+    assert house.end() == 1
+    (sentence,) = [line for line in house.lines if "Error" in line]
+    assert f"{found} is a file, and a folder is needed there" in sentence
+    assert f"or set {variable} to a folder." in sentence
+    assert "writable" not in house.output
+    assert "Traceback" not in house.output
+    assert found.read_text() == "a file, where a folder should be"
 
 
 def test_a_database_that_does_not_answer_is_one_sentence(house):
