@@ -25,7 +25,7 @@ from django.db.migrations.executor import MigrationExecutor
 from mailconf import children, embedded, welcome
 from mailconf.env import BASE_DIR
 from mailconf.supervisor import Say, Service, Stop, Supervisor
-from smtp_settings import sealing
+from smtp_settings import checks, sealing
 from smtp_settings.models import TestRun
 
 HOST = "127.0.0.1"
@@ -65,6 +65,12 @@ def _one_line_at_a_time(write: Callable[[str], object]) -> Say:
     return say
 
 
+def key_warnings() -> list[str]:
+    """Return what is wrong with the keys of the stored passwords, in the words of the system checks."""
+    found = [*checks.check_keys(), *checks.check_key_values(databases=["default"])]
+    return [f"{message.msg} {message.hint}" for message in found]
+
+
 @dataclass(frozen=True)
 class _Start:
     var: Path
@@ -91,6 +97,8 @@ class _Start:
         ending.callback(connection.close)
         self._go_on()
         self._migrate()
+        for warning in key_warnings():  # a warning only: mail is kept and the pages open
+            self.say(warning)
         administrator = welcome.make_administrator()
         self._collect_static()
         ending.callback(supervisor.end)

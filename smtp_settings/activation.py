@@ -168,7 +168,9 @@ def renew_clearance(row: SMTPProfile, secret: sealing.Secret | None) -> bool:
     primary, *others = fingerprints_of(row, secret)
     if row.cleared_fingerprint not in others or row.cleared_fingerprint == primary:
         return False
-    SMTPProfile.objects.filter(pk=row.pk).update(cleared_fingerprint=primary)
+    SMTPProfile.objects.filter(pk=row.pk).update(
+        cleared_fingerprint=primary, cleared_key=sealing.current_keyring().primary.mark
+    )
     return True
 
 
@@ -219,6 +221,7 @@ def _own_columns(profile: SMTPProfile, row: SMTPProfile | None, user: AbstractBa
     """Set what no form and no caller may bring along."""
     keeps = row is not None and not profile.is_draft
     profile.cleared_fingerprint = row.cleared_fingerprint if row is not None and keeps else ""
+    profile.cleared_key = row.cleared_key if row is not None and keeps else ""
     for name in ("cleared_at", "cleared_by_id", "secret_set_at", "secret_set_by_id"):
         setattr(profile, name, getattr(row, name, None))
     profile.cleared_without_test = row.cleared_without_test if row is not None and keeps else ""
@@ -262,10 +265,11 @@ def _write_clearance(profile: SMTPProfile, *, user: AbstractBaseUser | None, rea
     saved.cleared_fingerprint = fingerprint_of(saved)
     if saved.cleared_fingerprint != fingerprint_of(profile):
         raise GateShut(Verdict(Reason.NEVER))
+    saved.cleared_key = sealing.current_keyring().primary.mark
     saved.cleared_at, saved.cleared_by_id, saved.cleared_without_test = timezone.now(), _id(user), reason
-    names = ["cleared_fingerprint", "cleared_at", "cleared_by", "cleared_without_test"]
+    names = ["cleared_fingerprint", "cleared_key", "cleared_at", "cleared_by_id", "cleared_without_test"]
     saved.save(update_fields=names)
-    for name in ("cleared_fingerprint", "cleared_at", "cleared_by_id", "cleared_without_test"):
+    for name in names:
         setattr(profile, name, getattr(saved, name))
 
 

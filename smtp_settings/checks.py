@@ -1,6 +1,6 @@
 """System checks of the keys: what is wrong, in a sentence, before a password is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -30,25 +30,35 @@ def check_keys(**_kwargs: Any) -> list[CheckMessage]:  # Any: the registry's own
 
 @register(TAG, Tags.database)
 def check_key_values(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """E002 when a key is not the one that was used under its name before."""  # Any: as above
+    """E002 when a key is not the one used under its name before, or one that is needed is missing."""
+    # Any: as above
     if not databases:
         return []
     try:
-        mistaken = key_check.wrong_keys()
+        mistaken, missing = key_check.wrong_keys(), key_check.missing_keys()
     except (
         sealing.SealingError,
         DatabaseError,
     ):  # E001 or E003 says the first; before `migrate` there is no table
         return []
-    if not mistaken:
+    return [*_wrong(mistaken), *_missing(missing)]
+
+
+def _wrong(kids: list[str]) -> list[CheckMessage]:
+    if not kids:
         return []
+    hint = _(
+        "Put the right key back. If it is lost, give the new key a new name and enter the passwords again."
+    )
+    return [Error(key_check.wrong_key_sentence(kids), id="mailconf.E002", hint=hint)]
+
+
+def _missing(rows_by_kid: Mapping[str, int]) -> list[CheckMessage]:
+    hint = _(
+        "Put the file with the key “%(kid)s” back, or enter the passwords again; profiles without a password "
+        "are tested and saved again."
+    )
     return [
-        Error(
-            key_check.wrong_key_sentence(mistaken),
-            id="mailconf.E002",
-            hint=_(
-                "Put the right key back. If it is lost, give the new key a new name and enter the "
-                "passwords again."
-            ),
-        )
+        Error(key_check.missing_key_sentence(kid, rows), id="mailconf.E002", hint=hint % {"kid": kid})
+        for kid, rows in sorted(rows_by_kid.items())
     ]

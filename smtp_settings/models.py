@@ -307,6 +307,9 @@ class SMTPProfile(models.Model):
     cleared_fingerprint = models.CharField(
         max_length=64, blank=True, editable=False, serialize=False
     )  # not in fixtures: what is loaded has passed no test here
+    cleared_key = models.CharField(  # the mark of the key of that fingerprint; "" when it is not known
+        max_length=64, blank=True, default="", db_default="", editable=False, serialize=False
+    )
     cleared_at = models.DateTimeField(null=True, editable=False)
     cleared_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"

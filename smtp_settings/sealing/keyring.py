@@ -47,6 +47,11 @@ class Key:
         """Eight bytes that tell two keys apart and nothing else."""
         return hmac.digest(self.subkey("mailconf/key-check/v1"), self.kid.encode(), "sha256")[:8]
 
+    @property
+    def mark(self) -> str:
+        """The name with the check value, `kid:hex`: tells two keys of one name apart."""
+        return f"{self.kid}:{self.check_value.hex()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Keyring:

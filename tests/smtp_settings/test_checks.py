@@ -1,13 +1,15 @@
 """The system checks of the keys: a sentence instead of a traceback."""
 
+from io import StringIO
+
 import pytest
 from django.core import checks
 from django.core.management import call_command
 
 from smtp_settings import sealing
-from smtp_settings.checks import TAG
-from smtp_settings.models import KeyCheck
-from tests.builders import a_profile
+from smtp_settings.checks import TAG, check_key_values
+from smtp_settings.models import KeyCheck, OAuthCredential
+from tests.builders import a_draft, a_profile
 
 
 def found(databases=()):
@@ -53,6 +55,54 @@ def test_another_key_under_a_known_name_is_e002(settings):
     settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", f"{kid}:{sealing.new_key().partition(':')[2]}"
     assert found(databases=["default"]) == ["mailconf.E002"]
     assert found() == []  # without the database nothing is asked of it
+
+
+@pytest.mark.django_db
+def test_a_key_that_passwords_need_and_nobody_has_is_e002_with_its_name_and_the_remedy(settings):
+    kid = sealing.current_keyring().primary.kid
+    a_profile(password="s3cret")
+    a_profile(password="an0ther")
+    a_credential()
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", sealing.new_key()
+
+    [error] = check_key_values(databases=["default"])
+
+    assert error.id == "mailconf.E002"
+    assert f"3 profiles or OAuth credentials need the key “{kid}”" in error.msg
+    assert f"Put the file with the key “{kid}” back, or enter the passwords again" in error.hint
+
+
+@pytest.mark.django_db
+def test_a_profile_without_a_password_needs_the_key_it_was_cleared_under(settings):
+    a_profile()
+    a_profile(enabled=False)  # not in use: nothing is missing
+    a_draft()
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", sealing.new_key()
+
+    [error] = check_key_values(databases=["default"])
+
+    assert error.msg.startswith("1 profile or OAuth credential needs the key")
+
+
+@pytest.mark.django_db
+def test_what_was_sealed_anew_needs_the_old_key_no_more(settings):
+    a_profile(password="s3cret")
+    a_profile()
+    a_credential()
+    old, new = settings.MAILCONF_KEYS, sealing.new_key()
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", f"{new},{old}"
+    call_command("rotate_keys", stdout=StringIO())
+    settings.MAILCONF_KEYS = new
+
+    assert check_key_values(databases=["default"]) == []
+
+
+def a_credential():
+    credential = OAuthCredential(name="Contoso", provider="microsoft", flow="browser", client_id="1")
+    for column in ("client_secret", "refresh_token"):
+        secret = sealing.seal(sealing.Secret(column), sealing.binding_for(credential, column))
+        setattr(credential, column, secret)
+    credential.save()
 
 
 @pytest.mark.django_db
