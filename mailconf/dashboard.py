@@ -24,8 +24,9 @@ from delivery.queue import Paused
 from delivery.showing import mail_setting
 from delivery.stats import MessageState
 from mailconf.servers import Health, clock, health, names_of
-from smtp_settings.activation import is_live
+from smtp_settings import standing
 from smtp_settings.models import DeliveryMethod, SMTPProfile
+from smtp_settings.standing import Standing
 
 logger = logging.getLogger("mailconf.pages")
 T = TypeVar("T")
@@ -90,7 +91,12 @@ class Server:
     where: str
     health: Health
     numbers: stats.ProfileNumbers
-    is_live: bool
+    standing: Standing
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the gate lets the profile send."""
+        return self.standing.is_live
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,19 +237,19 @@ def _servers() -> list[Server]:
 
 
 def _server(profile: SMTPProfile, numbers: stats.ProfileNumbers, people: dict[int, str]) -> Server:
-    live = is_live(profile)
-    return Server(profile, _where(profile), _health(profile, numbers, people, live=live), numbers, live)
+    how = standing.standing_of(profile)
+    return Server(profile, _where(profile), _health(profile, numbers, people, how), numbers, how)
 
 
 def _health(
-    profile: SMTPProfile, numbers: stats.ProfileNumbers, people: dict[int, str], *, live: bool
+    profile: SMTPProfile, numbers: stats.ProfileNumbers, people: dict[int, str], how: Standing
 ) -> Health:
     if profile.is_draft:
         return Health(_("Draft"), "is-quiet", is_down=True)
     if not profile.enabled:
         return Health(_("Disabled"), "is-quiet", is_down=True)
-    if not live:
-        return Health(_("Not live: settings differ from the tested ones"), "is-bad", is_down=True)
+    if not how.is_live:
+        return Health(standing.line(how), "is-bad", is_down=True)
     return health(numbers, people)
 
 
@@ -331,12 +337,8 @@ def _not_as_tested(servers: Sequence[Server]) -> list[Alert]:
         if profile.is_draft or not profile.enabled:
             continue
         if not server.is_live:
-            text = _(
-                "%(name)s is not live: its settings are not the tested ones, or its password cannot be read."
-            )
-            found.append(
-                Alert(text % {"name": profile.name}, "is-bad", _("Open profile"), _profile_url(server))
-            )
+            text = standing.alert(profile, server.standing)
+            found.append(Alert(text, "is-bad", _("Open profile"), _profile_url(server)))
         elif profile.cleared_without_test:
             text = _("%(name)s was saved without a passed test.") % {"name": profile.name}
             found.append(Alert(text, "is-warn", _("Test it"), _profile_url(server)))

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings import activation, facts
+from smtp_settings import facts
 from smtp_settings.admin import words
 from smtp_settings.models import SMTPProfile, TestRun
 
@@ -67,7 +67,7 @@ class Columns:
     @admin.display(description=gettext_lazy("Health"))
     def health(self, profile: Any) -> SafeString:  # Any: a row with what `ProfileList` put beside it
         """Return how the profile is doing, always as text."""
-        return words.health(profile, is_live=activation.is_live(profile), known=profile.listed_facts)
+        return words.health(profile, known=profile.listed_facts)
 
     @admin.display(description=gettext_lazy("Default"), ordering="is_default", empty_value="")
     def default_word(self, profile: SMTPProfile) -> SafeString | str:

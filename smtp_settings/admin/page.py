@@ -58,9 +58,7 @@ def page_context(
         "test_saved_url": reverse("admin:smtp_settings_smtpprofile_test", args=[saved.pk]) if saved else "",
         "may_save_anyway": request.user.has_perm("smtp_settings.save_untested_smtpprofile"),
         "anyway_open": act_of(request.POST) is Act.ANYWAY,
-        "health": words.health(saved, is_live=activation.is_live(saved), known=_facts(saved))
-        if saved
-        else "",
+        "health": words.health(saved, known=_facts(saved)) if saved else "",
         "waiting": _facts(saved).waiting if saved else 0,
     }
 

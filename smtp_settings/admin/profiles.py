@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from smtp_settings import activation, facts, sealing, test_send
+from smtp_settings import activation, facts, key_check, sealing, test_send
 from smtp_settings.admin import words
 from smtp_settings.admin.listing import Columns, ProfileList
 from smtp_settings.admin.page import asks_first, page_context
@@ -241,7 +241,7 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         try:
             secret = activation.effective_secret(profile).secret
         except sealing.SealingError as error:
-            messages.error(request, str(error))
+            messages.error(request, key_check.remedy(error))
             return back
         run = self._test(request, profile, secret, [])
         return (

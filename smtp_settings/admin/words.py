@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from smtp_settings import standing
 from smtp_settings.facts import ProfileFacts
 from smtp_settings.models import Security, SMTPProfile, TestRun
 
@@ -52,14 +53,15 @@ def server(profile: SMTPProfile) -> str:
     return profile.directory or profile.api_domain or profile.region or profile.program or "-"
 
 
-def health(profile: SMTPProfile, *, is_live: bool, known: ProfileFacts | None) -> SafeString:
+def health(profile: SMTPProfile, *, known: ProfileFacts | None) -> SafeString:
     """Return how a profile is doing, the strongest reason first."""
     if profile.is_draft:
         return badge(_("Draft"))
     if not profile.enabled:
         return badge(_("Disabled"))
-    if not is_live:
-        return badge(_("Not live: settings differ from the tested ones"), "is-bad")
+    how = standing.standing_of(profile)
+    if not how.is_live:
+        return badge(standing.line(how), "is-bad")
     if known is not None and known.paused:
         return badge(known.paused, known.tone)
     if profile.cleared_without_test:

@@ -15,7 +15,8 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings import entries
+from smtp_settings import entries, sealing
+from smtp_settings.candidate import stored_secret
 from smtp_settings.forms.acts import Act
 from smtp_settings.forms.inputs import ListField, SomeUnavailable, SomeUnavailableRadio, machine_text
 from smtp_settings.forms.sentences import password_age
@@ -23,6 +24,7 @@ from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.rules import AVAILABLE_AUTH, AVAILABLE_METHODS
 from smtp_settings.sealing import Secret
+from smtp_settings.standing import UNREADABLE
 from smtp_settings.test_send import recipients_for
 
 #: The shown mask has one length, whatever the password's (V47).
@@ -168,12 +170,21 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             field.widget.attrs["placeholder"] = _("from your test, not saved yet")
             field.help_text = _("Leave empty to save the password you just tested.")
         elif self.saved is not None and self.saved.password is not None:
-            field.widget.attrs["placeholder"] = _("%(mask)s saved") % {"mask": MASK}
-            field.help_text = _(
-                "Leave empty to keep the saved password%(when)s. Enter a new one to replace it."
-            ) % {"when": password_age(self.saved)}
+            self._describe_saved_password(self.saved)
         if self.saved is None or self.saved.password is None:
             self.fields["remove_password"].widget = forms.HiddenInput()
+
+    def _describe_saved_password(self, saved: SMTPProfile) -> None:
+        field = self.fields["password"]
+        try:
+            stored_secret(saved)
+        except sealing.SealingError:
+            field.help_text = UNREADABLE
+            return
+        field.widget.attrs["placeholder"] = _("%(mask)s saved") % {"mask": MASK}
+        field.help_text = _(
+            "Leave empty to keep the saved password%(when)s. Enter a new one to replace it."
+        ) % {"when": password_age(saved)}
 
     @cached_property
     def carried_run(self) -> TestRun | None:

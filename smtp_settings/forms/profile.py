@@ -19,6 +19,7 @@ from smtp_settings.gate import Verdict
 from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile
 from smtp_settings.sealing import Secret
 from smtp_settings.secret_source import PasswordMissing, PasswordNeeded, SecretSource
+from smtp_settings.standing import UNREADABLE
 from smtp_settings.verdicts import refusal
 
 
@@ -137,7 +138,7 @@ class ProfileForm(ProfileFields):
                 self.notes.append(_("The saved password was not kept: it was entered for other settings."))
         except sealing.SealingError:
             found = EffectiveSecret(SecretSource.STORED)  # a draft leaves it as it is
-            sentence = _("The saved password cannot be read with the current key. Enter it again.")
+            sentence = str(UNREADABLE)
         if self.act is not Act.DRAFT:
             self.add_error("password", sentence)
         return found

@@ -15,6 +15,7 @@ from django.utils import timezone
 from delivery import queue, stats
 from delivery.models import QueueEntry, Worker
 from delivery.queue import Paused
+from smtp_settings import sealing
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_draft, a_profile
 from tests.delivery.queueing import claimed, enqueued, statements
@@ -306,6 +307,32 @@ def test_a_profile_changed_behind_the_gate_is_named():
         "EU relay is not live: its settings are not the tested ones, or its password cannot be read."
     ]
     assert "Not live: settings differ from the tested ones" in text_of(dashboard())
+
+
+def test_a_missing_key_is_named_and_its_remedy(settings):
+    a_worker()
+    kid = sealing.current_keyring().primary.kid
+    a_profile(name="EU relay", password="s3cret")
+    a_profile(name="Plain")
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", sealing.new_key()
+
+    assert alerts()[1:] == [
+        f"EU relay is not live: its password was sealed with the key “{kid}”, which is missing. "
+        "Put the file with that key back, or enter the password again.",
+        f"Plain is not live: it was cleared under the key “{kid}”, which is missing. "
+        "Put the file with that key back, or test and save it again.",
+    ]
+    page = text_of(dashboard())
+    assert "The saved password cannot be read with the current key. Enter it again." in page
+    assert "Not live: cleared under a key that is missing; test and save again" in page
+    assert "settings differ" not in page
+
+
+def test_no_key_at_all_is_an_alert_of_each_profile(settings):
+    a_worker()
+    a_profile(name="EU relay")
+    settings.MAILCONF_KEYS_FILE = settings.MAILCONF_KEYS = ""
+    assert alerts()[1:] == ["EU relay is not live: there is no usable key for stored passwords."]
 
 
 def test_a_profile_saved_without_a_test_and_debug_recipients_are_not_forgotten():

@@ -10,7 +10,7 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from smtp_settings import activation
+from smtp_settings import activation, sealing
 from smtp_settings.models import Event, SMTPProfile, TestRun
 from tests.builders import a_draft, a_profile, a_user, evidence
 from tests.servers import smtp_server
@@ -468,6 +468,46 @@ def test_a_saved_password_that_does_not_open_is_asked_for_again(client, closed_s
     page = press(client, change_url(profile), values, "_save")
 
     assert "The saved password cannot be read with the current key. Enter it again." in text_of(page)
+
+
+UNREADABLE = "The saved password cannot be read with the current key. Enter it again."
+
+
+def test_a_missing_key_is_what_list_and_page_say(client, closed_server, settings):
+    profile = a_profile(host=closed_server.host, port=closed_server.port, password=CANARY)
+    plain = a_profile(host=closed_server.host, port=closed_server.port)
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", sealing.new_key()
+
+    opened, listed = client.get(change_url(profile)), text_of(client.get(LIST))
+
+    assert text_of(opened).count(UNREADABLE) == 2  # how it stands, and beside the field
+    assert "Leave empty to keep the saved password" not in text_of(opened)
+    assert UNREADABLE in listed
+    for page in (listed, text_of(client.get(change_url(plain)))):
+        assert "Not live: cleared under a key that is missing; test and save again" in page
+        assert "settings differ" not in page
+
+
+def test_a_password_entered_again_under_the_new_key_is_live(client, closed_server, settings):
+    profile = a_profile(host=closed_server.host, port=closed_server.port, password=CANARY)
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", sealing.new_key()
+    values = form_of(client.get(change_url(profile))) | {"password": CANARY}
+
+    test_and_save(client, change_url(profile), values)
+
+    profile.refresh_from_db()
+    assert activation.is_live(profile)
+    assert UNREADABLE not in text_of(client.get(change_url(profile)))
+
+
+def test_a_test_of_a_saved_profile_says_what_to_do_about_its_key(client, closed_server, settings):
+    profile = a_profile(host=closed_server.host, port=closed_server.port, password=CANARY)
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", sealing.new_key()
+
+    page = text_of(client.post(test_url(profile), follow=True))
+
+    assert "Put the file with that key back, or enter the password again." in page
+    assert closed_server.sessions == 0
 
 
 # Drafts, and saving without a test

@@ -1,0 +1,90 @@
+"""Why a profile is not live, for the pages: the gate only knows that it is not."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from smtp_settings import sealing
+from smtp_settings.candidate import is_live, stored_secret
+from smtp_settings.models import SMTPProfile
+
+
+class Cause(StrEnum):
+    """What keeps a profile from being live; LIVE is nothing."""
+
+    LIVE = "live"
+    DIFFERS = "differs"
+    UNREADABLE = "unreadable"
+    OTHER_KEY = "other_key"
+    NO_KEY = "no_key"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a profile is live, and why not; `kid` names the key that is missing, "" for none."""
+
+    cause: Cause
+    kid: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the profile may send."""
+        return self.cause is Cause.LIVE
+
+
+UNREADABLE = _("The saved password cannot be read with the current key. Enter it again.")
+
+_LINES: dict[Cause, str | Promise] = {
+    Cause.LIVE: "",
+    Cause.DIFFERS: _("Not live: settings differ from the tested ones"),
+    Cause.UNREADABLE: UNREADABLE,
+    Cause.OTHER_KEY: _("Not live: cleared under a key that is missing; test and save again"),
+    Cause.NO_KEY: _("Not live: there is no usable key for stored passwords"),
+}
+_ALERTS: dict[Cause, str | Promise] = {
+    Cause.LIVE: "",
+    Cause.DIFFERS: _(
+        "%(name)s is not live: its settings are not the tested ones, or its password cannot be read."
+    ),
+    Cause.UNREADABLE: _(
+        "%(name)s is not live: its password was sealed with the key “%(kid)s”, which is missing. Put the "
+        "file with that key back, or enter the password again."
+    ),
+    Cause.OTHER_KEY: _(
+        "%(name)s is not live: it was cleared under the key “%(kid)s”, which is missing. Put the file with "
+        "that key back, or test and save it again."
+    ),
+    Cause.NO_KEY: _("%(name)s is not live: there is no usable key for stored passwords."),
+}
+
+
+def standing_of(profile: SMTPProfile) -> Standing:
+    """Say whether a saved profile is live, and what is wrong when it is not; reads as little as `is_live`."""
+    if is_live(profile):
+        return Standing(Cause.LIVE)
+    try:
+        keys = sealing.current_keyring().keys
+    except sealing.SealingError:
+        return Standing(Cause.NO_KEY)
+    cleared_by, cleared_elsewhere = profile.cleared_key.partition(":")[0], False
+    if profile.cleared_key:
+        cleared_elsewhere = profile.cleared_key not in {key.mark for key in keys}
+    try:
+        stored_secret(profile)
+    except sealing.KeyMissing as error:
+        return Standing(Cause.UNREADABLE, error.kid)
+    except sealing.SealingError:  # entered for other settings, unless the key is another under the old name
+        return Standing(Cause.UNREADABLE, cleared_by) if cleared_elsewhere else Standing(Cause.DIFFERS)
+    return Standing(Cause.OTHER_KEY, cleared_by) if cleared_elsewhere else Standing(Cause.DIFFERS)
+
+
+def line(standing: Standing) -> str:
+    """Return why a profile is not live, in a line; "" when it is."""
+    return str(_LINES[standing.cause])
+
+
+def alert(profile: SMTPProfile, standing: Standing) -> str:
+    """Return why a profile is not live, with its name, the key's, and the remedy; "" when it is."""
+    return str(_ALERTS[standing.cause]) % {"name": profile.name, "kid": standing.kid}

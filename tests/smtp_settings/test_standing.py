@@ -1,0 +1,70 @@
+"""Why a profile is not live: its settings, its password, or the key."""
+
+import pytest
+
+from smtp_settings import sealing, standing
+from smtp_settings.models import SMTPProfile
+from smtp_settings.standing import Cause
+from tests.builders import a_profile
+
+pytestmark = pytest.mark.django_db
+
+
+def cause_of(profile):
+    found = standing.standing_of(SMTPProfile.objects.get(pk=profile.pk))
+    return found.cause, found.kid
+
+
+def use_keys(settings, *keys):
+    settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", ",".join(keys)
+
+
+def test_a_profile_as_it_was_cleared_is_live():
+    assert cause_of(a_profile(password="s3cret")) == (Cause.LIVE, "")
+
+
+def test_settings_changed_behind_the_gate_are_told_from_a_missing_key():
+    plain, signing_in = a_profile(), a_profile(password="s3cret")
+    SMTPProfile.objects.update(host="127.0.0.2")
+    assert cause_of(plain) == (Cause.DIFFERS, "")
+    assert cause_of(signing_in) == (Cause.DIFFERS, "")
+
+
+def test_a_password_sealed_with_a_missing_key_names_the_key(settings):
+    kid = sealing.current_keyring().primary.kid
+    profile = a_profile(password="s3cret")
+    use_keys(settings, sealing.new_key())
+    assert cause_of(profile) == (Cause.UNREADABLE, kid)
+
+
+def test_another_key_under_the_same_name_cannot_read_the_password_either(settings):
+    kid = sealing.current_keyring().primary.kid
+    profile, plain = a_profile(password="s3cret"), a_profile()
+    use_keys(settings, f"{kid}:{sealing.new_key().partition(':')[2]}")
+    assert cause_of(profile) == (Cause.UNREADABLE, kid)
+    assert cause_of(plain) == (Cause.OTHER_KEY, kid)
+
+
+def test_without_a_password_the_key_of_the_clearance_is_what_is_missing(settings):
+    kid = sealing.current_keyring().primary.kid
+    profile = a_profile()
+    use_keys(settings, sealing.new_key())
+    assert cause_of(profile) == (Cause.OTHER_KEY, kid)
+
+
+def test_without_any_key_there_is_no_name_to_tell(settings):
+    profile = a_profile(password="s3cret")
+    use_keys(settings)
+    assert cause_of(profile) == (Cause.NO_KEY, "")
+
+
+def test_a_saved_profile_keeps_the_key_of_its_clearance_until_it_is_cleared_again(settings):
+    profile = a_profile()
+    before = profile.cleared_key
+    use_keys(settings, sealing.new_key(), settings.MAILCONF_KEYS)
+    profile.notes = "new"
+    from smtp_settings import activation
+
+    activation.save_profile(profile, activation.NO_SECRET, user=None)
+    assert SMTPProfile.objects.get().cleared_key == before
+    assert cause_of(profile) == (Cause.LIVE, "")
