@@ -11,12 +11,12 @@ from django.utils.translation import gettext as _
 
 from smtp_settings import activation, rules, sealing
 from smtp_settings.candidate import NO_SECRET, EffectiveSecret, required_secret, settings_of
-from smtp_settings.fingerprint import uses_secret
+from smtp_settings.fingerprint import changed_fields, uses_secret
 from smtp_settings.forms.acts import Act
 from smtp_settings.forms.fields import MINIMUM_REASON, ProfileFields
 from smtp_settings.forms.sentences import as_text
-from smtp_settings.gate import Verdict
-from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile
+from smtp_settings.gate import Reason, Verdict
+from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.secret_source import PasswordMissing, PasswordNeeded, SecretSource
 from smtp_settings.standing import UNREADABLE
@@ -140,8 +140,18 @@ class ProfileForm(ProfileFields):
             found = EffectiveSecret(SecretSource.STORED)  # a draft leaves it as it is
             sentence = str(UNREADABLE)
         if self.act is not Act.DRAFT:
+            self._name_the_change()
             self.add_error("password", sentence)
         return found
+
+    def _name_the_change(self) -> None:
+        """Say first what was changed after the test, when that is why there is no password to save with."""
+        run = self.carried_run
+        if self.act is not Act.SAVE or run is None or run.state != TestRun.State.PASSED:
+            return
+        if changed := changed_fields(run.settings, settings_of(self.instance)):
+            self.verdict = Verdict(Reason.STALE, changed)
+            self.add_error(None, ValidationError(refusal(self.verdict), code="gate"))
 
     def _meant_secret(self) -> EffectiveSecret:
         """Return the secret that was typed, tested, kept, or is not needed."""
@@ -149,12 +159,17 @@ class ProfileForm(ProfileFields):
         was_typed = self.cleaned_data.get("_password_typed")
         if was_typed and not typed and uses_secret(settings_of(self.instance)):
             raise PasswordMissing(_("Enter the password again."))
-        return required_secret(
-            self.instance,
-            typed=typed,
-            remove=bool(self.cleaned_data.get("remove_password")),
-            run=self.carried_run,
-        )
+        remove = bool(self.cleaned_data.get("remove_password"))
+        try:
+            return required_secret(self.instance, typed=typed, remove=remove, run=self.carried_run)
+        except PasswordNeeded:
+            raise
+        except PasswordMissing:
+            if remove or self.carried_run is None or self.carried_run.secret is None:
+                raise
+            raise PasswordMissing(
+                _("Enter the password again: the tested one was entered for other settings.")
+            ) from None
 
     def _ask_the_gate(self) -> None:
         """Refuse an ordinary save of untested settings, whatever button names were posted."""

@@ -378,8 +378,44 @@ def test_the_tested_password_does_not_follow_either(client, closed_server):
 
     page = press(client, ADD, form_of(tested) | {"host": "localhost"}, "_send_test")
 
-    assert "Enter the password, or choose “None”." in text_of(page)
+    assert "Enter the password again: the tested one was entered for other settings." in text_of(page)
     assert closed_server.sessions == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label"), [("port", "2526", "Port"), ("username", "o", "User name")]
+)
+def test_a_save_after_a_change_blames_the_change_and_then_asks_for_the_password(
+    client, closed_server, name, value, label
+):
+    tested = press(client, ADD, signed_in(client, closed_server), "_send_test")
+
+    page = press(client, ADD, form_of(tested) | {name: value}, "_save")
+
+    assert [(problem.label, problem.sentence) for problem in page.context["problems"]] == [
+        ("", f"Not saved. Changed after the test: {label}. Or choose “Save as draft”."),
+        ("Password", "Enter the password again: the tested one was entered for other settings."),
+    ]
+    assert page.context["panel"].line.startswith(f"You changed {label} after the test.")
+    assert not SMTPProfile.objects.exists()
+
+
+def test_a_saved_profile_changed_after_the_test_of_a_new_password_blames_the_change(client, closed_server):
+    profile = a_profile(host=closed_server.host, port=closed_server.port, password="old one")
+    values = form_of(client.get(change_url(profile))) | {"password": CANARY}
+    tested = press(client, change_url(profile), values, "_send_test")
+
+    page = press(client, change_url(profile), form_of(tested) | {"port": "2526"}, "_save")
+
+    assert "Not saved. Changed after the test: Port." in text_of(page)
+    assert "Enter the password again" in text_of(page)
+
+
+def test_a_password_never_entered_is_what_is_missing(client, closed_server):
+    page = press(client, ADD, signed_in(client, closed_server, password=""), "_save")
+
+    assert "Enter the password, or choose “None”." in text_of(page)
+    assert "Changed after the test" not in text_of(page)
 
 
 def test_a_password_typed_and_not_tested_is_asked_for_again(client, closed_server):
@@ -875,6 +911,14 @@ def test_a_viewer_sees_values_and_no_secret_not_even_sealed(client, closed_serve
     assert "memory at" not in page
     assert "_send_test" not in page
     assert "MC1" not in page
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_a_page_for_looking_has_no_button_that_saves(client, server, role):
+    profile = a_profile(host=server.host, port=server.port)
+    client.force_login(a_user(role))
+
+    assert 'name="_save"' not in text_of(client.get(change_url(profile)))
 
 
 def test_an_operator_is_offered_the_test_of_the_saved_settings(client, server):
