@@ -65,9 +65,19 @@ def _assign_one(profile: SMTPProfile, name: str, text: str) -> None:
     value = _read(field, text)
     if name in JUDGES and value:
         value = JUDGES[name](value)
+    if field.choices and value and value not in dict(field.flatchoices):
+        raise ValidationError(
+            _("“%(text)s” is not one of %(choices)s.") % {"text": text, "choices": ", ".join(_choices(field))}
+        )
     if value is not None and value != "" and not field.is_relation:
         value = field.clean(value, profile)
     setattr(profile, name, value)
+
+
+def _choices(field: "models.Field[Any, Any]") -> list[str]:  # Any: values of every kind of column
+    """Name what works so far of what can be chosen."""
+    available = {"transport": rules.AVAILABLE_METHODS, "auth": rules.AVAILABLE_AUTH}.get(field.name)
+    return [str(value) for value, _label in field.flatchoices if available is None or value in available]
 
 
 def _field(name: str) -> "models.Field[Any, Any]":  # Any: values of every kind of column

@@ -8,12 +8,13 @@ import sys
 import pytest
 from django.contrib.sites.models import Site
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 
-from smtp_settings import activation
+from smtp_settings import activation, sealing
 from smtp_settings.candidate import stored_secret
 from smtp_settings.models import OAuthCredential, SMTPProfile, TestRun
 from smtp_settings.sealing import parse_keys
-from tests.builders import a_profile, a_user
+from tests.builders import a_draft, a_profile, a_user
 from tests.servers import smtp_server
 
 CANARY = " c4nary-pa55:word "
@@ -201,7 +202,9 @@ def test_every_kind_of_value_can_be_given():
         (["port=abc"], "port: "),
         (["port=0"], "port: "),
         (["port=70000"], "port: "),
-        (["security=ssl"], "security: "),
+        (["security=ssl"], "security: “ssl” is not one of starttls, tls, none."),
+        (["priority=urgent"], "priority: “urgent” is not one of high, normal, low."),
+        (["auth=magic"], "auth: “magic” is not one of none, password."),
         (["enabled=maybe"], "Enter yes or no"),
         (["host=smtp://smtp.example.com"], "Enter only the host name: smtp.example.com"),
         (["from_address=not an address"], "is not a mail address"),
@@ -316,6 +319,41 @@ def test_a_test_does_not_bring_an_edited_profile_back():
         assert call("test_profile", "Shop")[0] == 0
     profile.refresh_from_db()
     assert not activation.is_live(profile)
+
+
+@pytest.mark.django_db
+def test_a_profile_without_a_from_address_asks_for_a_recipient():
+    a_draft(name="Later", from_address="")
+    code, _printed, fault = call("test_profile", "Later")
+    assert code == 2
+    assert fault == (
+        "from_address: The profile has none to send the test email to. Name who gets it: --to ADDRESS."
+    )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", [("test_profile", "Shop"), ("set_profile", "Shop", "notes=new", *TO)])
+def test_a_missing_key_is_named_with_what_to_do(settings, command):
+    kid = sealing.current_keyring().primary.kid
+    with smtp_server(auth=("shop", CANARY)) as server:
+        a_profile(name="Shop", password=CANARY, port=server.port)
+        settings.MAILCONF_KEYS_FILE, settings.MAILCONF_KEYS = "", sealing.new_key()
+        code, _printed, fault = call(*command)
+        assert server.verbs() == []
+    assert code == 2
+    assert f"“{kid}”" in fault
+    assert "Put the file with that key back, or enter the password again" in fault
+    assert "--password-stdin" in fault
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["set_profile", "test_profile"])
+def test_the_checks_of_the_keys_do_not_keep_from_entering_the_password_again(settings, command):
+    a_draft(name="Shop")
+    settings.MAILCONF_KEYS_FILE = settings.MAILCONF_KEYS = ""
+    with pytest.raises(CommandError, match="generate_key") as refused:
+        call_command(command, "Shop", *(TO if command == "set_profile" else ()), skip_checks=False)
+    assert not isinstance(refused.value, SystemCheckError)
 
 
 @pytest.mark.django_db

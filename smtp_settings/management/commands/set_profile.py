@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from smtp_settings import activation, entries, field_values, sealing, test_send
+from smtp_settings import activation, entries, field_values, key_check, sealing, test_send
 from smtp_settings.candidate import NO_SECRET, EffectiveSecret, required_secret
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
@@ -25,6 +25,8 @@ class Command(BaseCommand):
         "Create or change an SMTP profile: send a test email with the new values, save them only when the "
         "server accepted it. Prints one JSON object."
     )
+
+    requires_system_checks = []  # a lost key's remedy goes through here; it says itself what is wrong
 
     def create_parser(
         self, prog_name: str, subcommand: str, **kwargs: Any
@@ -56,7 +58,10 @@ class Command(BaseCommand):
             self._handle(options)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages), returncode=_BAD_INPUT) from None
-        except (sealing.SealingError, activation.StaleProfile) as error:
+        except sealing.SealingError as error:
+            sentence = key_check.remedy(error, command="--password-stdin")
+            raise CommandError(sentence, returncode=_BAD_INPUT) from None
+        except activation.StaleProfile as error:
             raise CommandError(str(error), returncode=_BAD_INPUT) from None
 
     def _handle(self, options: dict[str, Any]) -> None:  # Any: parsed options

@@ -1,16 +1,20 @@
 """Tests a saved profile as it is."""
 
 import json
+import shlex
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from smtp_settings import sealing, test_send
+from smtp_settings import key_check, sealing, test_send
 from smtp_settings.candidate import stored_secret
 from smtp_settings.models import SMTPProfile, TestRun
 
+_NO_RECIPIENT = (
+    "from_address: The profile has none to send the test email to. Name who gets it: --to ADDRESS."
+)
 _MARKS = {"done": "ok", "warning": "!", "failed": "FAILED", "skipped": "-"}
 
 
@@ -18,6 +22,8 @@ class Command(BaseCommand):
     """Sends one test email with the saved settings; exit 1 when it failed. Changes nothing."""
 
     help = "Send a test email with a saved profile and show each step."
+
+    requires_system_checks = []  # it says itself what is wrong with the keys
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -32,11 +38,16 @@ class Command(BaseCommand):
         profile = SMTPProfile.objects.filter(name=options["name"]).first()
         if profile is None:
             raise CommandError(f"There is no profile “{options['name']}”.", returncode=2)
+        recipients = options["to"] or [profile.from_address]
+        if not any(recipients):
+            raise CommandError(_NO_RECIPIENT, returncode=2)
         try:
-            recipients = options["to"] or [profile.from_address]
             run = test_send.candidate(profile, stored_secret(profile), None, recipients)
-        except (ValidationError, sealing.SealingError) as error:
-            raise CommandError(" ".join(getattr(error, "messages", [str(error)])), returncode=2) from None
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages), returncode=2) from None
+        except sealing.SealingError as error:
+            command = f"manage.py set_profile {shlex.quote(profile.name)} --password-stdin --test-to ADDRESS"
+            raise CommandError(key_check.remedy(error, command=command), returncode=2) from None
         run = test_send.run(run, where="shell")
         if options["json"]:
             self._print_json(run)
