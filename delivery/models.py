@@ -341,6 +341,7 @@ class ProfileState(_Row):
     probe_worker_id = models.BigIntegerField(null=True)
     connections = models.SmallIntegerField(null=True)  # learned limit, at most the configured one
     paused = models.SmallIntegerField(choices=Paused, db_default=Paused.NO)
+    fault_version = models.TextField(db_default="")  # the settings that were paused for a fault
     reason = models.TextField(db_default="")
     paused_by = _loose(settings.AUTH_USER_MODEL)
     changed_at = models.DateTimeField(db_default=Now())

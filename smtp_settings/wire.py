@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from ipaddress import ip_network
 
 from django.conf import settings
@@ -70,7 +69,6 @@ class WayOut:
     max_size: int
     on_uncertain: str
     notify_user_id: int | None
-    saved_at: datetime
     sender: Sender
 
 
@@ -197,7 +195,6 @@ def _way_out(row: SMTPProfile) -> WayOut:
         max_size=row.max_size,
         on_uncertain=row.on_uncertain,
         notify_user_id=row.notify_user_id,
-        saved_at=row.changed_at,
         sender=Sender(
             from_address=row.from_address,
             from_name=row.from_name,

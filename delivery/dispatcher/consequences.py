@@ -69,10 +69,10 @@ class Consequences:
         if server.state.paused is not Paused.NO:
             return
         server.state = replace(server.state, paused=Paused.FAULT, reason=reason)
-        profile_id, lease = server.profile_id, self._lease.id
+        profile_id, lease, version = server.profile_id, self._lease.id, server.way.version
 
         def write() -> None:
-            if queue.pause(profile_id, Paused.FAULT, reason=reason):
+            if queue.pause(profile_id, Paused.FAULT, reason=reason, version=version):
                 _note("server.paused", profile_id, lease, reason)
 
         await self._database.call(write)

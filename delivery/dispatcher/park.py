@@ -154,14 +154,14 @@ class Park:
             server.dismiss(server.surplus)
 
     async def _thaw(self) -> None:
-        """Try servers again that were paused for a fault and saved since, or a while ago."""
+        """Try servers again that were paused for a fault and saved since, or paused a while ago."""
         for server in self:
             state = server.state
             if state.paused is not Paused.FAULT or state.changed_at is None:
                 continue
-            saved_at = server.way.saved_at
-            if saved_at > state.changed_at or self.db_now - state.changed_at >= _THAW:
-                await self._database.call(partial(queue.thaw, server.profile_id, saved_at=saved_at))
+            version = server.way.version
+            if version != state.fault_version or self.db_now - state.changed_at >= _THAW:
+                await self._database.call(partial(queue.thaw, server.profile_id, version=version))
                 await self.reread(server)
 
     async def reread(self, server: Server) -> None:

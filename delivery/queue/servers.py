@@ -1,7 +1,6 @@
 """What workers know of a profile: breaker, pause, learned connections. Written on transitions only."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from delivery.models import Breaker, Paused
@@ -10,7 +9,7 @@ from delivery.queue.values import ProfileStateRow
 
 _COLUMNS = (
     "profile_id, breaker, penalty, open_until, probe_worker_id, connections, paused, reason, paused_by_id,"
-    " changed_at"
+    " changed_at, fault_version"
 )
 
 STATES = named("SELECT {columns} FROM {profile_state} ORDER BY profile_id", columns=_COLUMNS)
@@ -60,11 +59,11 @@ ON CONFLICT (profile_id) DO UPDATE SET connections = excluded.connections, chang
 
 # A fault does not replace a person's pause.
 _PAUSE = named("""
-INSERT INTO {profile_state} AS p (profile_id, paused, reason, paused_by_id)
-VALUES (%(profile)s, %(paused)s, %(reason)s, %(user)s)
+INSERT INTO {profile_state} AS p (profile_id, paused, reason, paused_by_id, fault_version)
+VALUES (%(profile)s, %(paused)s, %(reason)s, %(user)s, %(version)s)
 ON CONFLICT (profile_id) DO UPDATE
   SET paused = excluded.paused, reason = excluded.reason, paused_by_id = excluded.paused_by_id,
-      changed_at = now()
+      fault_version = excluded.fault_version, changed_at = now()
   WHERE p.paused = %(no)s OR excluded.paused = %(person)s
 RETURNING profile_id
 """)
@@ -84,7 +83,7 @@ _THAW = named("""
 UPDATE {profile_state} SET paused = %(no)s, reason = '', breaker = %(open)s, open_until = now(),
        penalty = penalty + 1, changed_at = now()
 WHERE profile_id = %(profile)s AND paused = %(fault)s
-  AND (changed_at < %(saved_at)s
+  AND (fault_version <> %(version)s
        OR changed_at < now() - least(interval '6 hours', interval '15 minutes' * 2 ^ least(penalty, 5)))
 RETURNING profile_id
 """)
@@ -129,16 +128,20 @@ def learn_connections(profile_id: int, connections: int | None) -> None:
     run(_LEARN, {"profile": profile_id, "connections": connections})
 
 
-def pause(profile_id: int, paused: Paused, *, reason: str = "", user_id: int | None = None) -> bool:
-    """Take a server out of use; False when it was paused already (a person's pause stands over a fault's)."""
-    return bool(
-        run(_PAUSE, _values(profile_id) | {"paused": paused.value, "reason": reason, "user": user_id})
-    )
+def pause(
+    profile_id: int, paused: Paused, *, reason: str = "", user_id: int | None = None, version: str = ""
+) -> bool:
+    """Take a server out of use; False when it was paused already (a person's pause stands over a fault's).
+
+    `version` says which settings a fault was found in.
+    """
+    values = {"paused": paused.value, "reason": reason, "user": user_id, "version": version}
+    return bool(run(_PAUSE, _values(profile_id) | values))
 
 
-def thaw(profile_id: int, *, saved_at: datetime) -> bool:
-    """End a fault's pause when the settings were saved after it, or after a while; one probe comes first."""
-    values = _values(profile_id) | {"saved_at": saved_at, "fault": Paused.FAULT.value}
+def thaw(profile_id: int, *, version: str) -> bool:
+    """End a fault's pause when the settings are others now, or after a while; one probe comes first."""
+    values = _values(profile_id) | {"version": version, "fault": Paused.FAULT.value}
     return bool(run(_THAW, values))
 
 

@@ -177,6 +177,7 @@ class ProfileStateRow:
     reason: str = ""
     paused_by_id: int | None = None
     changed_at: datetime | None = None
+    fault_version: str = ""  #: the settings that were paused for a fault
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "breaker", Breaker(self.breaker))

@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from delivery import dispatcher, queue
@@ -242,13 +243,18 @@ def test_a_refused_sign_in_pauses_the_profile():
     assert "wrong" not in state.reason
 
 
-def test_a_profile_paused_for_a_fault_is_used_again_when_it_is_saved():
-    with smtp_server() as server:
+@pytest.mark.parametrize("ahead", [timedelta(hours=-1), timedelta(), timedelta(hours=1)])
+def test_a_profile_paused_for_a_fault_is_used_again_when_it_is_saved_by_any_clock(ahead):
+    """The host that saves may be ahead of the database, or behind it."""
+    with smtp_server(answers={"MAIL": only("530 5.7.0 Sign in first")}) as server:
         profile = profile_for(server)
-        queue.pause(profile.pk, Paused.FAULT, reason="Sign-in refused")
-        queued(3)
+        SMTPProfile.objects.update(changed_at=timezone.now() + ahead)
+        queued()
         assert drained().sent == 0
-        SMTPProfile.objects.get(pk=profile.pk).save()
+        queued(2)
+        assert drained().sent == 0
+        assert ProfileState.objects.get().paused == Paused.FAULT
+        SMTPProfile.objects.filter(pk=profile.pk).update(version=F("version") + 1)
         assert drained().sent == 3
 
 

@@ -53,7 +53,6 @@ WAY = WayOut(
     max_size=10,
     on_uncertain="resend",
     notify_user_id=None,
-    saved_at=NOW,
     sender=SENDER,
 )
 OK, LATER, NO = Reply(250, "ok"), Reply(451, "later", "4.3.0"), Reply(550, "no", "5.1.1")

@@ -296,22 +296,21 @@ def test_resuming_closes_the_breaker_too(profile_id):
     assert (state(profile_id).breaker, state(profile_id).penalty) == (queue.Breaker.CLOSED, 0)
 
 
-def test_a_fault_thaws_when_the_settings_were_saved_after_it_and_one_probe_comes_first(profile_id):
-    queue.pause(profile_id, queue.Paused.FAULT, reason="sign-in refused")
-    before = timezone.now() - timedelta(minutes=1)
-    assert not queue.thaw(profile_id, saved_at=before)
+def test_a_fault_thaws_when_the_settings_are_others_and_one_probe_comes_first(profile_id):
+    queue.pause(profile_id, queue.Paused.FAULT, reason="sign-in refused", version="1.ab")
+    assert not queue.thaw(profile_id, version="1.ab")
 
-    assert queue.thaw(profile_id, saved_at=timezone.now() + timedelta(minutes=1))
+    assert queue.thaw(profile_id, version="2.ab")
 
     assert (state(profile_id).paused, state(profile_id).breaker) == (queue.Paused.NO, queue.Breaker.OPEN)
     assert queue.begin_probe(profile_id, queue.register_worker()) is not None
 
 
 def test_a_fault_thaws_by_itself_after_a_quarter_of_an_hour(profile_id):
-    queue.pause(profile_id, queue.Paused.FAULT)
+    queue.pause(profile_id, queue.Paused.FAULT, version="1.ab")
     models.ProfileState.objects.update(changed_at=timezone.now() - timedelta(minutes=16))
 
-    assert queue.thaw(profile_id, saved_at=timezone.now() - HOUR)
+    assert queue.thaw(profile_id, version="1.ab")
 
 
 def test_counts_of_a_minute_add_up_in_one_statement(profile_id):
