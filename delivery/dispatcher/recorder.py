@@ -8,6 +8,7 @@ again, so the number of such outcomes has a bound, and no connection completes a
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from django.db import transaction
 
@@ -21,6 +22,9 @@ GROUP = 25
 WAIT_SECONDS = 0.025
 #: With so many outcomes not yet committed no connection completes another message.
 MOST_UNACKNOWLEDGED = 50
+
+#: A message chosen for a profile that was deleted meanwhile waits until the drain has heard of it.
+DELETED_DELAY = timedelta(minutes=1)
 
 
 class Recorder:
@@ -126,10 +130,14 @@ def _settled(group: Sequence[Result]) -> list[queue.Settled]:
         if result.elsewhere is not None
     }
     pools = queue.pools_for(routes.values()) if routes else {}
+    settled = [result.settled for result in group if result.settled is not None]
     return [
-        replace(result.settled, pool_id=pools[routes[result.settled.message_id]])
-        if result.settled.message_id in routes
-        else result.settled
-        for result in group
-        if result.settled is not None
+        _moved(one, pools[routes[one.message_id]]) if one.message_id in routes else one for one in settled
     ]
+
+
+def _moved(settled: queue.Settled, pool_id: int | None) -> queue.Settled:
+    """Let the message go elsewhere; when that profile was deleted just now, back to where it was."""
+    if pool_id is None:
+        return replace(settled, delay=DELETED_DELAY)
+    return replace(settled, pool_id=pool_id)

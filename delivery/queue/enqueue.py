@@ -171,7 +171,7 @@ _Table = list[tuple[Any, ...]]  # Any: one type per column
 
 
 def _tables(
-    new: list[_Row], pools: dict[Route, int], stored: dict[bytes, int], now: datetime
+    new: list[_Row], pools: dict[Route, int | None], stored: dict[bytes, int], now: datetime
 ) -> tuple[_Table, _Table, _Table]:
     """Make the rows of message, content and entry, with the columns in the order of the statements."""
     messages, contents, entries = [], [], []

@@ -26,11 +26,15 @@ FROM wanted LEFT JOIN {pool} pool
 ORDER BY 1
 """)
 
-# Only after a look that found nothing: a conflict uses up a number of the small sequence too.
+# Only after a look that found nothing: a conflict uses up a number of the small sequence too. A profile that
+# was deleted makes no pool, and none is deleted until ours is committed: the check then would fail the whole
+# transaction, with all that others have in it.
 _ADD = named("""
 INSERT INTO {pool} (site_id, sender_domain, profile_id)
 SELECT DISTINCT site_id, domain, profile_id
 FROM unnest(%(sites)s::int[], %(domains)s::text[], %(profiles)s::int[]) AS w (site_id, domain, profile_id)
+WHERE profile_id IS NULL
+   OR EXISTS (SELECT 1 FROM {profile} p WHERE p.id = w.profile_id FOR KEY SHARE)
 ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
 """)
@@ -56,8 +60,8 @@ def domain_of(address_header: str | None) -> str | None:
     return domain.lower() or None if at else None
 
 
-def pools_for(routes: Iterable[Route]) -> dict[Route, int]:
-    """Return the pool of each route, making those that are missing."""
+def pools_for(routes: Iterable[Route]) -> dict[Route, int | None]:
+    """Return the pool of each route, making those that are missing; None for a profile that is no more."""
     distinct = sorted(
         set(routes), key=lambda route: (route.site_id or 0, route.domain or "", route.profile_id or 0)
     )

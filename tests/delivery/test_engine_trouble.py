@@ -10,11 +10,13 @@ from django.utils import timezone
 
 from delivery import queue
 from delivery.dispatcher import database, drain, line
-from delivery.models import Attempt, Message, ProfileState, QueueEntry, SmallState
+from delivery.models import Attempt, Message, Pool, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
+from smtp_settings.models import SMTPProfile
 from tests.builders import a_profile
-from tests.delivery.engine import drained, draining, due_again, queued, state_of, until
+from tests.delivery.engine import drained, draining, due_again, entry_of, queued, state_of, until
+from tests.delivery.queueing import in_threads
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -228,6 +230,29 @@ def test_a_debug_recipient_the_server_cannot_take_fails_nothing():
         (message_id,) = queued()
         drained()
     assert state_of(message_id) is SmallState.SENT
+
+
+def test_a_profile_deleted_as_a_message_is_passed_on_to_it_spoils_no_other_outcome(monkeypatch):
+    """Deleted after the choice was made, and before it is written."""
+    pools_for = queue.pools_for
+
+    def deleted_before(routes):
+        in_threads(lambda: SMTPProfile.objects.filter(name="Gone").delete())
+        return pools_for(routes)
+
+    monkeypatch.setattr(queue, "pools_for", deleted_before)
+    with smtp_server(answers={"MAIL": first("550 5.7.1 Not your address")}) as server, smtp_server() as gone:
+        profile_for(server, is_default=True, max_connections=1)
+        profile_for(gone, name="Gone", priority="low")
+        queue.pause(SMTPProfile.objects.get(name="Gone").pk, Paused.PERSON)
+        refused, *others = queued(10)
+        drained()
+        assert server.accepted == 9
+    assert {state_of(message_id) for message_id in others} == {SmallState.SENT}
+    entry = entry_of(refused)
+    assert (entry.lease_id, entry.attempts) == (None, 1)
+    assert Pool.objects.get(pk=entry.pool_id).profile_id is None
+    assert entry.ready_at > timezone.now()  # by then the deletion is known
 
 
 # Messages that would go too late, too early or twice
