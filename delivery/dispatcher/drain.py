@@ -64,7 +64,8 @@ class Stop(Protocol):
 class Terms:
     """How long a drain goes on.
 
-    `until_empty`: it ends when no message is due that can be sent. Otherwise when none came for `linger`
+    `until_empty`: it ends when no message is due that can be sent; a server that stays crowded after a rest
+    can send none. Otherwise when none came for `linger`
     seconds. In any case after `deadline` seconds, or when `stop` is set. `ring` is called when more workers
     would help.
     """
@@ -272,7 +273,8 @@ class Drain:
 
     async def _rest(self) -> None:
         """Nothing could be claimed: see whether it is over, else wait for a change."""
-        is_idle = not self.park.held and not self.park.can_serve(self._lanes)
+        can_serve = self.park.can_serve_soon if self.terms.until_empty else self.park.can_serve
+        is_idle = not self.park.held and not can_serve(self._lanes)
         if is_idle and self.terms.until_empty:
             await self._finish_if_empty()
         elif is_idle and time.monotonic() - self._worked_at > self.terms.linger:

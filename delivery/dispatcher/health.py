@@ -24,6 +24,8 @@ _MESSAGES_REFUSED = 10
 #: A crowded server is left alone for a moment, longer each time.
 _REST_SECONDS = 5.0
 _LONGEST_REST = 60.0
+#: Rests in a row, without an answer to anything, after which nothing is expected of it soon.
+_RESTS = 2
 _CLEAN_SECONDS = 60.0
 _BEFORE_MAIL = frozenset({Phase.DNS, Phase.CONNECT, Phase.BANNER, Phase.TLS, Phase.EHLO, Phase.AUTH})
 
@@ -62,6 +64,11 @@ class Health:
     def is_resting(self) -> bool:
         """Whether the server said it is crowded and is left alone for a moment."""
         return time.monotonic() < self._resting_until
+
+    @property
+    def is_crowded_out(self) -> bool:
+        """Whether it rests again, having answered nothing since the rest before."""
+        return self.is_resting and self._rests >= _RESTS
 
     def learn(self, judgement: Judgement, *, mail_from: str, ms: float) -> Change:
         """Take in what a result says about the server; return what to write."""

@@ -203,8 +203,12 @@ class Park:
 
     def can_serve(self, lanes: Sequence[ReadyLane]) -> bool:
         """Whether some server in use serves one of these lanes, if not at this moment."""
-        ways = self.ways()
-        return any(assignment.serves(way, lane.pool) for lane in lanes for way in ways)
+        return _any_serves(self.ways(), lanes)
+
+    def can_serve_soon(self, lanes: Sequence[ReadyLane]) -> bool:
+        """Whether a server in use serves one of these lanes that has not been crowded for long."""
+        ways = [way for way in self.ways() if not self[way.profile_id].health.is_crowded_out]
+        return _any_serves(ways, lanes)
 
     def token_waits(self) -> list[float]:
         """Return the seconds until claims on reserved moments may be made."""
@@ -306,6 +310,10 @@ class Park:
         for server in self:
             server.is_live = False
             self.empty_if_unusable(server)
+
+
+def _any_serves(ways: Sequence[WayOut], lanes: Sequence[ReadyLane]) -> bool:
+    return any(assignment.serves(way, lane.pool) for lane in lanes for way in ways)
 
 
 def _read() -> tuple[list[WayOut], dict[int, ProfileStateRow]]:

@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from delivery import queue
-from delivery.dispatcher import database, drain, line
+from delivery.dispatcher import database, drain, health, line
 from delivery.models import Attempt, Message, Pool, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
@@ -253,6 +253,34 @@ def test_a_profile_deleted_as_a_message_is_passed_on_to_it_spoils_no_other_outco
     assert (entry.lease_id, entry.attempts) == (None, 1)
     assert Pool.objects.get(pk=entry.pool_id).profile_id is None
     assert entry.ready_at > timezone.now()  # by then the deletion is known
+
+
+# Servers that take nothing, and the end of a drain
+
+
+def test_a_drain_until_empty_ends_at_a_server_that_stays_crowded(monkeypatch):
+    monkeypatch.setattr(health, "_REST_SECONDS", 0.2)
+    with smtp_server(answers={"MAIL": "421 4.7.0 Too many connections"}) as server:
+        profile_for(server)
+        ids = queued(5)
+        with draining() as result:
+            pass
+        assert server.accepted == 0
+    assert (result.report.sent, result.report.is_work_left) == (0, False)
+    assert {state_of(message_id) for message_id in ids} == {SmallState.QUEUED}
+    assert set(QueueEntry.objects.values_list("attempts", "lease_id")) == {(0, None)}
+
+
+def test_a_drain_until_empty_sends_what_another_server_takes(monkeypatch):
+    monkeypatch.setattr(health, "_REST_SECONDS", 0.2)
+    with (
+        smtp_server(answers={"MAIL": "421 4.7.0 Too many connections"}) as crowded,
+        smtp_server(answers={"MAIL": first(lambda: time.sleep(1.5))}) as other,
+    ):
+        profile_for(crowded, is_default=True)
+        profile_for(other, max_connections=1)
+        queued(10)
+        assert drained().sent == 10
 
 
 # Messages that would go too late, too early or twice
