@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from django.contrib.sites.models import Site
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 from django.core.management.base import SystemCheckError
 
 from smtp_settings import activation, sealing
@@ -349,10 +349,13 @@ def test_a_missing_key_is_named_with_what_to_do(settings, command):
 @pytest.mark.django_db
 @pytest.mark.parametrize("command", ["set_profile", "test_profile"])
 def test_the_checks_of_the_keys_do_not_keep_from_entering_the_password_again(settings, command):
-    a_draft(name="Shop")
+    a_profile(name="Shop")
     settings.MAILCONF_KEYS_FILE = settings.MAILCONF_KEYS = ""
+    words = ["Shop", *(TO if command == "set_profile" else ("--to", "inbox@example.com"))]
+    as_from_the_shell = load_command_class("smtp_settings", command)  # `call_command` would skip the checks
+    options = vars(as_from_the_shell.create_parser("manage.py", command).parse_args(words))
     with pytest.raises(CommandError, match="generate_key") as refused:
-        call_command(command, "Shop", *(TO if command == "set_profile" else ()), skip_checks=False)
+        as_from_the_shell.execute(**options)
     assert not isinstance(refused.value, SystemCheckError)
 
 
