@@ -143,6 +143,7 @@ class Migration(migrations.Migration):
                 ('uses_machine_role', models.BooleanField(default=False, verbose_name="use this machine's role")),
                 ('configuration_set', models.CharField(blank=True, max_length=64, verbose_name='configuration set')),
                 ('cleared_fingerprint', models.CharField(blank=True, editable=False, max_length=64, serialize=False)),
+                ('cleared_key', models.CharField(blank=True, db_default='', default='', editable=False, max_length=64, serialize=False)),
                 ('cleared_at', models.DateTimeField(editable=False, null=True)),
                 ('cleared_without_test', models.TextField(blank=True, editable=False)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
