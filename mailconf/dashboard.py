@@ -49,6 +49,7 @@ CAUSES: dict[str, Promise] = {
     "size": gettext_lazy("Too large"),
     "content": gettext_lazy("Content refused"),
     "policy": gettext_lazy("Refused by the server's rules"),
+    "compose": gettext_lazy("Not to be put together"),
     "protocol": gettext_lazy("Answers not understood"),
     "retries": gettext_lazy("Retries used up"),
     "gave_up": gettext_lazy("Too old"),

@@ -39,6 +39,10 @@ _CAUSES = {
         gettext_lazy("The server refused the message by its own rules:"),
         gettext_lazy("The server's words say which."),
     ),
+    "compose": (
+        gettext_lazy("It could not be put together:"),
+        gettext_lazy("Correct the profile, or send a corrected message."),
+    ),
     "protocol": (gettext_lazy("The server's answers could not be understood:"), ""),
 }
 _MAY_HAVE_ARRIVED = gettext_lazy(

@@ -379,12 +379,14 @@ class Drain:
     def next_server(self, work: Work) -> int | None:
         """Return the next profile that may carry the message, None without one.
 
+        A message without From needs a profile that has one.
         Rather one in use; but mail waits for a server that is down, and fails only when there is no other. A
         pinned message, and so one that was passed on before, has none.
         """
         if work.pool.profile_id is not None:
             return None
-        live = [server.way for server in self.park if server.is_live]
+        has_from = work.claimed.from_header is not None
+        live = [s.way for s in self.park if s.is_live and (has_from or s.way.sender.from_address)]
         ids = assignment.order(live, work.pool, self.park.free_connections())
         others = [i for i in ids if i != work.way.profile_id]
         return next((i for i in others if self.park[i].is_in_use), next(iter(others), None))

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from delivery.classification import Action, Judgement, Sign, judge, judge_error
-from delivery.composing import content_of, envelope_sender, front
+from delivery.composing import CannotCompose, content_of, envelope_sender, front
 from delivery.dispatcher import outcomes
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.lease import Lease, LeaseLost
@@ -112,13 +112,8 @@ class Line:
         except asyncio.CancelledError:
             self.office.recorder.add(self._interrupted(work))
             raise
-        except Overdue:
-            result = outcomes.expired(work)
-        except NobodyLeft:
-            result = outcomes.complete(work)
-        except (NotUsable, LeaseLost, TurnMissed) as error:
-            logger.warning("Message %s goes back: %s", work.claimed.message_id, error)
-            result = outcomes.released(work)
+        except (Overdue, NobodyLeft, CannotCompose, NotUsable, LeaseLost, TurnMissed) as error:
+            result = self._unsent(work, error)
         except Exception as error:
             # Any bug of ours, met by one message, must not stop the others; three times, and a person looks.
             logger.exception("Message %s could not be handled.", work.claimed.message_id)
@@ -130,6 +125,20 @@ class Line:
             await self.office.learn(self.server, judgement, work, ms)
         if self._open is not None and not self._open.session.is_usable:
             await self._close()
+
+    def _unsent(self, work: Work, why: Exception) -> Result:
+        """Say what becomes of a message that was not to be sent here, or not now."""
+        match why:
+            case Overdue():
+                return outcomes.expired(work)
+            case NobodyLeft():
+                return outcomes.complete(work)
+            case CannotCompose():
+                other, lease = self.office.next_server(work), self.office.lease.id
+                return outcomes.unsendable(work, str(why), lease=lease, other_profile_id=other)
+            case _:
+                logger.warning("Message %s goes back: %s", work.claimed.message_id, why)
+                return outcomes.released(work)
 
     def _result(self, work: Work, judgement: Judgement, ms: float) -> Result:
         goes_elsewhere = judgement.action is Action.ELSEWHERE

@@ -85,20 +85,34 @@ def complete(work: Work) -> Result:
 
 def broken(work: Work, error: Exception, *, lease: int) -> Result:
     """Put off a message that made our own code fail, and hold it at the third time."""
-    tried = Tried(
-        work.claimed.message_id,
-        lease,
-        work.way.profile_id,
-        work.claimed.attempts + work.claimed.drops + 1,
-        "",
-        AttemptResult.RELEASED,
-        reply=f"Internal error: {type(error).__name__}",
-    )
+    tried = _untold(work, AttemptResult.RELEASED, f"Internal error: {type(error).__name__}", lease=lease)
     if work.claimed.drops + 1 >= BUGS:
         held = Finished(work.claimed.message_id, SmallState.HELD, cause="internal_error", reply=tried.reply)
         return Result(work, finished=held, tried=tried)
     back = Settled(work.claimed.message_id, work.way.profile_id, _BUG_DELAY, dropped=1)
     return Result(work, settled=back, tried=tried)
+
+
+def unsendable(work: Work, why: str, *, lease: int, other_profile_id: int | None) -> Result:
+    """Pass on a message that cannot be put together for this profile, or fail it when there is no other."""
+    if other_profile_id is None:
+        failed = Finished(
+            work.claimed.message_id,
+            SmallState.FAILED,
+            profile_id=work.way.profile_id,
+            reply=why,
+            cause="compose",
+        )
+        return Result(work, finished=failed, tried=_untold(work, AttemptResult.FAILED, why, lease=lease))
+    tried = _untold(work, AttemptResult.RELEASED, why, lease=lease)
+    back = Settled(work.claimed.message_id, work.way.profile_id)
+    return Result(work, settled=back, tried=tried, elsewhere=other_profile_id)
+
+
+def _untold(work: Work, outcome: AttemptResult, why: str, *, lease: int) -> Tried:
+    """Note an attempt that no server heard of."""
+    n = work.claimed.attempts + work.claimed.drops + 1
+    return Tried(work.claimed.message_id, lease, work.way.profile_id, n, "", outcome, reply=why)
 
 
 def _sent(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:

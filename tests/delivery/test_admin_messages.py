@@ -347,6 +347,7 @@ def test_a_viewer_sees_no_body_and_no_blind_recipient():
             "recipient",
             "Given up. The server does not accept this recipient: 550 5.1.1 No such user",
         ),
+        (SmallState.FAILED, "compose", "Given up. It could not be put together: 550 5.1.1 No such user"),
         (SmallState.FAILED, "retries", "Given up after 1 try. Last answer: 550 5.1.1 No such user"),
         (SmallState.HELD, "crashes", "Three workers stopped while sending this message."),
         (SmallState.HELD, "uncertain", "It may have been delivered."),

@@ -12,7 +12,17 @@ from django.utils import timezone
 
 from delivery import dispatcher, queue
 from delivery.dispatcher import database, drain, health, lease
-from delivery.models import Attempt, Message, ProfileState, QueueEntry, Slot, SmallState, Stat, Worker
+from delivery.models import (
+    Attempt,
+    Content,
+    Message,
+    ProfileState,
+    QueueEntry,
+    Slot,
+    SmallState,
+    Stat,
+    Worker,
+)
 from delivery.queue import AttemptResult, Breaker, Paused
 from smtp_settings import sealing, wire
 from smtp_settings.models import Event, SMTPProfile
@@ -618,17 +628,17 @@ def test_without_a_recent_heartbeat_nothing_is_claimed(monkeypatch):
 
 def test_a_message_our_own_code_cannot_handle_is_held_at_the_third_time():
     with smtp_server() as server:
-        profile_for(server, from_address="")
+        profile_for(server)
         good = queued(3)
         (bad,) = queued()
-        Message.objects.filter(pk=bad).update(from_header=None)  # and the profile has no From address
+        Content.objects.filter(pk=bad).update(cuts=[5])  # and no part to go in there
         for _ in range(3):
             drained()
             QueueEntry.objects.update(ready_at=timezone.now())
         assert server.accepted == 3
     assert state_of(bad) is SmallState.HELD
     assert {state_of(message_id) for message_id in good} == {SmallState.SENT}
-    assert [attempt.reply for attempt in attempts_of(bad)] == ["Internal error: CannotCompose"] * 3
+    assert [attempt.reply for attempt in attempts_of(bad)] == ["Internal error: ValueError"] * 3
 
 
 def test_a_stop_gives_back_what_was_not_begun():

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from delivery import queue
 from delivery.dispatcher import database, drain, health, line
-from delivery.models import Attempt, Message, Pool, ProfileState, QueueEntry, SmallState
+from delivery.models import Attempt, Failure, Message, Pool, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
 from smtp_settings.models import SMTPProfile
@@ -253,6 +253,38 @@ def test_a_profile_deleted_as_a_message_is_passed_on_to_it_spoils_no_other_outco
     assert (entry.lease_id, entry.attempts) == (None, 1)
     assert Pool.objects.get(pk=entry.pool_id).profile_id is None
     assert entry.ready_at > timezone.now()  # by then the deletion is known
+
+
+NO_FROM = "Neither the message nor the profile has a From address."
+
+
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_a_message_that_has_no_from_anywhere_fails_at_once_and_says_so(is_pinned):
+    with smtp_server() as server:
+        profile_for(server, name="First", from_address="", is_default=True)
+        profile_for(server, name="Second", from_address="" if not is_pinned else "shop@example.com")
+        (message_id,) = queued(profile="First" if is_pinned else None)
+        Message.objects.update(from_header=None)
+        assert drained().failed == 1
+        assert server.accepted == 0
+    message = Message.objects.get()
+    assert (state_of(message_id), message.reply, message.attempts) == (SmallState.FAILED, NO_FROM, 0)
+    assert Failure.objects.get().cause == "compose"
+    assert [attempt.reply for attempt in Attempt.objects.all()] == [NO_FROM]
+
+
+def test_a_message_without_from_goes_to_a_profile_that_has_one():
+    with smtp_server() as default, smtp_server() as other:
+        profile_for(default, from_address="", is_default=True)
+        profile_for(default, from_address="", priority="high")
+        profile_for(other, from_address="shop@example.com", priority="low")
+        (message_id,) = queued()
+        Message.objects.update(from_header=None)
+        drained()
+        (received,) = other.messages
+        assert default.accepted == 0
+    assert received.content.startswith(b"From: shop@example.com\r\n")
+    assert state_of(message_id) is SmallState.SENT
 
 
 # Servers that take nothing, and the end of a drain
