@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 
 from django.db import transaction
 
@@ -86,7 +87,8 @@ class Recorder:
             return
         self._writing, self._waiting = self._waiting, []
         group = self._writing
-        await self._database.call(lambda: _write(self._lease, group))
+        runs = count()
+        await self._database.call(lambda: _write(self._lease, group, is_repeat=next(runs) > 0))
         self._writing = []
         for result in group:
             self._acknowledged(result)
@@ -109,17 +111,20 @@ class Recorder:
                 return
 
 
-def _write(lease: int, group: Sequence[Result]) -> None:
-    """Write one group; attempts in one transaction with what they belong to."""
+def _write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> None:
+    """Write one group; attempts in one transaction with what they belong to.
+
+    In a repeat, a message that is not in hand any more was written by the run before, its attempt with it:
+    only the answer to that commit was lost.
+    """
     finished = [result.finished for result in group if result.finished is not None]
     tried = [result.tried for result in group if result.tried is not None]
     if len(finished) == len(group) and not tried:
         queue.finish(lease, finished)
         return
     with transaction.atomic():
-        queue.finish(lease, finished)
-        queue.settle(lease, _settled(group))
-        queue.record(tried)
+        written = queue.finish(lease, finished) | queue.settle(lease, _settled(group))
+        queue.record([one for one in tried if one.message_id in written or not is_repeat])
 
 
 def _settled(group: Sequence[Result]) -> list[queue.Settled]:

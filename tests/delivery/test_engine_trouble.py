@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from delivery import queue
-from delivery.dispatcher import database, drain, health, line
+from delivery.dispatcher import database, drain, health, line, recorder
 from delivery.models import Attempt, Failure, Message, Pool, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
@@ -87,6 +87,25 @@ def test_a_claim_whose_answer_was_lost_keeps_no_message(monkeypatch):
                 stop.set()
         assert server.accepted == 5
     assert not Attempt.objects.exists()
+
+
+@pytest.mark.parametrize("answer", ["450 4.3.0 Try later", "550 5.1.1 No such user"])
+def test_outcomes_written_again_after_a_lost_commit_note_each_attempt_once(monkeypatch, answer):
+    write, lost = recorder._write, []
+
+    def answer_lost_once(*args, **options):
+        write(*args, **options)
+        if not lost:
+            lost.append(True)
+            raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(recorder, "_write", answer_lost_once)
+    with smtp_server(answers={"RCPT": answer}) as server:
+        profile_for(server)
+        ids = queued(3)
+        drained()
+    assert lost
+    assert sorted(Attempt.objects.values_list("message_id", flat=True)) == ids
 
 
 def test_a_drain_until_empty_takes_what_was_given_back_in_the_end():
