@@ -60,13 +60,19 @@ def test_a_leased_message_is_not_claimed_again():
     assert claimed(other, 2) == []
 
 
+def due_since(moment, *ids):
+    models.QueueEntry.objects.filter(pk__in=ids).update(ready_at=moment)
+
+
 def test_lanes_are_read_in_the_order_given_and_each_by_age():
     lease = queue.register_worker()
     now = timezone.now()
-    (normal_young,) = enqueued(send_at=now - timedelta(minutes=1))
-    (normal_old,) = enqueued(send_at=now - timedelta(minutes=9))
+    normal_young, normal_old = enqueued(2)
     (urgent,) = enqueued(priority=1)
-    (low,) = enqueued(priority=3, send_at=now - timedelta(hours=1))
+    (low,) = enqueued(priority=3)
+    due_since(now - timedelta(minutes=1), normal_young)
+    due_since(now - timedelta(minutes=9), normal_old)
+    due_since(now - timedelta(hours=1), low)
 
     messages = claimed(lease, 10)
 
@@ -112,7 +118,7 @@ def test_without_lanes_or_seats_nothing_is_asked():
 def test_ready_lanes_tell_the_route_and_the_age_urgent_first():
     profile = a_row_of_profile()
     hour = timezone.now() - timedelta(hours=1)
-    enqueued(2, send_at=hour)
+    due_since(hour, *enqueued(2))
     enqueued(profile_id=profile.pk, priority=1)
     enqueued(priority=3, send_at=timezone.now() + timedelta(hours=1))
 
