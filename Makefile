@@ -47,7 +47,7 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest -m "not long" $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest -n 2 -m "not long" $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --format=total --precision=1 | sed 's/^/coverage %: /'
 
@@ -66,7 +66,7 @@ else
 	@test -x .venv-matrix/bin/python || $(MATRIX_PYTHON) -m venv .venv-matrix
 	@.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check "django>=6.1,<6.2"
-	@.venv-matrix/bin/python -m pytest -m "not long and not browser" $(ARGS)
+	@.venv-matrix/bin/python -m pytest -n 2 -m "not long and not browser" $(ARGS)
 endif
 
 lint: $(VENV)/dev.stamp

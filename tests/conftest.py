@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
@@ -14,37 +13,35 @@ from tests import settings as test_settings
 IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
 
 
+#: The PostgreSQL of this run: a private one without fsync, unless DATABASE_URL names one.
+_server: embedded.PrivateServer | None = None
+
+
+def _is_part(config: pytest.Config) -> bool:
+    """Whether this process runs a part of the tests (pytest-xdist) for one that has made everything ready."""
+    return hasattr(config, "workerinput")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the run's folder before any test."""
+    """Make the run's folder and start its server before any test, once for all processes."""
+    global _server
+    if _is_part(config) or config.option.collectonly:
+        return
     for folder in (test_settings.TEST_VAR, settings.STATIC_ROOT):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if test_settings.TEST_SERVER is not None:
+        _server = embedded.PrivateServer(test_settings.TEST_SERVER, durable=False)
+        _server.start()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove it, however the run ended."""
-    shutil.rmtree(test_settings.TEST_VAR, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def database_server() -> Iterator[None]:
-    """The PostgreSQL of this run: a private one without fsync, unless DATABASE_URL names one."""
-    if test_settings.TEST_SERVER is None:
-        yield
+    """End and remove them, however the run ended."""
+    if _is_part(config):
         return
-    server = embedded.PrivateServer(test_settings.TEST_SERVER, durable=False)
-    server.start()
-    try:
-        yield
-    finally:
-        server.stop()
-        server.remove()
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    database_server: None, django_db_modify_db_settings_parallel_suffix: None
-) -> None:
-    """Start the server before pytest-django makes its database, and stop it after that one is gone."""
+    if _server is not None:
+        _server.stop()
+        _server.remove()
+    shutil.rmtree(test_settings.TEST_VAR, ignore_errors=True)
 
 
 @pytest.fixture
