@@ -196,6 +196,7 @@ class Migration(migrations.Migration):
                 ('probe_worker_id', models.BigIntegerField(null=True)),
                 ('connections', models.SmallIntegerField(null=True)),
                 ('paused', models.SmallIntegerField(choices=[(0, 'No'), (1, 'By a person'), (2, 'By a configuration fault')], db_default=0)),
+                ('fault_version', models.TextField(db_default='')),
                 ('reason', models.TextField(db_default='')),
                 ('paused_by', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
