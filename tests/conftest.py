@@ -9,9 +9,7 @@ from django.db import connection
 
 from mailconf import embedded
 from tests import settings as test_settings
-
-IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
-
+from tests.needs import missing
 
 #: The PostgreSQL of this run: a private one without fsync, unless DATABASE_URL names one.
 _server: embedded.PrivateServer | None = None
@@ -57,13 +55,7 @@ def process_environment(transactional_db: None) -> dict[str, str]:
 
 def _program(name: str, package: str) -> str:
     """The path of a program, or the end of the test: skipped on a bare machine, failed in CI."""
-    found = shutil.which(name)
-    if found:
-        return found
-    reason = f"{name} is not installed (Debian package {package})"
-    if IN_CI:
-        pytest.fail(f"{reason}; CI must have it", pytrace=False)
-    pytest.skip(reason)
+    return shutil.which(name) or missing(f"{name} is not installed (Debian package {package})")
 
 
 @pytest.fixture(scope="session")
