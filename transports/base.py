@@ -8,7 +8,7 @@ the message is not decided here (see `delivery.classification`).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from transports.errors import TransportError
@@ -23,6 +23,7 @@ class Phase(StrEnum):
     TLS = "tls"
     EHLO = "ehlo"
     AUTH = "auth"
+    RSET = "rset"
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -120,6 +121,13 @@ class Content:
         return sum(map(len, self.segments))
 
 
+class MailObject(NamedTuple):
+    """What SMTP carries (RFC 5321 section 2.3.1)."""
+
+    envelope: Envelope
+    content: Content
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What happened to one message in one transaction: facts, no judgement.
@@ -206,13 +214,28 @@ class Session(Protocol):
     def is_usable(self) -> bool:
         """Whether another message may be given to it."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether a `following` message given to `deliver` saves a round trip now."""
+
     async def deliver(
-        self, envelope: Envelope, content: Content, *, before_dot: Callable[[], None] | None = None
+        self,
+        envelope: Envelope,
+        content: Content,
+        *,
+        following: MailObject | None = None,
+        before_dot: Callable[[], None] | None = None,
+        after_dot: Callable[[Reply], None] | None = None,
     ) -> Outcome:
         """Carry one message. Never raises for what the server does: the outcome says it.
 
         `before_dot` is called right before the write that holds the final dot: the place for the fence and
-        the journal. If it raises, the connection is aborted and the exception goes on.
+        the journal. If it raises, the connection is aborted and the exception goes on. `after_dot` hears the
+        reply to the dot as soon as it is read and cannot be mistaken for another; it must not raise.
+
+        `following` is the message that comes next: its envelope may travel with this one's dot. Then the next
+        call must be for that very message, or the session must be closed: the server waits for its content.
+        Nothing of a message is accepted before its own call.
         """
 
     async def close(self) -> None:
@@ -225,9 +248,10 @@ class Session(Protocol):
 class Transport(Protocol):
     """One way out with fixed settings."""
 
-    async def open(self, observer: Observer | None = None) -> Session:
+    async def open(self, observer: Observer | None = None, *, sequential: bool = False) -> Session:
         """Reach the server and sign in.
 
+        `sequential`: say one command at a time, whatever the server offers: it has garbled its replies.
         Raises TransportError, which knows the phase and the reply.
         """
 

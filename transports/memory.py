@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from transports.base import (
     Content,
     Envelope,
+    MailObject,
     Observer,
     Outcome,
     Phase,
@@ -54,7 +55,7 @@ class MemoryTransport:
     #: Sessions opened so far.
     sessions: int = 0
 
-    async def open(self, observer: Observer | None = None) -> "MemorySession":
+    async def open(self, observer: Observer | None = None, *, sequential: bool = False) -> "MemorySession":
         """Open a session. Raises `open_error`."""
         self.sessions += 1
         if self.open_error is not None:
@@ -77,8 +78,19 @@ class MemorySession:
         """Whether another message may be given to it."""
         return self._is_open
 
+    @property
+    def streams(self) -> bool:
+        """Never: there is no round trip to save."""
+        return False
+
     async def deliver(
-        self, envelope: Envelope, content: Content, *, before_dot: Callable[[], None] | None = None
+        self,
+        envelope: Envelope,
+        content: Content,
+        *,
+        following: MailObject | None = None,
+        before_dot: Callable[[], None] | None = None,
+        after_dot: Callable[[Reply], None] | None = None,
     ) -> Outcome:
         """Keep one message, or refuse it as told; see `transports.base.Session.deliver`."""
         transport = self._transport
@@ -95,7 +107,10 @@ class MemorySession:
             return Outcome(Phase.RCPT, replies[0], rcpt_replies=replies)
         if transport.lose in (Phase.DATA, Phase.BODY):
             return self._lost(transport.lose, replies)
-        return self._finish(envelope, content, replies, before_dot)
+        outcome = self._finish(envelope, content, replies, before_dot)
+        if after_dot is not None and outcome.reply is not None:
+            after_dot(outcome.reply)
+        return outcome
 
     def _finish(
         self,

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 
-from transports.base import Content, Envelope, Outcome, Phase, Reply
+from transports.base import Content, Envelope, MailObject, Outcome, Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, TransportError
 from transports.smtp.content import BLOCK_BYTES, DOT, blocks, whole
 from transports.smtp.protocol import SMTPProtocol
@@ -46,8 +46,19 @@ class SMTPSession:
         """Whether another message may be given to it."""
         return not self._is_closed and self._protocol.is_open
 
+    @property
+    def streams(self) -> bool:
+        """Whether a following message's envelope travels with the dot."""
+        return False
+
     async def deliver(
-        self, envelope: Envelope, content: Content, *, before_dot: Callable[[], None] | None = None
+        self,
+        envelope: Envelope,
+        content: Content,
+        *,
+        following: MailObject | None = None,
+        before_dot: Callable[[], None] | None = None,
+        after_dot: Callable[[Reply], None] | None = None,
     ) -> Outcome:
         """Carry one message; see `transports.base.Session.deliver`."""
         self._started = self._loop.time()
@@ -57,6 +68,8 @@ class SMTPSession:
         except BaseException:
             self.abort()
             raise
+        if after_dot is not None and outcome.phase is Phase.DOT and outcome.reply is not None:
+            after_dot(outcome.reply)
         if self._trace is not None:
             report_transaction(self._trace, since, self._read_at, envelope, content, outcome)
         return outcome

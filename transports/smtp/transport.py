@@ -22,7 +22,7 @@ class SMTPTransport:
     def _context(self) -> ssl.SSLContext | None:
         return None if self.settings.security is Security.NONE else make_context(self.settings)
 
-    async def open(self, observer: Observer | None = None) -> Session:
+    async def open(self, observer: Observer | None = None, *, sequential: bool = False) -> Session:
         """Reach the server and sign in. Raises TransportError; nothing stays open then."""
         self.settings.refuse_unknown()
         trace = Trace(observer) if observer is not None else None
@@ -36,7 +36,7 @@ class SMTPTransport:
         return SMTPSession(
             connection.protocol,
             connection.capabilities,
-            pipelined=offered and self.settings.pipelining != "sequential",
+            pipelined=offered and not sequential and self.settings.pipelining != "sequential",
             timeouts=self.settings.timeouts,
             trace=trace,
         )
