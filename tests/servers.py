@@ -322,7 +322,7 @@ def smtp_server(port: int = 0, **options: object) -> Iterator[Server]:
     default loopback's); `keep=False` only counts the messages.
     """
     server = Server(**options)  # type: ignore[arg-type]  # the options are Server's own
-    with _loop_in_a_thread() as loop:
+    with loop_in_a_thread() as loop:
         clients: set[asyncio.Task[None]] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -359,7 +359,7 @@ def smtp_server(port: int = 0, **options: object) -> Iterator[Server]:
 
 
 @contextmanager
-def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+def loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
     """Run an event loop beside the test, so that tests may block."""
     loop = asyncio.new_event_loop()
     # A client that refuses our certificate is a test's business, not the console's.

@@ -4,15 +4,18 @@
 
 A plan maps a stage to an action, or to a list of actions taken in turn; when they are used up, and at every
 other stage, the server is honest. Stages are those of STAGES. An action gets the peer and the honest reply.
+Its ledger holds what it accepted, as a client that reads its words must understand them.
 """
 
 import asyncio
+import re
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
-from tests.servers import server_context
+from tests.servers import loop_in_a_thread, server_context
 
 STAGES = (
     "tcp", "banner", "ehlo", "starttls", "handshake", "ehlo2", "auth", "auth_step", "mail", "rcpt", "data",
@@ -23,18 +26,50 @@ BANNER = b"220 evil.example.org ESMTP\r\n"
 EHLO = ("250-evil.example.org", "250-PIPELINING", "250-SIZE 1000000", "250-AUTH PLAIN LOGIN", "250 SMTPUTF8")
 
 
+#: What a client must take for an acceptance: one complete line of a bearable length.
+_TAKEN = re.compile(rb"2[0-9]{2}( [^\n]{0,8000})?\r?\n")
+
+
 class Gone(Exception):
     """The action ended the connection."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """One acceptance: the number of the connection, the envelope, the content un-stuffed."""
+
+    connection: int
+    mail_from: str
+    rcpt_to: tuple[str, ...]
+    content: bytes
 
 
 class Peer:
     """The server's end of one connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int = 0) -> None:
         self.reader = reader
         self.writer = writer
+        self.number = number
         #: What was written at this stage.
         self.said = b""
+        #: The sender of the open transaction, None when there is none, and who was accepted.
+        self.mail_from: str | None = None
+        self.rcpt_to: list[str] = []
+
+    def take(self, verb: str, line: str) -> None:
+        """Take in what was said to a command, as RFC 5321 wants it."""
+        path = line[line.find("<") + 1 : line.rfind(">")]
+        if verb in ("EHLO", "HELO", "RSET"):
+            self.forget()
+        elif verb == "MAIL" and self.said[:1] == b"2":
+            self.mail_from = path
+        elif verb == "RCPT" and self.said[:1] == b"2":
+            self.rcpt_to.append(path)
+
+    def forget(self) -> None:
+        """End the transaction."""
+        self.mail_from, self.rcpt_to = None, []
 
     async def write(self, data: bytes) -> None:
         self.said += data
@@ -137,10 +172,10 @@ async def one_long_line(peer: Peer, honest: bytes) -> None:
 
 
 async def drip(peer: Peer, honest: bytes) -> None:
-    """Answer one byte at a time, too slowly."""
+    """Answer one byte at a time: each comes well within the limit of a wait, all of them do not."""
     for byte in honest:
         await peer.write(bytes([byte]))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.04)
 
 
 class EvilServer:
@@ -149,7 +184,12 @@ class EvilServer:
     host = "127.0.0.1"
 
     def __init__(
-        self, plan: Mapping[str, Action | list[Action]], *, ehlo: tuple[str, ...], tls: object
+        self,
+        plan: Mapping[str, Action | list[Action]],
+        *,
+        ehlo: tuple[str, ...],
+        tls: object,
+        remembers: bool,
     ) -> None:
         assert set(plan) <= set(STAGES), "an unknown stage"
         self.plan = {
@@ -157,14 +197,22 @@ class EvilServer:
         }
         self.ehlo = ehlo
         self.tls = tls
+        self.remembers = remembers
         self.port = 0
         #: Command lines as they came.
         self.heard: list[str] = []
-        #: Contents that were answered with 2xx by an honest dot.
-        self.accepted: list[bytes] = []
-        #: Everything read as content, whatever the answer.
+        #: Every acceptance.
+        self.ledger: list[Accepted] = []
+        #: Everything read as content, as it came, whatever the answer.
         self.contents: list[bytes] = []
         self.connections = 0
+        #: What the loop had to complain about: exceptions nobody looked at, tasks destroyed.
+        self.complaints: list[str] = []
+
+    @property
+    def accepted(self) -> list[bytes]:
+        """The contents that were accepted."""
+        return [entry.content for entry in self.ledger]
 
     def verbs(self) -> list[str]:
         return [line.split(" ")[0] for line in self.heard]
@@ -202,16 +250,30 @@ class EvilServer:
             elif verb == "AUTH":
                 await self.auth(peer, text)
             elif verb == "DATA":
-                await self.do("data", peer, b"354 Go ahead\r\n")
+                await self.do("data", peer, self.honest_reply(peer, verb))
                 if b"354" in peer.said:
                     await self.read_content(peer)
             elif verb == "QUIT":
                 await self.do("quit", peer, b"221 Bye\r\n")
                 return
             else:
-                await self.do(
-                    verb.lower() if verb in ("MAIL", "RCPT", "RSET") else "none", peer, b"250 2.0.0 Ok\r\n"
-                )
+                stage = verb.lower() if verb in ("MAIL", "RCPT", "RSET") else "none"
+                await self.do(stage, peer, self.honest_reply(peer, verb))
+                peer.take(verb, text)
+
+    def honest_reply(self, peer: Peer, verb: str) -> bytes:
+        """Return what a server says that `remembers`; any other is content with everything.
+
+        As Postfix does after a restriction at the end of the data, it keeps a refused transaction open.
+        """
+        if self.remembers:
+            if verb == "MAIL" and peer.mail_from is not None:
+                return b"503 5.5.1 Nested MAIL\r\n"
+            if verb in ("RCPT", "DATA") and peer.mail_from is None:
+                return b"503 5.5.1 MAIL first\r\n"
+            if verb == "DATA" and not peer.rcpt_to:
+                return b"554 5.5.1 No valid recipients\r\n"
+        return b"354 Go ahead\r\n" if verb == "DATA" else b"250 2.0.0 Ok\r\n"
 
     async def auth(self, peer: Peer, line: str) -> None:
         if line.upper() == "AUTH LOGIN":
@@ -230,27 +292,43 @@ class EvilServer:
             raise Gone
         await self.do("body", peer, b"")
         peer.reader._buffer[0:0] = b"\r\n" + first
-        content = (await peer.reader.readuntil(b"\r\n.\r\n"))[2:-3]
-        self.contents.append(content)
-        honest = "dot" not in self.plan or self.plan["dot"] == []
-        if honest:
-            self.accepted.append(content)
-        await self.do("dot", peer, b"250 2.0.0 Ok\r\n")
+        stuffed = await peer.reader.readuntil(b"\r\n.\r\n")
+        self.contents.append(stuffed[2:-3])
+        entry = Accepted(
+            peer.number,
+            peer.mail_from or "",
+            tuple(peer.rcpt_to),
+            stuffed[:-3].replace(b"\r\n..", b"\r\n.")[2:],
+        )
+        try:
+            await self.do("dot", peer, b"250 2.0.0 Ok\r\n")
+        finally:
+            if _TAKEN.match(peer.said):
+                self.ledger.append(entry)
+                peer.forget()
         if "after_250" in self.plan:
             await self.do("after_250", peer, b"")
 
 
 @asynccontextmanager
-async def evil_server(plan=(), *, ehlo=EHLO, starttls=False, implicit=False, context=None):
+async def evil_server(plan=(), *, ehlo=EHLO, starttls=False, implicit=False, context=None, remembers=False):
     """Run a server in this test's own loop; `context` is its TLS context, by default an honest one."""
     tls = (context or server_context()) if starttls or implicit else None
-    server = EvilServer(dict(plan), ehlo=ehlo, tls=tls if starttls else None)
+    server = EvilServer(dict(plan), ehlo=ehlo, tls=tls if starttls else None, remembers=remembers)
+    async with listening(server, server.serve, tls=tls if implicit else None):
+        yield server
+
+
+@asynccontextmanager
+async def listening(server, serve, *, tls=None):
+    """Listen on a free port, which `server.port` is then, and let `serve` talk with every peer."""
     tasks: set[asyncio.Task] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def handle(reader, writer):
         server.connections += 1
         try:
-            await server.serve(Peer(reader, writer))
+            await serve(Peer(reader, writer, server.connections))
         except (Gone, OSError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -261,21 +339,30 @@ async def evil_server(plan=(), *, ehlo=EHLO, starttls=False, implicit=False, con
         writers.append(writer)
         tasks.add(task)
 
-    writers: list[asyncio.StreamWriter] = []
+    # A client that refuses our certificate is what the test wants, not news; a test may want to know.
     loop = asyncio.get_running_loop()
-    # A client that refuses our certificate is what the test wants, not news.
-    loop.set_exception_handler(lambda _loop, _context: None)
-    listening = await asyncio.start_server(
-        connected, server.host, 0, ssl=tls if implicit else None, limit=1 << 26
-    )
-    server.port = listening.sockets[0].getsockname()[1]
+    loop.set_exception_handler(lambda _loop, context: server.complaints.append(context["message"]))
+    socket_server = await asyncio.start_server(connected, server.host, 0, ssl=tls, limit=1 << 26)
+    server.port = socket_server.sockets[0].getsockname()[1]
     try:
         yield server
     finally:
-        listening.close()
+        socket_server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for writer in writers:
             writer.transport.abort()
         await asyncio.sleep(0.01)  # lets the aborted transports close their sockets
+
+
+@contextmanager
+def evil_server_beside(plan=(), **options) -> Iterator[EvilServer]:
+    """Run a server in a thread of its own, for tests that block."""
+    with loop_in_a_thread() as loop:
+        running = evil_server(plan, **options)
+        server = asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(10)
+        try:
+            yield server
+        finally:
+            asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result(10)
