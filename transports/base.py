@@ -225,13 +225,14 @@ class Session(Protocol):
         *,
         following: MailObject | None = None,
         before_dot: Callable[[], None] | None = None,
-        after_dot: Callable[[Reply], None] | None = None,
+        after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None,
     ) -> Outcome:
         """Carry one message. Never raises for what the server does: the outcome says it.
 
         `before_dot` is called right before the write that holds the final dot: the place for the fence and
         the journal. If it raises, the connection is aborted and the exception goes on. `after_dot` hears the
-        reply to the dot as soon as it is read and cannot be mistaken for another; it must not raise.
+        reply to the dot as soon as it is read and cannot be mistaken for another, and with it the replies to
+        RCPT, as in `Outcome.rcpt_replies`; it must not raise.
 
         `following` is the message that comes next: its envelope may travel with this one's dot. Then the next
         call must be for that very message, or the session must be closed: the server waits for its content.
