@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 import aiosmtplib
 
-from bench.wire import a_sink
+from bench.sink import a_sink
 
 
 @contextmanager

@@ -1,168 +1,158 @@
-"""Messages per second over the wire: ours against a bare aiosmtplib.sendmail() loop, in one run.
+"""Messages per second over the wire: our sessions against a bare aiosmtplib.sendmail() loop, in one run.
 
-    python -m bench.wire [--messages 4000] [--size 5000] [--connections 1,16] [--delay-ms 0]
+    python -m bench wire [--messages 20000] [--connections 16] [--rtt-ms 0] [--size 5000] [--starttls]
+                         [--pipelining auto] [--json]
 
-The server is a sink in a process of its own that answers as fast as Python can. One JSON object a line.
+Both sides hold their connections open and take turns at the same sink, so that what else the machine does
+hits both. Ours is told what follows, as the engine does. `limit_per_s` is the one-round-trip limit,
+connections / rtt.
 """
 
 import argparse
 import asyncio
 import json
-import multiprocessing
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_network
-from multiprocessing.connection import Connection
 
 import aiosmtplib
+import trustme
 
-from transports.base import Content, Envelope, Security
+from bench.sink import HOST, a_sink
+from transports.base import Content, Envelope, MailObject, Security, Session
 from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport
 
 SENDER, RECIPIENT = "shop@example.org", "ann@example.org"
 GUARD = AddressGuard(allowed_networks=(ip_network("127.0.0.0/8"),), allowed_ports=(range(1024, 65536),))
+TURNS = 4
 
-REPLIES = {
-    b"EHLO": b"250-sink\r\n250-SIZE 50000000\r\n250 PIPELINING\r\n",
-    b"MAIL": b"250 2.1.0 Ok\r\n",
-    b"RCPT": b"250 2.1.5 Ok\r\n",
-    b"DATA": b"354 End data with <CR><LF>.<CR><LF>\r\n",
-    b"RSET": b"250 2.0.0 Ok\r\n",
-    b"QUIT": b"221 2.0.0 Bye\r\n",
-}
+#: Sends so many messages over each of its connections.
+Send = Callable[[int], Awaitable[None]]
 
 
-class Sink(asyncio.Protocol):
-    """Accepts everything; answers what came together in one packet, after the delay of a round trip."""
+@dataclass
+class Side:
+    """One contestant and what it has spent."""
 
-    delay = 0.0
-    accepted = 0
+    send: Send
+    seconds: float = 0.0
+    cpu: float = 0.0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self.transport = transport
-        self.buffer = b""
-        self.in_content = False
-        transport.write(b"220 sink ESMTP\r\n")
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        answers = b"".join(self.answers())
-        if answers and self.delay:
-            asyncio.get_running_loop().call_later(self.delay, self.transport.write, answers)
-        elif answers:
-            self.transport.write(answers)
-
-    def answers(self) -> Iterator[bytes]:
-        while True:
-            mark = b"\r\n.\r\n" if self.in_content else b"\r\n"
-            line, found, rest = self.buffer.partition(mark)
-            if not found:
-                return
-            self.buffer = rest
-            if self.in_content:
-                self.in_content = False
-                Sink.accepted += 1
-                yield b"250 2.0.0 Ok: queued as %X\r\n" % Sink.accepted
-            else:
-                self.in_content = line[:4] == b"DATA"
-                yield REPLIES[line[:4].upper()]
+    async def take_turn(self, each: int) -> None:
+        started, cpu = time.perf_counter(), time.process_time()
+        await self.send(each)
+        self.seconds += time.perf_counter() - started
+        self.cpu += time.process_time() - cpu
 
 
-async def serve(pipe: Connection, delay: float) -> None:
-    Sink.delay = delay
-    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
-    pipe.send(server.sockets[0].getsockname()[1])
-    await asyncio.to_thread(pipe.recv)
-    pipe.send(Sink.accepted)
-
-
-def sink_process(pipe: Connection, delay: float) -> None:
-    asyncio.run(serve(pipe, delay))
-
-
-@contextmanager
-def a_sink(delay: float) -> Iterator[tuple[int, Callable[[], int]]]:
-    """Run a sink; gives its port and a way to end it that returns how many messages it took."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=sink_process, args=(theirs, delay))
-    process.start()
-
-    def end() -> int:
-        ours.send("end")
-        return int(ours.recv())
-
-    yield ours.recv(), end
-    process.join(10)
-
-
-async def bare(port: int, messages: int, content: bytes) -> None:
-    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False, local_hostname="bench")
-    await client.connect()
-    for _ in range(messages):
-        await client.sendmail(SENDER, [RECIPIENT], content)
-    await client.quit()
-
-
-def ours(pipelining: str) -> Callable[[int, int, bytes], Awaitable[None]]:
-    async def run(port: int, messages: int, content: bytes) -> None:
-        settings = SMTPSettings(
-            host="127.0.0.1", port=port, security=Security.NONE, pipelining=pipelining, guard=GUARD
+async def aiosmtplib_side(port: int, options: argparse.Namespace, content: bytes, ca: trustme.CA) -> Send:
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    clients = [
+        aiosmtplib.SMTP(
+            hostname=HOST,
+            port=port,
+            start_tls=options.starttls,
+            tls_context=context,
+            local_hostname="bench",
         )
-        session = await SMTPTransport(settings).open()
-        envelope, whole = Envelope(SENDER, (RECIPIENT,)), Content((content,))
+        for _ in range(options.connections)
+    ]
+    for client in clients:
+        await client.connect()
+
+    async def one(client: aiosmtplib.SMTP, messages: int) -> None:
         for _ in range(messages):
-            outcome = await session.deliver(envelope, whole)
+            await client.sendmail(SENDER, [RECIPIENT], content)
+
+    async def send(each: int) -> None:
+        await asyncio.gather(*(one(client, each) for client in clients))
+
+    return send
+
+
+async def our_side(port: int, options: argparse.Namespace, content: bytes, ca: trustme.CA) -> Send:
+    transport = SMTPTransport(
+        SMTPSettings(
+            host=HOST,
+            port=port,
+            security=Security.STARTTLS if options.starttls else Security.NONE,
+            ca_pem=ca.cert_pem.bytes().decode(),
+            pipelining=options.pipelining,
+            guard=GUARD,
+        )
+    )
+    sessions = [await transport.open() for _ in range(options.connections)]
+
+    async def one(session: Session, messages: int) -> None:
+        mail = [MailObject(Envelope(SENDER, (RECIPIENT,)), Content((content,))) for _ in range(messages)]
+        following: Sequence[MailObject | None] = [*mail[1:], None]
+        for (envelope, content_), next_mail in zip(mail, following, strict=True):
+            outcome = await session.deliver(envelope, content_, following=next_mail)
             assert outcome.accepted, outcome
-        await session.close()
 
-    return run
+    async def send(each: int) -> None:
+        await asyncio.gather(*(one(session, each) for session in sessions))
 
-
-WAYS: dict[str, Callable[[int, int, bytes], Awaitable[None]]] = {
-    "aiosmtplib.sendmail": bare,
-    "transports.smtp sequential": ours("sequential"),
-    "transports.smtp grouped": ours("grouped"),
-}
+    return send
 
 
 async def measure(
-    way: str, port: int, *, messages: int, connections: int, content: bytes
+    port: int, options: argparse.Namespace, content: bytes, ca: trustme.CA
 ) -> dict[str, object]:
-    each = messages // connections
-    started, cpu = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(WAYS[way](port, each, content) for _ in range(connections)))
-    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    count = each * connections
-    return {
-        "way": way,
-        "connections": connections,
-        "messages": count,
+    theirs = Side(await aiosmtplib_side(port, options, content, ca))
+    ours = Side(await our_side(port, options, content, ca))
+    each = max(1, options.messages // options.connections // TURNS)
+    for _ in range(TURNS):
+        await theirs.take_turn(each)
+        await ours.take_turn(each)
+    messages = each * TURNS * options.connections
+    found: dict[str, object] = {
+        "bench": "wire",
+        "messages": messages,
+        "connections": options.connections,
+        "rtt_ms": options.rtt_ms,
         "size_bytes": len(content),
-        "seconds": round(seconds, 3),
-        "messages_per_s": round(count / seconds),
-        "cpu_us_per_message": round(cpu / count * 1e6, 1),
+        "starttls": options.starttls,
+        "pipelining": options.pipelining,
+        "msgs_per_s": round(messages / ours.seconds),
+        "aiosmtplib_msgs_per_s": round(messages / theirs.seconds),
+        "ratio": round(theirs.seconds / ours.seconds, 2),
+        "cpu_us_per_msg": round(ours.cpu / messages * 1e6, 1),
+        "aiosmtplib_cpu_us_per_msg": round(theirs.cpu / messages * 1e6, 1),
     }
+    if options.rtt_ms:
+        limit = options.connections / options.rtt_ms * 1000
+        found |= {"limit_per_s": round(limit), "share_of_limit": round(messages / ours.seconds / limit, 3)}
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=4000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--rtt-ms", type=float, default=0.0)
     parser.add_argument("--size", type=int, default=5000)
-    parser.add_argument("--connections", default="1,16")
-    parser.add_argument("--delay-ms", type=float, default=0.0)
+    parser.add_argument("--starttls", action="store_true")
+    parser.add_argument("--pipelining", choices=["auto", "grouped", "sequential"], default="auto")
+    parser.add_argument("--json", action="store_true", help="one JSON line (the default is one a key)")
     options = parser.parse_args()
     line = b"x" * 76 + b"\r\n"
     content = b"Subject: bench\r\n\r\n" + line * (options.size // len(line))
-    for connections in map(int, options.connections.split(",")):
-        for way in WAYS:
-            with a_sink(options.delay_ms / 1000) as (port, end):
-                result = asyncio.run(
-                    measure(way, port, messages=options.messages, connections=connections, content=content)
-                )
-                assert end() == result["messages"], "the sink counted other than we did"
-            print(json.dumps({**result, "delay_ms": options.delay_ms}), flush=True)
+    ca = trustme.CA()
+    certificate = ca.issue_cert(HOST) if options.starttls else None
+    with a_sink(options.rtt_ms / 1000, certificate=certificate) as (port, end):
+        found = asyncio.run(measure(port, options, content, ca))
+        assert end() == 2 * int(str(found["messages"])), "the sink counted other than we did"
+    if options.json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(f"{key}: {value}" for key, value in found.items()))
 
 
 if __name__ == "__main__":

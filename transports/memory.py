@@ -8,7 +8,7 @@
 It answers as a server would: a refused sender ends at MAIL, a refused recipient keeps its own verdict.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from transports.base import (
@@ -55,7 +55,12 @@ class MemoryTransport:
     #: Sessions opened so far.
     sessions: int = 0
 
-    async def open(self, observer: Observer | None = None, *, sequential: bool = False) -> "MemorySession":
+    async def open(
+        self,
+        observer: Observer | None = None,
+        *,
+        sequential: bool = False,  # noqa: ARG002 - nothing travels here
+    ) -> "MemorySession":
         """Open a session. Raises `open_error`."""
         self.sessions += 1
         if self.open_error is not None:
@@ -88,9 +93,9 @@ class MemorySession:
         envelope: Envelope,
         content: Content,
         *,
-        following: MailObject | None = None,
+        following: MailObject | None = None,  # noqa: ARG002 - its own call comes
         before_dot: Callable[[], None] | None = None,
-        after_dot: Callable[[Reply], None] | None = None,
+        after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None,
     ) -> Outcome:
         """Keep one message, or refuse it as told; see `transports.base.Session.deliver`."""
         transport = self._transport
@@ -109,7 +114,7 @@ class MemorySession:
             return self._lost(transport.lose, replies)
         outcome = self._finish(envelope, content, replies, before_dot)
         if after_dot is not None and outcome.reply is not None:
-            after_dot(outcome.reply)
+            after_dot(outcome.reply, outcome.rcpt_replies)
         return outcome
 
     def _finish(

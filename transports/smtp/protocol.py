@@ -17,6 +17,7 @@ from transports.smtp.transcript import Redactor, Trace
 #: What we were doing, for sentences.
 WORDS = {
     Phase.AUTH: "during the sign-in",
+    Phase.RSET: "after RSET",
     Phase.MAIL: "after MAIL FROM",
     Phase.RCPT: "after RCPT TO",
     Phase.DATA: "after DATA",
@@ -53,6 +54,7 @@ class SMTPProtocol(asyncio.Protocol):
         self._phases: Sequence[Phase] = ()
         self._replies: list[Reply] = []
         self._waiter: asyncio.Future[None] | None = None
+        self._told: Callable[[Sequence[Reply]], None] | None = None
         self._paused = False
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -91,10 +93,21 @@ class SMTPProtocol(asyncio.Protocol):
         else:
             self._fail(ConnectionLost("The server has closed the connection.", phase=self._phase))
 
-    async def settle(self) -> list[Reply]:
-        """Wait until the exchange is complete or cannot be completed; returns what was read and ends it."""
-        while not self.is_settled:
-            await self._wait()
+    async def settle(self, told: Callable[[Sequence[Reply]], None] | None = None) -> list[Reply]:
+        """Wait until the exchange is complete or cannot be completed; returns what was read and ends it.
+
+        `told` gets the same from within the read that completed it, before anything else runs.
+        """
+        if self.is_settled:
+            if told is not None:
+                told(self._replies)
+        else:
+            self._told = told
+            try:
+                while not self.is_settled:
+                    await self._wait()
+            finally:
+                self._told = None
         replies, self._replies, self._phases = self._replies, [], ()
         self._deadline = None
         return replies
@@ -118,6 +131,9 @@ class SMTPProtocol(asyncio.Protocol):
             self._waiter = None
 
     def _wake(self) -> None:
+        if self._told is not None and self.is_settled:
+            told, self._told = self._told, None
+            told(self._replies)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

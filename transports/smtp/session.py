@@ -1,8 +1,15 @@
-"""An open, signed-in SMTP session: one transaction after another, each answered with an `Outcome`."""
+"""An open, signed-in SMTP session: one transaction after another, each answered with an `Outcome`.
+
+A transaction goes in two writes: the envelope (MAIL, RCPT.., DATA), then, when the server asked for it, the
+content with the final dot. Three modes tell what travels together: *sequential*, a command at a time;
+*grouped*, the envelope in one write (RFC 2920); *streamed*, the next message's envelope in the write that
+holds the dot, so that a message costs one round trip.
+"""
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from transports.base import Content, Envelope, MailObject, Outcome, Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, TransportError
@@ -10,11 +17,28 @@ from transports.smtp.content import BLOCK_BYTES, DOT, blocks, whole
 from transports.smtp.protocol import SMTPProtocol
 from transports.smtp.report import report_transaction
 from transports.smtp.settings import Timeouts
-from transports.smtp.transaction import LOST_STEP, Verdict, check, groups, judge
+from transports.smtp.transaction import LOST_STEP, Group, Verdict, check, groups, judge, read_dot
 from transports.smtp.transcript import Trace
 
 #: The slowest upload that is waited for, in bytes per second.
 SLOWEST = 500
+
+#: So many accepted messages in a row show that a server's replies keep in step; then its sessions stream.
+CLEAN_BEFORE_STREAMING = 10
+
+
+_OUT_OF_STEP = "The server's answers do not fit the commands they would answer."
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """One message on its way; moments in milliseconds are for an observer only."""
+
+    mail: MailObject
+    #: What the replies to its envelope came to; None until it was said.
+    verdict: Verdict | None = None
+    since: float = 0.0
+    read_at: Sequence[float] = ()
 
 
 class SMTPSession:
@@ -26,20 +50,24 @@ class SMTPSession:
         capabilities: Mapping[str, str],
         *,
         pipelined: bool,
+        may_stream: bool,
         timeouts: Timeouts,
         trace: Trace | None,
     ) -> None:
         self.capabilities = capabilities
         self._protocol = protocol
         self._pipelined = pipelined
+        self._may_stream = pipelined and may_stream
         self._timeouts = timeouts
         self._trace = trace
         self._loop = asyncio.get_running_loop()
         self._is_closed = False
         # A transaction that did not end in an acceptance may still be open on the server's side.
         self._needs_reset = False
+        self._clean = 0
+        # The message whose envelope travelled with the last dot.
+        self._ahead: _Transaction | None = None
         self._started = 0.0
-        self._read_at: list[float] = []
 
     @property
     def is_usable(self) -> bool:
@@ -49,7 +77,7 @@ class SMTPSession:
     @property
     def streams(self) -> bool:
         """Whether a following message's envelope travels with the dot."""
-        return False
+        return self._may_stream and self._clean >= CLEAN_BEFORE_STREAMING and self.is_usable
 
     async def deliver(
         self,
@@ -58,40 +86,84 @@ class SMTPSession:
         *,
         following: MailObject | None = None,
         before_dot: Callable[[], None] | None = None,
-        after_dot: Callable[[Reply], None] | None = None,
+        after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None,
     ) -> Outcome:
         """Carry one message; see `transports.base.Session.deliver`."""
         self._started = self._loop.time()
-        since = self._trace.now_ms() if self._trace is not None else 0.0
         try:
-            outcome = await self._deliver(envelope, content, before_dot)
+            current = self._current(envelope, content)
+            outcome = await self._deliver(current, following, before_dot, after_dot)
         except BaseException:
             self.abort()
             raise
-        if after_dot is not None and outcome.phase is Phase.DOT and outcome.reply is not None:
-            after_dot(outcome.reply)
         if self._trace is not None:
-            report_transaction(self._trace, since, self._read_at, envelope, content, outcome)
+            report_transaction(self._trace, current.since, current.read_at, envelope, content, outcome)
         return outcome
 
+    def _current(self, envelope: Envelope, content: Content) -> _Transaction:
+        """Return the transaction of this message: begun with the last dot, or new."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return _Transaction(MailObject(envelope, content), since=self._now_ms())
+        if ahead.mail.content is not content or ahead.mail.envelope != envelope:
+            raise ValueError("Another message was announced to the server.")
+        return ahead
+
     async def _deliver(
-        self, envelope: Envelope, content: Content, before_dot: Callable[[], None] | None
+        self,
+        current: _Transaction,
+        following: MailObject | None,
+        before_dot: Callable[[], None] | None,
+        after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None,
     ) -> Outcome:
-        refusal = check(envelope, content, self.capabilities)
-        nobody = (None,) * len(envelope.rcpt_to)
-        if refusal is not None:
-            return self._outcome(refusal.phase, error=refusal, rcpt_replies=nobody)
-        if not self.is_usable:
-            lost = ConnectionLost("The connection had ended before the message was begun.", phase=Phase.MAIL)
-            return self._outcome(Phase.MAIL, error=lost, rcpt_replies=nobody)
-        verdict = await self._begin(envelope, content)
+        if current.verdict is None:
+            obstacle = self._obstacle(current.mail)
+            if obstacle is not None:
+                nobody = (None,) * len(current.mail.envelope.rcpt_to)
+                return self._outcome(obstacle.phase, error=obstacle, rcpt_replies=nobody)
+            current.verdict = await self._begin(current)
+        verdict = current.verdict
         refused = self._refused(verdict)
         if refused is not None:
             return refused
-        outcome = await self._hand_over(content, verdict.rcpt_replies, before_dot)
+        replies = verdict.rcpt_replies
+        told = None if after_dot is None else (lambda reply: after_dot(reply, replies))
+        outcome = await self._hand_over(current, replies, following, before_dot, told)
         if verdict.is_desync:
             self.abort()
         return outcome
+
+    # The envelope
+
+    def _obstacle(self, mail: MailObject) -> TransportError | None:
+        """Return why nothing can be said about this message to this server."""
+        if (refusal := check(mail.envelope, mail.content, self.capabilities)) is not None:
+            return refusal
+        if not self.is_usable:
+            return ConnectionLost("The connection had ended before the message was begun.", phase=Phase.MAIL)
+        return None
+
+    async def _begin(self, current: _Transaction) -> Verdict:
+        """Say RSET where needed, MAIL, RCPT and DATA, until something is decided."""
+        (envelope, content), protocol, limits = current.mail, self._protocol, self._timeouts
+        upload = limits.block + content.size_bytes / SLOWEST
+        protocol.latest = self._started + limits.mail + limits.rcpt + limits.data + upload
+        recipients = len(envelope.rcpt_to)
+        has_lead, self._needs_reset = self._needs_reset, True
+        replies: list[Reply] = []
+        read_at: list[float] = []
+        verdict = judge(replies, recipients)
+        for group in groups(envelope, content, self.capabilities, pipelined=self._pipelined, reset=has_lead):
+            replies += await protocol.exchange(group.data, group.phases)
+            read_at += protocol.read_at
+            if has_lead and replies and replies[0].code != 421:  # whatever else RSET is answered with
+                del replies[0], read_at[:1]
+            has_lead = False
+            verdict = judge(replies, recipients)
+            if verdict.phase is not None or not protocol.is_open:
+                break
+        current.read_at = read_at
+        return verdict
 
     def _refused(self, verdict: Verdict) -> Outcome | None:
         """Return how it ended before the content, None when the content may go."""
@@ -109,35 +181,18 @@ class SMTPSession:
             return self._outcome(Phase.DATA, farewell, rcpt_replies=replies)
         return None
 
-    async def _begin(self, envelope: Envelope, content: Content) -> Verdict:
-        """Say RSET where needed, MAIL, RCPT and DATA, until something is decided."""
-        protocol, recipients = self._protocol, len(envelope.rcpt_to)
-        limits = self._timeouts
-        upload = limits.block + content.size_bytes / SLOWEST
-        protocol.latest = self._started + limits.mail + limits.rcpt + limits.data + upload
-        has_lead, self._needs_reset = self._needs_reset, True
-        replies: list[Reply] = []
-        self._read_at = []
-        verdict = judge(replies, recipients)
-        for group in groups(envelope, content, self.capabilities, pipelined=self._pipelined, reset=has_lead):
-            replies += await protocol.exchange(group.data, group.phases)
-            self._read_at += protocol.read_at
-            if has_lead and replies and replies[0].code != 421:  # whatever else RSET is answered with
-                del replies[0], self._read_at[:1]
-            has_lead = False
-            verdict = judge(replies, recipients)
-            if verdict.phase is not None or not protocol.is_open:
-                break
-        return verdict
+    # The content
 
     async def _hand_over(
         self,
-        content: Content,
+        current: _Transaction,
         rcpt_replies: tuple[Reply | None, ...],
+        following: MailObject | None,
         before_dot: Callable[[], None] | None,
+        after_dot: Callable[[Reply], None] | None,
     ) -> Outcome:
         """Write the content and the dot. From the dot on, no readable reply means uncertain (RFC 1047)."""
-        protocol = self._protocol
+        content = current.mail.content
         if self._trace is not None:
             self._trace.note(f"The message: {content.size_bytes} bytes")
         if content.size_bytes <= BLOCK_BYTES:
@@ -147,20 +202,73 @@ class SMTPSession:
             stopped = await self._upload(content, rcpt_replies)
             if stopped is not None:
                 return stopped
+        announced = self._announcement(following)
+        dot, replies = await self._write_dot(last, announced, before_dot, after_dot)
+        current.read_at = (*current.read_at, *self._protocol.read_at[:1])
+        if dot is None:
+            error = self._protocol.error or ProtocolError(_OUT_OF_STEP, phase=Phase.DOT)
+            self.abort()
+            return self._outcome(Phase.DOT, error=error, rcpt_replies=rcpt_replies, uncertain=True)
+        self._clean += dot.is_success
+        self._needs_reset = announced is not None or not dot.is_success
+        if following is not None and announced is not None:
+            self._ahead = self._begun_ahead(following, replies)
+        if self._protocol.farewell is not None or dot.code in LOST_STEP:
+            self.abort()
+        return self._outcome(Phase.DOT, dot, rcpt_replies=rcpt_replies)
+
+    async def _write_dot(
+        self,
+        last: bytes,
+        announced: Group | None,
+        before_dot: Callable[[], None] | None,
+        after_dot: Callable[[Reply], None] | None,
+    ) -> tuple[Reply | None, Sequence[Reply]]:
+        """Write what ends the content; return the reply to the dot, None without a certain one, and all."""
+        protocol, limits = self._protocol, self._timeouts
+        dot: Reply | None = None
+
+        def told(replies: Sequence[Reply]) -> None:
+            nonlocal dot
+            if not isinstance(protocol.error, ProtocolError):
+                dot = read_dot(replies)
+            if dot is not None and after_dot is not None:
+                after_dot(dot)
+
         protocol.latest = math.inf
-        protocol.expect((Phase.DOT,))
+        phases: tuple[Phase, ...] = (Phase.DOT,)
+        if announced is not None:
+            protocol.latest = self._loop.time() + limits.dot + limits.mail + limits.rcpt + limits.data
+            phases += announced.phases
+            last += announced.data
+        protocol.expect(phases)
         if before_dot is not None:
             before_dot()
+        if announced is not None and self._trace is not None:
+            self._trace.client(announced.data)
         protocol.write(last)
-        replies = await protocol.settle()
-        self._read_at += protocol.read_at
-        if not replies or isinstance(protocol.error, ProtocolError):
-            return self._outcome(Phase.DOT, error=protocol.error, rcpt_replies=rcpt_replies, uncertain=True)
-        reply = replies[0]
-        self._needs_reset = not reply.is_success
-        if protocol.farewell is not None or reply.code in LOST_STEP:
-            self.abort()
-        return self._outcome(Phase.DOT, reply, rcpt_replies=rcpt_replies)
+        replies = await protocol.settle(told)
+        return dot, replies
+
+    def _announcement(self, following: MailObject | None) -> Group | None:
+        """Return the commands of the next message that travel with this one's dot.
+
+        RSET leads: the dot may be refused and leave its transaction open, and then the next message would go
+        out under this one's sender (measured with Postfix 3.7).
+        """
+        if following is None or not self.streams:
+            return None
+        envelope, content = following
+        if check(envelope, content, self.capabilities) is not None:
+            return None
+        group, *more = groups(envelope, content, self.capabilities, pipelined=True, reset=True)
+        return None if more else group
+
+    def _begun_ahead(self, mail: MailObject, replies: Sequence[Reply]) -> _Transaction:
+        """Return the transaction whose envelope travelled, judged by the replies behind the dot's."""
+        has_reset = len(replies) > 1 and replies[1].code != 421
+        verdict = judge(replies[2 if has_reset else 1 :], len(mail.envelope.rcpt_to))
+        return _Transaction(mail, verdict, self._now_ms(), self._protocol.read_at[2:])
 
     async def _upload(self, content: Content, rcpt_replies: tuple[Reply | None, ...]) -> Outcome | None:
         """Write large content in blocks; an outcome when the server answered or went before the end."""
@@ -191,16 +299,22 @@ class SMTPSession:
         rcpt_replies: tuple[Reply | None, ...],
         uncertain: bool = False,
     ) -> Outcome:
+        if phase is Phase.RSET:  # it leads a group, and the message begins with MAIL
+            phase = Phase.MAIL
         ms = (self._loop.time() - self._started) * 1000
         return Outcome(phase, reply, error, rcpt_replies, uncertain, ms)
+
+    def _now_ms(self) -> float:
+        return self._trace.now_ms() if self._trace is not None else 0.0
 
     async def close(self) -> None:
         """Say QUIT and wait for its answer at most 5 s; then, or at once where it is of no use, drop it."""
         if self._is_closed:
             return
         self._is_closed = True
+        waits_for_content = self._ahead is not None  # QUIT would be taken for its first line
         try:
-            if self._protocol.is_open:
+            if self._protocol.is_open and not waits_for_content:
                 self._protocol.latest = math.inf
                 await self._protocol.exchange(b"QUIT\r\n", (Phase.QUIT,))
         finally:

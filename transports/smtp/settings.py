@@ -22,6 +22,8 @@ class Timeouts:
     banner: float = 60
     ehlo: float = 300
     auth: float = 60
+    #: RSET has nothing to do, and the verdict on a message may wait for its reply.
+    rset: float = 30
     mail: float = 300
     rcpt: float = 300
     data: float = 120
@@ -42,6 +44,7 @@ class Timeouts:
             Phase.BANNER: self.banner,
             Phase.EHLO: self.ehlo,
             Phase.AUTH: self.auth,
+            Phase.RSET: self.rset,
             Phase.MAIL: self.mail,
             Phase.RCPT: self.rcpt,
             Phase.DATA: self.data,

@@ -59,7 +59,7 @@ def groups(
         options += f" SIZE={content.size_bytes + len(ending(content))}"
     if envelope.needs_smtputf8:
         options += " SMTPUTF8"
-    commands = [("RSET\r\n", Phase.MAIL)] if reset else []
+    commands = [("RSET\r\n", Phase.RSET)] if reset else []
     commands.append((f"MAIL FROM:<{envelope.mail_from}>{options}\r\n", Phase.MAIL))
     commands += [(f"RCPT TO:<{recipient}>\r\n", Phase.RCPT) for recipient in envelope.rcpt_to]
     commands.append(("DATA\r\n", Phase.DATA))
@@ -121,3 +121,21 @@ def judge(replies: Sequence[Reply], recipients: int) -> Verdict:
     if not opened:
         return Verdict(Phase.DATA, data[0], by_recipient, is_desync=lost or data[0].code in LOST_STEP)
     return Verdict(None, None, by_recipient, may_send=True, is_desync=lost)
+
+
+def read_dot(replies: Sequence[Reply]) -> Reply | None:
+    """Return the reply to the final dot, or None when it may be another command's.
+
+    `replies` begin with the dot's; those to RSET, MAIL, RCPT.. and DATA of the next message follow when its
+    envelope travelled with the dot. A reply too many before the dot's own shifts all of them by one, and then
+    RSET, which cannot be refused (RFC 5321 section 4.1.1.5), seems to be; a shift by two lets MAIL seem to be
+    refused and a recipient behind it accepted.
+    """
+    if len(replies) < 2:
+        return replies[0] if replies else None
+    dot, reset, *group = replies
+    if not reset.is_success and reset.code != 421:
+        return None
+    if group and not group[0].is_success and any(reply.is_success for reply in group[1:]):
+        return None
+    return dot

@@ -37,6 +37,7 @@ class SMTPTransport:
             connection.protocol,
             connection.capabilities,
             pipelined=offered and not sequential and self.settings.pipelining != "sequential",
+            may_stream=self.settings.pipelining == "auto",
             timeouts=self.settings.timeouts,
             trace=trace,
         )
