@@ -12,7 +12,7 @@ from delivery.queue.events import add_event
 from delivery.queue.finish import NEEDS_A_PERSON, finish
 from delivery.queue.identity import make_message_id, row_of
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
-from delivery.queue.reclaim import STALE, reclaim
+from delivery.queue.reclaim import CRASHES, STALE, reclaim
 from delivery.queue.routes import Route, pools_for
 from delivery.queue.servers import (
     begin_probe,
@@ -46,13 +46,22 @@ from delivery.queue.values import (
     StatRow,
     Tokens,
     Tried,
+    WorkerSession,
 )
-from delivery.queue.workers import heartbeat, register_worker, retire_worker, stop_worker
+from delivery.queue.workers import (
+    boot_id,
+    heartbeat,
+    register_worker,
+    retire_worker,
+    session_of,
+    stop_worker,
+)
 
 AttemptResult = Attempt.Result
 WorkerState = Worker.State
 
 __all__ = [
+    "CRASHES",
     "NEEDS_A_PERSON",
     "STALE",
     "AttemptResult",
@@ -79,10 +88,12 @@ __all__ = [
     "StatRow",
     "Tokens",
     "Tried",
+    "WorkerSession",
     "WorkerState",
     "add_event",
     "add_stats",
     "begin_probe",
+    "boot_id",
     "cancel",
     "claim",
     "close_breaker",
@@ -112,6 +123,7 @@ __all__ = [
     "retry_now",
     "row_of",
     "send_again",
+    "session_of",
     "set_limits",
     "settle",
     "stop_worker",

@@ -10,9 +10,8 @@ from delivery.queue.events import add_event
 from delivery.queue.finish import finish
 from delivery.queue.statements import named, run
 from delivery.queue.values import Finished, Reclaimed
+from delivery.queue.workers import STALE
 
-#: Silence after which a session counts as dead: nine missed beats.
-STALE = timedelta(seconds=45)
 #: So many crashes with one message make it the culprit.
 CRASHES = 3
 #: Any number nobody else uses for an advisory lock of this database.

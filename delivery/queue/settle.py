@@ -13,11 +13,14 @@ _SETTLE = named("""
 WITH settled AS (
   UPDATE {entry} e SET lease_id = NULL, profile_id = NULL, last_profile_id = o.profile_id,
          ready_at = now() + o.delay, attempts = e.attempts + o.counted, drops = e.drops + o.dropped,
+         crashes = e.crashes + o.crashed,
          uncertain = e.uncertain OR o.uncertain, pool_id = coalesce(o.pool_id, e.pool_id),
-         priority = CASE WHEN o.counted + o.dropped > 0 THEN e.priority %% 10 ELSE e.priority END
+         priority = CASE WHEN o.crashed > 0 THEN e.priority %% 10 + 10
+                         WHEN o.counted + o.dropped > 0 THEN e.priority %% 10 ELSE e.priority END
   FROM unnest(%(ids)s::bigint[], %(profiles)s::int[], %(delays)s::interval[], %(counted)s::smallint[],
-         %(dropped)s::smallint[], %(uncertain)s::boolean[], %(pools)s::smallint[], %(verdicts)s::jsonb[])
-    AS o (message_id, profile_id, delay, counted, dropped, uncertain, pool_id, verdicts)
+         %(dropped)s::smallint[], %(uncertain)s::boolean[], %(crashed)s::smallint[],
+         %(pools)s::smallint[], %(verdicts)s::jsonb[])
+    AS o (message_id, profile_id, delay, counted, dropped, uncertain, crashed, pool_id, verdicts)
   WHERE e.message_id = o.message_id AND e.lease_id = %(lease)s
   RETURNING e.message_id, o.verdicts
 ), told AS (
@@ -60,6 +63,7 @@ def settle(lease: int, outcomes: Sequence[Settled]) -> set[int]:
             "counted": [outcome.counted for outcome in ordered],
             "dropped": [outcome.dropped for outcome in ordered],
             "uncertain": [outcome.uncertain for outcome in ordered],
+            "crashed": [outcome.crashed for outcome in ordered],
             "pools": [outcome.pool_id for outcome in ordered],
             "verdicts": [outcome.verdicts and Jsonb(outcome.verdicts) for outcome in ordered],
         },

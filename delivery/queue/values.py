@@ -134,7 +134,7 @@ class Finished:
 class Settled:
     """A message given back: a retry (`counted`), a lost connection (`dropped`) or a release (neither).
 
-    `delay` counts from the database's now. `pool_id` moves the message to another route.
+    `crashed` 1: a worker died with it, and it comes back as a suspect. `delay` counts from the database's now. `pool_id` moves the message to another route.
     """
 
     message_id: int
@@ -143,6 +143,7 @@ class Settled:
     counted: int = 0
     dropped: int = 0
     uncertain: bool = False
+    crashed: int = 0
     pool_id: int | None = None
     verdicts: Mapping[str, Any] | None = None  # Any: JSON
 
@@ -190,6 +191,16 @@ class Peer:
 
     id: int
     wants: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSession:
+    """A worker session as its row says. `is_stale`: silent for so long that anybody may bury it."""
+
+    started_at: datetime
+    boot_id: str
+    is_dead: bool
+    is_stale: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,25 @@
 import os
 import platform
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from delivery.models import Breaker, Worker
 from delivery.queue.servers import STATES
-from delivery.queue.statements import named, run, together
-from delivery.queue.values import Heartbeat, Peer, ProfileStateRow, SlotCount
+from delivery.queue.statements import named, rows, run, together
+from delivery.queue.values import Heartbeat, Peer, ProfileStateRow, SlotCount, WorkerSession
+
+#: Silence after which a session counts as dead: nine missed beats.
+STALE = timedelta(seconds=45)
 
 _REGISTER = named(
     "INSERT INTO {worker} (pid, host, boot_id) VALUES (%(pid)s, %(host)s, %(boot_id)s) RETURNING id"
 )
+
+_SESSION = named("""
+SELECT started_at, boot_id, state = %(dead)s AS is_dead, heartbeat_at < now() - %(stale)s::interval AS is_stale
+FROM {worker} WHERE id = %(lease)s
+""")
 
 _BEAT = named("""
 UPDATE {worker} SET heartbeat_at = now(), wants = %(wants)s::int[] WHERE id = %(lease)s AND state <> %(dead)s
@@ -42,9 +51,19 @@ _STOPPING = named("UPDATE {worker} SET state = %(stopping)s WHERE id = %(lease)s
 
 def register_worker() -> int:
     """Begin a worker session and return its lease."""
-    identity = {"pid": os.getpid(), "host": platform.node()[:255], "boot_id": _boot_id()}
+    identity = {"pid": os.getpid(), "host": platform.node()[:255], "boot_id": boot_id()}
     lease: int = run(_REGISTER, identity)[0][0]
     return lease
+
+
+def session_of(lease: int, *, lock: bool = False) -> WorkerSession | None:
+    """Return what is known of a session, None when there is none (any more).
+
+    With `lock` nobody else buries it until the transaction ends; then call it in one.
+    """
+    values = {"lease": lease, "dead": Worker.State.DEAD.value, "stale": STALE}
+    found = rows(WorkerSession, _SESSION + ("FOR UPDATE" if lock else ""), values)
+    return found[0] if found else None
 
 
 def heartbeat(lease: int, wants: Sequence[int] = ()) -> Heartbeat | None:
@@ -83,7 +102,7 @@ def retire_worker(lease: int) -> None:
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
     """Tell this start of this machine from others, where Linux says so; a restart empties the page cache."""
     try:
         return Path(_BOOT_ID).read_text().strip()
