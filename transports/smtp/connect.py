@@ -113,6 +113,7 @@ class _Greeting:
         with stage(self.trace, Phase.BANNER) as it:
             limit = self.settings.banner_timeout
             response = await self.translated(self.client.connect(timeout=limit), Phase.BANNER)
+            self.refuse_surplus(Phase.BANNER)
             it.reply = reply_of(response.code, response.message)
             it.evidence["greeting"] = it.reply.text
             if self.trace is None:
@@ -153,6 +154,7 @@ class _Greeting:
         else:
             self.record_reply(response.code, response.message)
             self.capabilities = read_capabilities(response.message.split("\n"))
+        self.refuse_surplus(Phase.EHLO)
         it.evidence |= {
             "capabilities": ", ".join(self.capabilities),
             "size": self.capabilities.get("SIZE", ""),
@@ -179,12 +181,16 @@ class _Greeting:
         theirs, transport = self.client.protocol, self.client.transport
         if theirs is None or transport is None:
             raise ConnectionLost("The server closed the connection after EHLO.", phase=Phase.EHLO)
-        if theirs._buffer:  # noqa: SLF001 - nothing public tells that a reply too many came with the last one
-            raise ProtocolError("The server said more than it was asked.", phase=Phase.EHLO)
         stream = cast(asyncio.Transport, transport)  # that of a TCP or TLS connection, always
         protocol = SMTPProtocol(stream, self.settings.timeouts.of, trace=self.trace)
         stream.set_protocol(protocol)
         return Connection(protocol, self.capabilities, self.settings.security is not Security.NONE)
+
+    def refuse_surplus(self, phase: Phase) -> None:
+        """Raise ProtocolError when more came with a reply: it would be read as the answer to the next command."""
+        theirs = self.client.protocol
+        if theirs is not None and theirs._buffer:  # noqa: SLF001 - nothing public tells
+            raise ProtocolError("The server said more than it was asked.", phase=phase)
 
     async def translated(
         self, call: Awaitable[aiosmtplib.SMTPResponse], phase: Phase
