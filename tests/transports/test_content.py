@@ -1,11 +1,12 @@
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transports.base import Content
-from transports.smtp.content import BLOCK_BYTES, DOT, blocks, ending, stuffed, whole
+from transports.smtp.content import BLOCK_BYTES, DOT, MAX_LINE, blocks, ending, flaw, stuffed, whole
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,83 @@ def test_blocks_are_64_kib_and_miss_nothing():
     content = Content((b"a: b\r\n\r\n", b"y" * (2 * BLOCK_BYTES + 5), b"z"))
     sizes = [len(block) for block in blocks(content)]
     assert sizes == [8, BLOCK_BYTES, BLOCK_BYTES, 5, 1, 2]
+
+
+@pytest.mark.parametrize("across", [b"\r\n.", b"\r\n..", b"\r\n.\r\n", b"x.\r\n", b"\n."])
+@pytest.mark.parametrize("shift", range(-4, 5))
+def test_a_dot_at_the_border_of_two_blocks_is_doubled_once(across, shift):
+    segment = b"y" * (BLOCK_BYTES + shift - len(across) // 2) + across + b"z" * BLOCK_BYTES
+    content = Content((b".a: b\r\n", segment, b".\r\n"))
+    assert b"".join(blocks(content)) + DOT == whole(content)
+
+
+@given(
+    st.lists(st.binary(max_size=3).map(lambda b: b.replace(b"\n", b".\r\n.")), min_size=1, max_size=40),
+    st.integers(0, 12),
+)
+def test_stuffing_by_block_is_stuffing_the_whole(pieces, shift):
+    tail = b"".join(pieces)
+    segment = (b".\r\n" * BLOCK_BYTES)[: BLOCK_BYTES - shift] + tail
+    assert b"".join(blocks(Content((segment,)))) == stuffed(segment) + ending(Content((segment,)))
+
+
+@pytest.mark.parametrize("line", [b".\r\n", b"x" * 76 + b"\r\n.x\r\n", b"y" * 76 + b"\r\n"])
+def test_c08_memory_is_that_of_a_block_whatever_the_size(line):
+    content = Content((line * (10_000_000 // len(line)),))
+    tracemalloc.start()
+    try:
+        sizes = [len(block) for block in blocks(content)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(sizes) >= content.size_bytes
+    assert max(sizes) <= 2 * BLOCK_BYTES
+    assert peak < 8 * BLOCK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("segments", "words"),
+    [
+        (("Größe\r\n".encode(),), "8-bit"),
+        ((b"a\0b\r\n",), "NUL"),
+        ((b"x" * (MAX_LINE + 1) + b"\r\n",), "998"),
+        ((b"a\r\n" + b"x" * (MAX_LINE + 1),), "998"),
+        ((b"a\r\n" * 700 + b"x" * (MAX_LINE + 1) + b"\r\n" + b"a\r\n" * 700,), "998"),
+        ((b"a\r" * 600,), "998"),
+        ((b"a\r.\rb\r\n",), "carriage return alone"),
+        ((b"a\r\n.\r.\r\n",), "carriage return alone"),
+        ((b"a: b\r\n", b"no end", b"c\r\n"), "does not end"),
+        ((b"a: b\r", b"\n.\r\n"), "does not end"),
+        ((b"a: b\r\n", b"x" * 2_000 + b"\r\n"), "998"),
+    ],
+)
+def test_content_that_breaks_its_promise_has_a_flaw(segments, words):
+    assert words in flaw(Content(segments))
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        (),
+        (b"",),
+        (b"a: b\r\n", b"", b"no end"),
+        (b"x" * MAX_LINE,),
+        (b"x" * MAX_LINE + b"\r\n",),
+        ((b"x" * MAX_LINE + b"\r\n") * 70,),
+        ((b"x" * MAX_LINE + b"\r\n") * 70 + b"y" * MAX_LINE,),
+        (b".\r\n" * 5_000,),
+        (b"\r\n" * 5_000,),
+    ],
+)
+def test_sound_content_has_none(segments):
+    assert flaw(Content(segments)) is None
+
+
+@given(st.lists(st.integers(0, 1_010).map(lambda n: b"x" * n), max_size=8), st.booleans())
+def test_a_long_line_is_found_wherever_it_stands(lines, is_open):
+    segment = b"\r\n".join(lines) + (b"" if is_open else b"\r\n")
+    is_long = any(len(line) > MAX_LINE for line in lines)
+    assert (flaw(Content((segment,))) is not None) == is_long
 
 
 @pytest.mark.parametrize(

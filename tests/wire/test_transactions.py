@@ -28,7 +28,8 @@ from transports.errors import ConnectionLost, NotSendable, ProtocolError, ReplyT
 from transports.smtp import Timeouts
 
 PLAIN_EHLO = tuple(line for line in EHLO if "PIPELINING" not in line)
-LARGE = a_content(b"Subject: large\r\n\r\n" + b"0123456789" * 30_000 + b"\r\n")
+LARGE = a_content(b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 25_000)
+HUGE = a_content(b"Subject: huge\r\n\r\n" + (b"x" * 98 + b"\r\n") * 200_000)
 
 PHASES = {"mail": Phase.MAIL, "rcpt": Phase.RCPT, "data": Phase.DATA, "dot": Phase.DOT}
 
@@ -358,7 +359,7 @@ async def test_replies_cut_at_every_byte_are_the_same_replies():
 
 
 async def test_a_premature_refusal_is_the_verdict_and_stops_the_upload():
-    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    content = HUGE
     async with evil_server({"body": say("552 5.3.4 Too big")}, ehlo=("250-evil", "250 PIPELINING")) as server:
         outcome, session = await deliver(server, content=content)
         assert (outcome.phase, outcome.reply.code) == (Phase.BODY, 552)
@@ -369,7 +370,7 @@ async def test_a_premature_refusal_is_the_verdict_and_stops_the_upload():
 
 @pytest.mark.parametrize("word", ["250 Ok", "354 More", "junk"])
 async def test_any_other_premature_word_is_a_protocol_error(word):
-    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    content = HUGE
     async with evil_server({"body": say(word)}, ehlo=("250-evil", "250 PIPELINING")) as server:
         outcome, _ = await deliver(server, content=content)
     assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ProtocolError, False)
@@ -377,14 +378,14 @@ async def test_any_other_premature_word_is_a_protocol_error(word):
 
 @pytest.mark.parametrize("action", [fin, rst], ids=["fin", "rst"])
 async def test_a_loss_during_the_upload_is_not_uncertain(action):
-    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    content = HUGE
     async with evil_server({"body": action}, ehlo=("250-evil", "250 PIPELINING")) as server:
         outcome, _ = await deliver(server, content=content)
     assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ConnectionLost, False)
 
 
 async def test_a_server_that_never_reads_is_dropped_at_the_limit_of_a_block():
-    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    content = HUGE
     async with evil_server({"body": stop_reading}, ehlo=("250-evil", "250 PIPELINING")) as server:
         outcome, session = await deliver(server, content=content, timeouts=short("block"))
         assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ReplyTimeout, False)
@@ -399,7 +400,7 @@ async def test_a_server_that_ends_without_reading_is_not_waited_for():
         peer.writer.write_eof()
         await stop_reading(peer, honest)
 
-    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    content = HUGE
     async with evil_server({"body": end_and_stop_reading}, ehlo=("250-evil", "250 PIPELINING")) as server:
         outcome, session = await deliver(server, content=content)
         assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ConnectionLost, False)
@@ -416,7 +417,7 @@ async def test_large_content_arrives_whole():
 
 
 async def test_a_server_that_reads_slowly_is_waited_for():
-    content = a_content(b"Subject: huge\r\n\r\n" + b"x" * 20_000_000 + b"\r\n")
+    content = HUGE
     async with evil_server(ehlo=("250-evil", "250 PIPELINING")) as server:
         outcome, session = await deliver(server, content=content)
         assert outcome.accepted

@@ -1,6 +1,12 @@
-"""Content as it goes over the wire: dot-stuffed, ended, cut into blocks (RFC 5321 section 4.5.2)."""
+"""Content as it goes over the wire: looked at, dot-stuffed, ended, cut into blocks (RFC 5321 section 4.5.2).
 
+Beside the message itself this needs the memory of a few blocks, whatever its size: what has nothing to stuff
+is never copied, what has is copied block by block.
+"""
+
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from transports.base import Content
 
@@ -10,37 +16,104 @@ BLOCK_BYTES = 64 * 1024
 #: The write that makes it final.
 DOT = b".\r\n"
 
+#: Octets of a line without its CRLF (RFC 5321 section 4.5.3.1.6).
+MAX_LINE = 998
+
+# Regular expressions that begin with two literals need half of the time of `in` (2.3 us and 5.2 us for 5 KB
+# of text). A search for the dot alone goes before them: it is ten times as fast, and base64 has none.
+_DOT_LINE = re.compile(rb"\n\.")
+_DOT_AFTER_CR = re.compile(rb"\r\.")
+
+
+def flaw(content: Content) -> str | None:
+    r"""Return in one sentence why no server may be given this content, None for sound content.
+
+    Whatever a server takes for the end of a line, CRLF, LF or CR, it finds one message in sound content, and
+    nothing in it asks for an extension. Composing has looked at every byte and refuses each bare CR and LF;
+    this is the second look, of the side that writes, and costs 5 us for 5 KB. It lets a bare LF pass, because
+    a dot behind one is doubled too.
+
+    >>> flaw(Content((b"a\r\n" + 999 * b"b",)))
+    'The message has a line of more than 998 bytes.'
+    """
+    segments = content.segments
+    if len(segments) > 1:
+        filled = [segment for segment in segments if segment]
+        if not all(segment.endswith(b"\r\n") for segment, _ in pairwise(filled)):
+            return "A part of the message does not end with a line end."
+    for segment in segments:
+        if not segment.isascii():
+            return "The message has 8-bit bytes, which are not sent."
+        if b"\0" in segment:
+            return "The message has a NUL byte, which mail cannot carry."
+        if b"." in segment and _DOT_AFTER_CR.search(segment) is not None:
+            return "The message has a dot behind a carriage return alone, where some servers see its end."
+        if _has_long_line(segment):
+            return f"The message has a line of more than {MAX_LINE} bytes."
+    return None
+
+
+def _has_long_line(segment: bytes) -> bool:
+    """Whether a line is too long. From line start to line start, each step as far as one line may reach."""
+    start, end, step = 0, len(segment), MAX_LINE + len(b"\r\n")
+    while end - start > step:
+        start = segment.rfind(b"\n", start, start + step) + 1
+        if not start:
+            return True
+    rest = segment[start:]
+    return len(rest) - (rest.rfind(b"\n") + 1) > MAX_LINE
+
 
 def stuffed(segment: bytes) -> bytes:
     r"""Return a segment with the dots at line starts doubled; the same object when there are none.
 
-    The content is CRLF when it is stored, so two replacements do it: 4 us for 5 KB, where a regular
-    expression takes 35 us.
-
     >>> stuffed(b".a\r\n.\r\nb.\r\n")
     b'..a\r\n..\r\nb.\r\n'
     """
-    if b"\n." in segment:
+    if b"." not in segment:
+        return segment
+    if _DOT_LINE.search(segment) is not None:
         segment = segment.replace(b"\n.", b"\n..")
     return b"." + segment if segment.startswith(b".") else segment
 
 
 def ending(content: Content) -> bytes:
     """Return what the content lacks to end in CRLF."""
-    last = next((segment for segment in reversed(content.segments) if segment), b"\r\n")
-    return b"" if last.endswith(b"\r\n") else b"\r\n"
+    for segment in reversed(content.segments):
+        if segment:
+            return b"" if segment.endswith(b"\r\n") else b"\r\n"
+    return b""
 
 
 def whole(content: Content) -> bytes:
     """Return everything in one piece, the final dot too: for a single write."""
+    if len(content.segments) == 1:  # small content always is
+        return stuffed(content.segments[0]) + ending(content) + DOT
     return b"".join([*map(stuffed, content.segments), ending(content), DOT])
 
 
 def blocks(content: Content) -> Iterator[bytes | memoryview]:
-    """Return everything but the final dot in blocks, uncopied where there was nothing to stuff."""
+    """Return everything but the final dot in blocks, uncopied where there was nothing to stuff.
+
+    A block is at most 64 KiB of the segment, and so at most twice that when it is stuffed.
+    """
     for segment in content.segments:
-        view = memoryview(stuffed(segment))
-        for start in range(0, len(view), BLOCK_BYTES):
-            yield view[start : start + BLOCK_BYTES]
+        view = memoryview(segment)
+        for start in range(0, len(segment), BLOCK_BYTES):
+            yield _stuffed_block(segment, start) or view[start : start + BLOCK_BYTES]
     if end := ending(content):
         yield end
+
+
+def _stuffed_block(segment: bytes, start: int) -> bytes | None:
+    """Return the block that begins at `start` with its dots doubled, None when there are none."""
+    end = start + BLOCK_BYTES
+    if segment.find(b".", start, end) < 0:
+        return None
+    # A dot that stands first in the block stands first in its line if the block before ended one.
+    before = max(start - 1, 0)
+    leads = segment[before : start + 1] in (b".", b"\n.")
+    if not leads and _DOT_LINE.search(segment, start, end) is None:
+        return None
+    block = segment[start:end].replace(b"\n.", b"\n..")
+    return b"." + block if leads else block

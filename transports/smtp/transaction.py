@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from transports.base import Content, Envelope, Phase, Reply
 from transports.errors import NotSendable
-from transports.smtp.content import ending
+from transports.smtp.content import ending, flaw
 
 #: A larger group is split: two full TCP buffers would wait for each other.
 GROUP_BYTES = 4096
@@ -18,9 +18,11 @@ GROUP_BYTES = 4096
 #: The server does not follow: no second message on this connection.
 LOST_STEP = frozenset({500, 502, 503, 504})
 
+#: C1 controls, line separators, halves of characters.
+_UNFIT = r"\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _PATH = re.compile(
-    r'(?:[^\x00-\x20\x7f<>()\[\]\\,;:@"]+|"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*")'  # local part, plain or quoted
-    r"(?:@(?:[^\x00-\x20\x7f<>()\[\]\\,;:@\"]+|\[[0-9A-Za-z.:-]+\]))?"
+    rf'(?:[^\x00-\x20{_UNFIT}<>()\[\]\\,;:@"]+|"(?:[^"\\\x00-\x1f{_UNFIT}]|\\[ -~])*")'  # local part
+    rf"(?:@(?:[^\x00-\x20{_UNFIT}<>()\[\]\\,;:@\"]+|\[[0-9A-Za-z.:-]+\]))?"
 )
 
 
@@ -43,11 +45,12 @@ def check(envelope: Envelope, content: Content, capabilities: Mapping[str, str])
         return NotSendable("The message has no recipient.", phase=Phase.RCPT)
     if envelope.needs_smtputf8 and "SMTPUTF8" not in capabilities:
         return NotSendable("The server does not take addresses with non-ASCII characters.", phase=Phase.MAIL)
-    limit = int(capabilities.get("SIZE") or 0)
-    if 0 < limit < content.size_bytes:
-        sentence = f"The message has {content.size_bytes} bytes, and the server takes at most {limit}."
+    limit, size_bytes = int(capabilities.get("SIZE") or 0), content.size_bytes + len(ending(content))
+    if 0 < limit < size_bytes:
+        sentence = f"The message has {size_bytes} bytes, and the server takes at most {limit}."
         return NotSendable(sentence, phase=Phase.MAIL)
-    return None
+    unsound = flaw(content)
+    return None if unsound is None else NotSendable(unsound, phase=Phase.MAIL)
 
 
 def groups(
