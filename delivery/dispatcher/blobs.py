@@ -17,6 +17,12 @@ class Blobs:
         self._known: OrderedDict[int, bytes] = OrderedDict()
         self._size = 0
 
+    def at_hand(self, ids: Sequence[int]) -> tuple[bytes, ...] | None:
+        """Return the same as `get` when all of it is in memory, else None."""
+        if any(blob_id not in self._known for blob_id in ids):
+            return None
+        return tuple(self._known[blob_id] for blob_id in ids)
+
     async def get(self, ids: Sequence[int]) -> tuple[bytes, ...]:
         """Return the wire bytes of these parts, in this order."""
         if not ids:

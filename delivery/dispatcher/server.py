@@ -5,6 +5,7 @@ No statement and no socket here: it only counts.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from delivery import pacing
@@ -43,6 +44,7 @@ class Server:
         self.health = Health(max_connections=way.max_connections)
         self.purse = Purse(spacing=timedelta(seconds=way.send_offset))
         self._hand: deque[Work] = deque()
+        self._ahead: dict[int, Work] = {}  # by slot: taken along by a busy connection, and not begun
         self._idle: deque[asyncio.Future[Work | None]] = deque()
 
     def adopt(self, way: WayOut) -> None:
@@ -69,6 +71,12 @@ class Server:
             per_day=way.per_day,
         )
         return Limits(way.max_connections, rates)
+
+    def is_sequential(self, now: datetime) -> bool:
+        """Whether it is spoken to one command at a time: its answers did not fit together lately."""
+        until = self.state.sequential_until
+        is_known = until is not None and now < until
+        return is_known and self.state.sequential_fingerprint == self.way.fingerprint
 
     # What it may take
 
@@ -132,25 +140,34 @@ class Server:
 
     @property
     def _depth(self) -> int:
-        if self.health.is_probing or self.way.on_uncertain == OnUncertain.HOLD:
-            return 1  # leased means in flight: nothing else is held with it after a crash
+        if self._is_one_at_a_time:
+            return 1  # nothing else is held with it after a crash
         if self.health.ms is None:
             wanted = -(-self.batch_size // max(1, self.connections))
         else:
             wanted = round(_DEPTH_MS / max(self.health.ms, 1.0))
         return max(_LEAST_DEPTH, min(_MOST_DEPTH, wanted))
 
+    @property
+    def _is_one_at_a_time(self) -> bool:
+        """Whether a connection has one message at most: leased then means in flight."""
+        return self.health.is_probing or self.way.on_uncertain == OnUncertain.HOLD
+
     # Messages in hand
 
     def give(self, work: Work) -> None:
         """Put a claimed message into this server's hands."""
         self.held += 1
+        if not self._goes_to_idle(work):
+            self._hand.append(work)
+
+    def _goes_to_idle(self, work: Work) -> bool:
         while self._idle:
             waiting = self._idle.pop()  # the connection used last: the others may grow old
             if not waiting.done():
                 waiting.set_result(work)
-                return
-        self._hand.append(work)
+                return True
+        return False
 
     async def next_work(self, idle_seconds: float) -> Work | None:
         """Return the next message for a connection, None when it is to end or none comes in time."""
@@ -167,6 +184,35 @@ class Server:
         finally:
             timer.cancel()
 
+    def take_ahead(self, slot: int, is_fit: Callable[[Work], bool]) -> Work | None:
+        """Let a busy connection take along the message it will carry next; never waits.
+
+        It is the first in hand, and one to spare: those that begin have theirs before. It counts as not
+        begun, and may be taken back, until `begin_ahead`. The same again when there is one already.
+        """
+        known = self._ahead.get(slot)
+        if known is not None:
+            return known
+        is_to_spare = len(self._hand) > self.starting and not self._is_one_at_a_time
+        if self.surplus > 0 or not is_to_spare or not is_fit(self._hand[0]):
+            return None
+        self._ahead[slot] = self._hand.popleft()
+        return self._ahead[slot]
+
+    def ahead_of(self, slot: int) -> Work | None:
+        """Return what the connection took along and nobody took back."""
+        return self._ahead.get(slot)
+
+    def begin_ahead(self, slot: int) -> Work | None:
+        """Return what the connection took along, as begun from now on; None when nothing is left of it."""
+        return self._ahead.pop(slot, None)
+
+    def put_back(self, slot: int) -> None:
+        """Put what the connection took along, if anything, into the hands again, to go next."""
+        work = self._ahead.pop(slot, None)
+        if work is not None and not self._goes_to_idle(work):
+            self._hand.appendleft(work)
+
     @property
     def surplus(self) -> int:
         """How many connections too many it has now; all of them when it is not to be used."""
@@ -182,11 +228,12 @@ class Server:
     @property
     def on_the_wire(self) -> int:
         """Messages that a connection has begun and that are not committed."""
-        return self.held - len(self._hand)
+        return self.held - len(self._hand) - len(self._ahead)
 
     def take_back(self) -> list[Work]:
-        """Take all messages nobody has begun out of its hands."""
-        works = list(self._hand)
+        """Take all messages nobody has begun out of its hands, those taken along too."""
+        works = [*self._ahead.values(), *self._hand]
+        self._ahead.clear()
         self._hand.clear()
         return works
 

@@ -8,6 +8,10 @@ from typing import Any
 
 from delivery.queue import Claimed, PoolKey
 from smtp_settings.wire import WayOut
+from transports.base import MailObject
+
+#: Lanes above this priority hold suspects: messages that were in a dead worker's hands.
+SUSPECT = 10
 
 #: Recipients of one transaction (RFC 5321 section 4.5.3.1.8 asks servers to take so many).
 MOST_RECIPIENTS = 100
@@ -17,7 +21,8 @@ MOST_RECIPIENTS = 100
 class Work:
     """A claimed message and the way out it was given to.
 
-    `moment` is the reserved monotonic moment of a spaced send, None = at once.
+    `moment` is the reserved monotonic moment of a spaced send, None = at once. `mail` is the message put
+    together already, None where that is still to be done.
     """
 
     claimed: Claimed
@@ -25,6 +30,7 @@ class Work:
     pool: PoolKey
     moment: float | None = None
     taken_at: float = field(default_factory=time.monotonic)
+    mail: MailObject | None = field(default=None, repr=False)
 
     @property
     def db_now(self) -> datetime:
@@ -41,6 +47,11 @@ class Work:
         """Whether the caller wants it sent no more."""
         expires_at = self.claimed.expires_at
         return expires_at is not None and self.db_now >= expires_at
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it shares no write: it has its own moment, or a crash shall tell of it alone."""
+        return self.moment is not None or self.claimed.priority > SUSPECT
 
     @property
     def verdicts(self) -> Mapping[str, Any]:  # Any: JSON
