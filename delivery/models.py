@@ -340,6 +340,8 @@ class ProfileState(_Row):
     open_until = models.DateTimeField(null=True)
     probe_worker_id = models.BigIntegerField(null=True)
     connections = models.SmallIntegerField(null=True)  # learned limit, at most the configured one
+    sequential_until = models.DateTimeField(null=True)  # no pipelining: its answers did not fit together
+    sequential_fingerprint = models.TextField(db_default="")  # the settings that holds for
     paused = models.SmallIntegerField(choices=Paused, db_default=Paused.NO)
     fault_version = models.TextField(db_default="")  # the settings that were paused for a fault
     reason = models.TextField(db_default="")

@@ -195,6 +195,8 @@ class Migration(migrations.Migration):
                 ('open_until', models.DateTimeField(null=True)),
                 ('probe_worker_id', models.BigIntegerField(null=True)),
                 ('connections', models.SmallIntegerField(null=True)),
+                ('sequential_until', models.DateTimeField(null=True)),
+                ('sequential_fingerprint', models.TextField(db_default='')),
                 ('paused', models.SmallIntegerField(choices=[(0, 'No'), (1, 'By a person'), (2, 'By a configuration fault')], db_default=0)),
                 ('fault_version', models.TextField(db_default='')),
                 ('reason', models.TextField(db_default='')),

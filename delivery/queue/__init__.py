@@ -15,10 +15,12 @@ from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, STALE, reclaim
 from delivery.queue.routes import Route, pools_for
 from delivery.queue.servers import (
+    SEQUENTIAL,
     begin_probe,
     close_breaker,
     forgive,
     learn_connections,
+    learn_sequential,
     open_breaker,
     pause,
     profile_states,
@@ -63,6 +65,7 @@ WorkerState = Worker.State
 __all__ = [
     "CRASHES",
     "NEEDS_A_PERSON",
+    "SEQUENTIAL",
     "STALE",
     "AttemptResult",
     "Breaker",
@@ -105,6 +108,7 @@ __all__ = [
     "hold",
     "is_any_leased",
     "learn_connections",
+    "learn_sequential",
     "load_blobs",
     "make_message_id",
     "open_breaker",

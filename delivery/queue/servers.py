@@ -1,15 +1,19 @@
 """What workers know of a profile: breaker, pause, learned connections. Written on transitions only."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from delivery.models import Breaker, Paused
 from delivery.queue.statements import named, run
 from delivery.queue.values import ProfileStateRow
 
+#: So long a server whose answers did not fit together is not pipelined to.
+SEQUENTIAL = timedelta(days=1)
+
 _COLUMNS = (
     "profile_id, breaker, penalty, open_until, probe_worker_id, connections, paused, reason, paused_by_id,"
-    " changed_at, fault_version"
+    " changed_at, fault_version, sequential_until, sequential_fingerprint"
 )
 
 STATES = named("SELECT {columns} FROM {profile_state} ORDER BY profile_id", columns=_COLUMNS)
@@ -55,6 +59,17 @@ _LEARN = named("""
 INSERT INTO {profile_state} AS p (profile_id, connections) VALUES (%(profile)s, %(connections)s)
 ON CONFLICT (profile_id) DO UPDATE SET connections = excluded.connections, changed_at = now()
   WHERE p.connections IS DISTINCT FROM excluded.connections
+""")
+
+# The first to see it writes, and whoever sees it again when the day is over. `changed_at` is not about this.
+_SEQUENTIAL = named("""
+INSERT INTO {profile_state} AS p (profile_id, sequential_until, sequential_fingerprint)
+VALUES (%(profile)s, now() + %(span)s::interval, %(fingerprint)s)
+ON CONFLICT (profile_id) DO UPDATE
+  SET sequential_until = excluded.sequential_until, sequential_fingerprint = excluded.sequential_fingerprint
+  WHERE p.sequential_until IS NULL OR p.sequential_until <= now()
+     OR p.sequential_fingerprint <> excluded.sequential_fingerprint
+RETURNING profile_id
 """)
 
 # A fault does not replace a person's pause.
@@ -126,6 +141,12 @@ def forgive(profile_id: int) -> None:
 def learn_connections(profile_id: int, connections: int | None) -> None:
     """Remember how many connections a server bears; None: as many as configured."""
     run(_LEARN, {"profile": profile_id, "connections": connections})
+
+
+def learn_sequential(profile_id: int, *, fingerprint: str) -> bool:
+    """Remember for a day, and for these settings, not to pipeline to a server; False: it was known."""
+    values = {"profile": profile_id, "span": SEQUENTIAL, "fingerprint": fingerprint}
+    return bool(run(_SEQUENTIAL, values))
 
 
 def pause(

@@ -179,6 +179,8 @@ class ProfileStateRow:
     paused_by_id: int | None = None
     changed_at: datetime | None = None
     fault_version: str = ""  #: the settings that were paused for a fault
+    sequential_until: datetime | None = None  #: one command at a time, no pipelining
+    sequential_fingerprint: str = ""  #: the settings that holds for
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "breaker", Breaker(self.breaker))
