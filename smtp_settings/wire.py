@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from smtp_settings import sealing
 from smtp_settings.activation import fingerprint_of, is_live
 from smtp_settings.candidate import stored_secret
-from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, Verification
+from smtp_settings.models import Auth, DeliveryMethod, Pipelining, SMTPProfile, Verification
 from transports.base import Secret, Security, Transport
 from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
@@ -70,6 +70,12 @@ class WayOut:
     on_uncertain: str
     notify_user_id: int | None
     sender: Sender
+    pipelining: str = Pipelining.AUTO
+
+    @property
+    def fingerprint(self) -> str:
+        """What of `version` changes only with what shapes a session, not with a limit or a note."""
+        return self.version.partition(".")[2]
 
 
 def ways_out() -> list[WayOut]:
@@ -204,4 +210,5 @@ def _way_out(row: SMTPProfile) -> WayOut:
             subject_prefix=row.subject_prefix,
             debug_recipients=tuple(row.debug_recipients),
         ),
+        pipelining=row.pipelining,
     )

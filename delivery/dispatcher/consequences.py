@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from delivery import queue
-from delivery.classification import Judgement
+from delivery.classification import Judgement, Sign
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.health import Change
 from delivery.dispatcher.lease import Lease
@@ -22,10 +22,17 @@ class Consequences:
         self._lease = lease
         self._park = park
 
-    async def learn(self, server: Server, judgement: Judgement, *, mail_from: str, ms: float) -> None:
-        """Write what a result means for the server's row, and act on it."""
+    async def learn(
+        self, server: Server, judgement: Judgement, *, mail_from: str, ms: float, is_pipelined: bool
+    ) -> None:
+        """Write what a result means for the server's row, and act on it.
+
+        `is_pipelined`: commands travelled together in that session, so that their answers may have mixed.
+        """
         change = server.health.learn(judgement, mail_from=mail_from, ms=ms)
         reason = judgement.words or str(judgement.phase)
+        if is_pipelined and judgement.sign is Sign.DESYNC:
+            await self._end_pipelining(server, reason)
         match change:
             case Change.NONE:
                 return
@@ -74,6 +81,22 @@ class Consequences:
         def write() -> None:
             if queue.pause(profile_id, Paused.FAULT, reason=reason, version=version):
                 _note("server.paused", profile_id, lease, reason)
+
+        await self._database.call(write)
+        await self._park.reread(server)
+
+    async def _end_pipelining(self, server: Server, reason: str) -> None:
+        """Say one command at a time from the next session on; those that are open may finish."""
+        now = self._park.db_now
+        if server.is_sequential(now):
+            return
+        fingerprint, until = server.way.fingerprint, now + queue.SEQUENTIAL
+        server.state = replace(server.state, sequential_until=until, sequential_fingerprint=fingerprint)
+        profile_id, lease = server.profile_id, self._lease.id
+
+        def write() -> None:
+            if queue.learn_sequential(profile_id, fingerprint=fingerprint):
+                _note("server.sequential", profile_id, lease, reason)
 
         await self._database.call(write)
         await self._park.reread(server)

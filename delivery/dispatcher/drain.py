@@ -27,7 +27,7 @@ from delivery.dispatcher.park import Park
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.report import Report, Tally
 from delivery.dispatcher.server import Server
-from delivery.dispatcher.work import Work
+from delivery.dispatcher.work import SUSPECT, Work
 from delivery.queue import Claimed, Lane, PoolKey, ReadyLane
 from transports.base import Transport
 
@@ -50,7 +50,6 @@ _SUSPECT_PATIENCE = 2.0
 _SUSPECT_PAUSE = 10.0
 #: Every so many claims the least urgent lanes come first, so that they never starve.
 _BACKWARDS = 16
-_SUSPECT = 10
 
 
 class Stop(Protocol):
@@ -136,7 +135,7 @@ class Drain:
         await self._look()
         if not self.lease.is_good:
             return False  # nothing could be completed: wait for a heartbeat
-        lanes = [lane for lane in self._lanes if lane.priority < _SUSPECT]
+        lanes = [lane for lane in self._lanes if lane.priority < SUSPECT]
         claimed = await self._claim_suspect() if self._is_suspects_turn(lanes) else await self._claim(lanes)
         self._staff()
         return claimed > 0
@@ -241,7 +240,7 @@ class Drain:
         if self.park.held:
             return 0
         self._put_suspects_off(_SUSPECT_SECONDS)
-        for lane in [lane for lane in self._lanes if lane.priority > _SUSPECT]:
+        for lane in [lane for lane in self._lanes if lane.priority > SUSPECT]:
             profile_ids = assignment.order(self.park.ways(), lane.pool, self.park.free_connections())
             await self.park.prepare(profile_ids, 1)
             seats = assignment.seats(profile_ids, self.park.rooms(), 1)
@@ -372,9 +371,13 @@ class Drain:
         """Return the transport of the server's present version; raises NotLive."""
         return await self.park.transport_of(server)
 
-    async def learn(self, server: Server, judgement: Judgement, work: Work, ms: float) -> None:
+    async def learn(
+        self, server: Server, judgement: Judgement, work: Work, ms: float, *, is_pipelined: bool
+    ) -> None:
         """Take in what a result says about the server."""
-        await self.consequences.learn(server, judgement, mail_from=work.claimed.mail_from, ms=ms)
+        await self.consequences.learn(
+            server, judgement, mail_from=work.claimed.mail_from, ms=ms, is_pipelined=is_pipelined
+        )
 
     def next_server(self, work: Work) -> int | None:
         """Return the next profile that may carry the message, None without one.

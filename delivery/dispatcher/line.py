@@ -2,47 +2,34 @@
 
 A line is a task of its own and owns one slot of its server. It lives across claims: as long as there is
 mail, the session is used again, up to the profile's messages per connection, five minutes, and thirty idle
-seconds.
+seconds. Where the session streams, the line takes along the message that comes next: its envelope travels
+with the present one's dot. That message is the server's, not begun, until its own turn comes.
 """
 
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from delivery.classification import Action, Judgement, Sign, judge, judge_error
-from delivery.composing import CannotCompose, content_of, envelope_sender, front
+from delivery.composing import CannotCompose
 from delivery.dispatcher import outcomes
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.lease import Lease, LeaseLost
+from delivery.dispatcher.open_session import NotUsable, OpenSession, open_session
 from delivery.dispatcher.outcomes import Result
+from delivery.dispatcher.preparing import NobodyLeft, Overdue, check, put_together
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.work import Work
-from smtp_settings.sealing import SealingError
-from smtp_settings.wire import MethodNotAvailable, NotLive
-from transports.base import Content, Envelope, Outcome, Phase, Session, Transport
+from transports.base import MailObject, Outcome, Phase, Transport
 from transports.errors import ConnectionLost, TransportError
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0
-#: A limit in time as well: by count alone, a slow server would keep its connections for ever.
-AGE_SECONDS = 300.0
-
-
-class NotUsable(Exception):
-    """The server cannot be opened now, for a reason on our side; nothing is counted."""
-
-
-class Overdue(Exception):
-    """The caller wants the message sent no more."""
-
-
-class NobodyLeft(Exception):
-    """Every recipient is settled already."""
 
 
 class TurnMissed(Exception):
@@ -59,7 +46,9 @@ class Office(Protocol):
     async def transport_of(self, server: Server) -> Transport:
         """Return the transport of the server's present version; raises NotLive."""
 
-    async def learn(self, server: Server, judgement: Judgement, work: Work, ms: float) -> None:
+    async def learn(
+        self, server: Server, judgement: Judgement, work: Work, ms: float, *, is_pipelined: bool
+    ) -> None:
         """Take in what a result says about the server."""
 
     def next_server(self, work: Work) -> int | None:
@@ -69,17 +58,6 @@ class Office(Protocol):
         """Count a result, or with None a connection."""
 
 
-@dataclass(slots=True)
-class _Open:
-    """An open session and what was done with it."""
-
-    session: Session
-    version: str
-    opened_at: float
-    messages: int = 0
-    is_healthy: bool = False
-
-
 class Line:
     """One slot's connection."""
 
@@ -87,20 +65,39 @@ class Line:
         self.office = office
         self.server = server
         self.slot = slot
-        self._open: _Open | None = None
+        self._open: OpenSession | None = None
         self._dot_written = False
 
     async def run(self) -> None:
         """Carry messages until there are none for a while, or the server is not to be used."""
         self.server.starting -= 1
         try:
-            while (work := await self.server.next_work(IDLE_SECONDS)) is not None:
+            while (work := await self._next()) is not None:
                 await self._carry(work)
             self.server.leaving += 1
             await self._close()
             self.server.leaving -= 1
         finally:
             self._abort()
+            self.server.put_back(self.slot)
+
+    async def _next(self) -> Work | None:
+        """Return what was taken along if it may go on over this session, else the next message in hand.
+
+        What was announced and does not come ends the session: the server waits for its content.
+        """
+        if self._may_go_on():
+            return self.server.begin_ahead(self.slot)
+        self.server.put_back(self.slot)
+        if self._open is not None and self._open.announced is not None:
+            await self._close()
+        return await self.server.next_work(IDLE_SECONDS)
+
+    def _may_go_on(self) -> bool:
+        ahead = self.server.ahead_of(self.slot)
+        if ahead is None or ahead.mail is None or self._open is None:
+            return False
+        return self.server.is_usable and self._open.may_carry(ahead.mail, self.server.way)
 
     async def _carry(self, work: Work) -> None:
         """Send one message and report what became of it, whatever happens."""
@@ -122,7 +119,8 @@ class Line:
         self.office.recorder.add(result)  # before anything else: a hung QUIT must not hold or spoil it
         self.office.count(self.server, result, ms=ms)
         if judgement is not None:
-            await self.office.learn(self.server, judgement, work, ms)
+            is_pipelined = self._open is not None and self._open.is_pipelined
+            await self.office.learn(self.server, judgement, work, ms, is_pipelined=is_pipelined)
         if self._open is not None and not self._open.session.is_usable:
             await self._close()
 
@@ -163,41 +161,61 @@ class Line:
 
         Returns the judgement and the milliseconds of the transaction.
         """
-        if not work.recipients:
-            raise NobodyLeft
-        if work.is_expired:
-            raise Overdue
-        envelope, content = await self._put_together(work)
+        check(work)
+        mail, work.mail = work.mail or await self._put_together(work), None
         await self.office.recorder.has_room()
         try:
-            current = await self._opened()
-            outcome = await self._deliver(current, work, envelope, content)
+            current = await self._opened(work, mail)
+            outcome = await self._deliver(current, work, mail)
             if current.messages > 1 and _was_gone(outcome):
                 self._abort()
-                current = await self._opened()
-                outcome = await self._deliver(current, work, envelope, content)
+                current = await self._opened(work, mail)
+                outcome = await self._deliver(current, work, mail)
         except TransportError as error:
             return judge_error(error), 0.0
         is_fresh = current.messages == 1
         return judge(outcome, recipients=len(work.recipients), is_fresh=is_fresh), outcome.ms
 
-    async def _deliver(self, current: _Open, work: Work, envelope: Envelope, content: Content) -> Outcome:
+    async def _deliver(self, current: OpenSession, work: Work, mail: MailObject) -> Outcome:
         await self._wait_for_turn(work)
-        before_dot = partial(self._before_dot, work)
-        outcome = await current.session.deliver(envelope, content, before_dot=before_dot)
+        current.announced = self._following(current, work)
+        outcome = await current.session.deliver(
+            *mail,
+            following=current.announced,
+            before_dot=partial(self._before_dot, work),
+        )
         current.messages += 1
         if current.messages == 1 and outcome.reply is not None:
             self.server.health.healthy += 1
             current.is_healthy = True
         return outcome
 
-    async def _put_together(self, work: Work) -> tuple[Envelope, Content]:
-        claimed, sender = work.claimed, work.way.sender
-        blobs = await self.office.blobs.get(claimed.blob_ids)
-        head = front(claimed.from_header, claimed.subject, sender, data=claimed.data)
-        mail_from = envelope_sender(claimed.mail_from, claimed.from_header, sender)
-        recipients = (*work.recipients, *work.riders)
-        return Envelope(mail_from, recipients), content_of(head, claimed.data, tuple(claimed.cuts), blobs)
+    def _following(self, current: OpenSession, work: Work) -> MailObject | None:
+        """Take along the message that comes next on this session, if it may be announced with this one."""
+        if work.goes_alone or not current.may_announce(self.server.way):
+            return None
+        if self.server.is_sequential(work.db_now):
+            return None  # learned while this session was open
+        ahead = self.server.take_ahead(self.slot, self._is_fit)
+        return None if ahead is None else ahead.mail
+
+    def _is_fit(self, work: Work) -> bool:
+        """Whether a message may be announced: nothing is to be waited for, and nothing is wrong with it.
+
+        With those that are not fit it is all the same: they are met when their turn comes.
+        """
+        parts = self.office.blobs.at_hand(work.claimed.blob_ids)
+        if work.goes_alone or parts is None:
+            return False
+        try:
+            check(work)
+            work.mail = put_together(work, parts)
+        except Exception:  # noqa: BLE001  # what is wrong with it must not be the present message's fault
+            return False
+        return True
+
+    async def _put_together(self, work: Work) -> MailObject:
+        return put_together(work, await self.office.blobs.get(work.claimed.blob_ids))
 
     def _before_dot(self, work: Work) -> None:
         """Refuse to complete a message that another session may hold by now, or that is too late."""
@@ -206,39 +224,15 @@ class Line:
             raise Overdue
         self._dot_written = True
 
-    async def _opened(self) -> _Open:
-        """Return a session that may carry another message, opening one if needed. Raises TransportError."""
-        if self._open is not None and not self._is_worn(self._open):
+    async def _opened(self, work: Work, mail: MailObject) -> OpenSession:
+        """Return a session that may carry the message, opening one if needed. Raises TransportError."""
+        if self._open is not None and self._open.may_carry(mail, self.server.way):
             return self._open
         await self._close()
-        version = self.server.way.version
-        try:
-            transport = await self.office.transport_of(self.server)
-            session = await transport.open()
-        except NotLive as error:
-            self.server.is_live = False
-            raise NotUsable(str(error)) from error
-        except (MethodNotAvailable, SealingError) as error:
-            self.server.is_live, self.server.unusable_version = False, version
-            raise NotUsable(str(error)) from error
-        except TransportError:
-            raise
-        except Exception as error:
-            # A bug of ours or a fault of this machine, but no message's: all of them would be held for it.
-            logger.exception("%s could not be opened.", self.server.way.name)
-            sentence = f"Internal error: {type(error).__name__}"
-            raise TransportError(sentence, phase=Phase.CONNECT) from error
+        sequential = self.server.is_sequential(work.db_now)
+        self._open = await open_session(self.server, self.office.transport_of, sequential=sequential)
         self.office.count(self.server, None)
-        self._open = _Open(session, version, time.monotonic())
         return self._open
-
-    def _is_worn(self, current: _Open) -> bool:
-        return (
-            not current.session.is_usable
-            or current.version != self.server.way.version
-            or current.messages >= self.server.way.messages_per_connection
-            or time.monotonic() - current.opened_at > AGE_SECONDS
-        )
 
     def _interrupted(self, work: Work) -> Result:
         """Say what a cancelled message is: uncertain with its dot written, else simply not sent."""
@@ -265,7 +259,7 @@ class Line:
             self._forget(current)
             current.session.abort()
 
-    def _forget(self, current: _Open) -> None:
+    def _forget(self, current: OpenSession) -> None:
         if current.is_healthy:
             self.server.health.healthy -= 1
 
