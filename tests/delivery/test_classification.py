@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from delivery.classification import (
     REPLIES,
+    SIGN_IN_GARBLED,
     Action,
     Sign,
     hint_in,
@@ -60,6 +61,9 @@ REPLY_CASES = [
     (P.AUTH, "504 no", False, Action.RELEASE, Sign.PAUSE, False, None),
     (P.AUTH, "454 4.7.0 later", False, Action.RELEASE, Sign.BREAKER, False, None),
     (P.AUTH, "421 bye", False, Action.RELEASE, Sign.BREAKER, False, None),
+    (P.AUTH, "250 not 235", False, Action.RELEASE, Sign.BREAKER, False, None),
+    (P.BANNER, "530 too many connections", False, Action.RELEASE, Sign.LOWER_LIMIT, False, None),
+    (P.BANNER, "530 sign in", False, Action.RELEASE, Sign.PAUSE, False, None),
     (P.AUTH, "432 password transition", False, Action.RELEASE, Sign.LOWER_LIMIT, False, None),
     (P.MAIL, "530 5.7.0 sign in first", False, Action.RELEASE, Sign.PAUSE, False, None),
     (P.RCPT, "530 5.7.1 sign in first", False, Action.RELEASE, Sign.PAUSE, False, None),
@@ -75,9 +79,9 @@ REPLY_CASES = [
     (P.MAIL, "553 5.1.7 bad sender address", False, Action.FAIL, Sign.NONE, True, None),
     (P.MAIL, "503 5.5.1 out of order", False, Action.RETRY, Sign.DESYNC, True, 3),
     (P.MAIL, "354 what", False, Action.RETRY, Sign.DESYNC, True, 3),
-    (P.RCPT, "250 ok", False, Action.SENT, Sign.SUCCESS, True, None),
-    (P.RCPT, "251 forwarded", False, Action.SENT, Sign.SUCCESS, True, None),
-    (P.RCPT, "252 will try", False, Action.SENT, Sign.SUCCESS, True, None),
+    (P.MAIL, "421 4.5.3 closing", False, Action.RELEASE, Sign.LOWER_LIMIT, False, None),
+    (P.MAIL, "530 5.3.4 sign in first", False, Action.RELEASE, Sign.PAUSE, False, None),
+    (P.RCPT, "250 the last word", False, Action.RETRY, Sign.DESYNC, True, 3),
     (P.RCPT, "550 5.1.1 no such user", False, Action.FAIL, Sign.NONE, True, None),
     (P.RCPT, "550 5.2.2 full", False, Action.FAIL, Sign.NONE, True, None),
     (P.RCPT, "552 full", False, Action.FAIL, Sign.NONE, True, None),
@@ -85,6 +89,10 @@ REPLY_CASES = [
     (P.RCPT, "552 5.2.2 full", True, Action.FAIL, Sign.NONE, True, None),
     (P.RCPT, "452 4.5.3 too many", True, Action.RELEASE, Sign.NONE, False, None),
     (P.RCPT, "451 4.5.3 too many", True, Action.RELEASE, Sign.NONE, False, None),
+    (P.RCPT, "452 too many", True, Action.RELEASE, Sign.NONE, False, None),
+    (P.RCPT, "452 too many", False, Action.RETRY, Sign.NONE, True, None),
+    (P.RCPT, "452 4.2.2 full for now", True, Action.RETRY, Sign.NONE, True, None),
+    (P.RCPT, "421 4.5.3 closing", True, Action.RELEASE, Sign.LOWER_LIMIT, False, None),
     (P.RCPT, "452 4.2.2 full for now", False, Action.RETRY, Sign.NONE, True, None),
     (P.RCPT, "450 4.7.1 greylisted", True, Action.RETRY, Sign.NONE, True, None),
     (P.RCPT, "421 4.7.0 slow down", True, Action.RELEASE, Sign.LOWER_LIMIT, False, None),
@@ -105,8 +113,13 @@ REPLY_CASES = [
     (P.DOT, "503 5.5.1 what", False, Action.RETRY, Sign.DESYNC, True, 3),
     (P.DOT, "500 5.6.0 content", False, Action.FAIL, Sign.NONE, True, None),
     (P.DOT, "500 5.7.1 policy", False, Action.FAIL, Sign.NONE, True, None),
-    (P.DOT, "354 what", False, Action.UNCERTAIN, Sign.BREAKER, True, None),
-    (P.DOT, "150 what", False, Action.UNCERTAIN, Sign.BREAKER, True, None),
+    (P.BODY, "421 closing", False, Action.RETRY, Sign.LOWER_LIMIT, True, None),
+    (P.BODY, "503 what", False, Action.RETRY, Sign.DESYNC, True, 3),
+    (P.DOT, "354 what", False, Action.UNCERTAIN, Sign.DESYNC, True, None),
+    (P.DOT, "150 what", False, Action.UNCERTAIN, Sign.DESYNC, True, None),
+    (P.DOT, "600 what", False, Action.UNCERTAIN, Sign.DESYNC, True, None),
+    (P.RSET, "500 what", False, Action.RELEASE, Sign.NONE, False, None),
+    (P.QUIT, "530 sign in first", False, Action.RELEASE, Sign.NONE, False, None),
 ]
 
 
@@ -137,7 +150,9 @@ ERROR_CASES = [
     (NotSendable, P.MAIL, Action.FAIL, Sign.NONE, True, False),
     (ConnectionLost, P.DOT, Action.UNCERTAIN, Sign.BREAKER, True, False),
     (ReplyTimeout, P.DOT, Action.UNCERTAIN, Sign.BREAKER, True, False),
-    (ProtocolError, P.DOT, Action.UNCERTAIN, Sign.BREAKER, True, False),
+    (ProtocolError, P.DOT, Action.UNCERTAIN, Sign.DESYNC, True, False),
+    (ConnectionLost, P.QUIT, Action.RELEASE, Sign.NONE, False, False),
+    (ReplyTimeout, P.RSET, Action.RELEASE, Sign.NONE, False, False),
 ]
 
 
@@ -146,6 +161,24 @@ def test_an_error_is_judged_by_its_class_and_phase(kind, phase, action, sign, co
     outcome = Outcome(phase, error=kind("A sentence.", phase=phase))
     found = judge(outcome, recipients=1, is_fresh=False)
     assert (found.action, found.sign, found.is_counted, found.is_drop) == (action, sign, counted, drop)
+
+
+@pytest.mark.parametrize(
+    ("error", "sign"), [(None, Sign.BREAKER), (ReplyTimeout, Sign.BREAKER), (ProtocolError, Sign.DESYNC)]
+)
+def test_garbage_after_the_dot_is_uncertain_and_says_so_of_the_server(error, sign):
+    outcome = Outcome(
+        P.DOT, error=error and error("A sentence.", phase=P.MAIL), rcpt_replies=(OK,), uncertain=True
+    )
+    found = judge(outcome, recipients=1, is_fresh=False)
+    assert (found.action, found.sign, found.cause) == (Action.UNCERTAIN, sign, "uncertain")
+
+
+@pytest.mark.parametrize(
+    "error", [ProtocolError("?", phase=P.AUTH), ReplyRefused("?", phase=P.AUTH, reply=OK)]
+)
+def test_a_garbled_sign_in_is_known_by_its_cause(error):
+    assert judge_error(error).cause == SIGN_IN_GARBLED
 
 
 def test_a_refused_certificate_pauses():
@@ -185,11 +218,15 @@ def test_only_a_2xx_to_the_dot_means_sent(code, enhanced):
 def test_no_two_rows_are_equally_specific_about_one_reply():
     """Else the order of the table would decide in silence. Rows with the same ruling may tie."""
     enhanced = [None, "4.2.2", "4.5.3", "5.2.2", "5.3.4", "5.5.3", "5.6.1", "5.7.1"]
-    for phase, code, detail, after in product(Phase, range(100, 660), enhanced, [False, True]):
-        given_reply = Reply(code, "too many", detail)
-        rows = [row for row in REPLIES if row.matches(phase, given_reply, any_accepted=after)]
+    for phase, code, detail, after, crowded in product(
+        Phase, range(100, 660), enhanced, [False, True], [False, True]
+    ):
+        rows = [
+            row for row in REPLIES if row.matches(phase, code, detail, is_crowded=crowded, any_accepted=after)
+        ]
         best = max(row.specificity for row in rows)
-        assert len({row.ruling for row in rows if row.specificity == best}) == 1, (phase, given_reply, after)
+        same = {row.ruling for row in rows if row.specificity == best}
+        assert len(same) == 1, (phase, code, detail, after, crowded)
 
 
 def outcome_of(*replies, phase=P.DOT, dot="250 2.0.0 queued", **kwargs):
@@ -207,6 +244,7 @@ def actions(outcome, recipients):
     ("outcome", "recipients", "message", "each"),
     [
         (outcome_of("250 ok", "250 ok"), 2, Action.SENT, "sent sent"),
+        (outcome_of("251 forwarded", "252 will try"), 2, Action.SENT, "sent sent"),
         (outcome_of("250 ok", "550 5.1.1 none"), 2, Action.FAIL, "sent fail"),
         (outcome_of("250 ok", "450 4.2.1 busy"), 2, Action.RETRY, "sent retry"),
         (outcome_of("250 ok", "452 4.5.3 too many"), 2, Action.RELEASE, "sent release"),
