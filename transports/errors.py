@@ -16,19 +16,33 @@ TransportError
 │   └── CertificateRefused  the certificate is not one we accept
 ├── AuthNotOffered          no mechanism we may use
 ├── AuthNotEncrypted        a sign-in over plain text was not chosen
+├── CredentialsNotUsable    no server could be told this user name, password or token
 └── NotSendable             the server cannot carry this content (SMTPUTF8, SIZE)
 """
+
+from collections.abc import Mapping
 
 from transports.base import Phase, Reply
 
 
 class TransportError(Exception):
-    """The base: `phase` is where, `reply` the server's words if any, str() one sentence for people."""
+    """The base: `phase` is where, `reply` the server's words if any, str() one sentence for people.
 
-    def __init__(self, sentence: str, *, phase: Phase, reply: Reply | None = None) -> None:
+    `evidence` is what a `Step` shows beside the sentence, such as the certificate that was refused.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        phase: Phase,
+        reply: Reply | None = None,
+        evidence: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.phase = phase
         self.reply = reply
+        self.evidence: dict[str, str] = dict(evidence or {})
 
 
 class NameNotFound(TransportError):
@@ -80,10 +94,15 @@ class TLSFailed(TransportError):
 
 
 class CertificateRefused(TLSFailed):
-    """The certificate is not one we accept; `reason` is a stable word: expired, name, unknown, other."""
+    """The certificate is not one we accept.
 
-    def __init__(self, sentence: str, *, phase: Phase, reason: str) -> None:
-        super().__init__(sentence, phase=phase)
+    `reason` is a stable word: expired, early, name, self-signed, unknown, weak, long, other.
+    """
+
+    def __init__(
+        self, sentence: str, *, phase: Phase, reason: str, evidence: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(sentence, phase=phase, evidence=evidence)
         self.reason = reason
 
 
@@ -93,6 +112,10 @@ class AuthNotOffered(TransportError):
 
 class AuthNotEncrypted(TransportError):
     """The profile signs in, the connection is not encrypted, and nobody chose that."""
+
+
+class CredentialsNotUsable(TransportError):
+    """The user name, password or token cannot be said in a sign-in: NUL, no text, too long, missing."""
 
 
 class NotSendable(TransportError):

@@ -110,10 +110,10 @@ def test_500_characters_of_text_are_kept():
     assert len(parse(b"250 " + b"x" * 2000 + b"\r\n").text) == MAX_TEXT
 
 
-def test_raw_bytes_of_what_is_no_reply_are_kept_for_people():
+def test_the_raw_bytes_of_what_is_no_reply_are_kept_whole_for_the_redaction():
     with pytest.raises(UnreadableError) as caught:
         parse(b"\x00" * 1000 + b"\r\n")
-    assert caught.value.raw == b"\x00" * 256
+    assert caught.value.raw == b"\x00" * 1000 + b"\r"
 
 
 @given(st.binary(max_size=200))

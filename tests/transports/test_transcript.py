@@ -5,7 +5,8 @@ import pytest
 from tests.wire.clients import Recorder
 from transports.base import Phase, Reply, StepVerdict
 from transports.errors import ConnectionLost, ReplyRefused
-from transports.smtp.transcript import MAX_LINE, Redactor, Trace, escape, stage
+from transports.smtp.redaction import Redactor
+from transports.smtp.transcript import MAX_LINE, Trace, escape, stage
 
 SECRET = b"correct horse"
 BOTH = b"\0ann\0" + SECRET

@@ -12,7 +12,6 @@ from transports.errors import (
     ReplyRefused,
     ReplyTimeout,
     TLSFailed,
-    TLSNotOffered,
     TransportError,
 )
 from transports.smtp.translation import FOREIGN, lines_of, reply_of, translate
@@ -83,7 +82,9 @@ CASES = [
     (aiosmtplib.SMTPServerDisconnected("x"), Phase.EHLO, ConnectionLost, Phase.EHLO),
     (aiosmtplib.SMTPServerDisconnected("x"), Phase.TLS, TLSFailed, Phase.TLS),
     (ConnectionResetError(), Phase.EHLO, ConnectionLost, Phase.EHLO),
-    (aiosmtplib.SMTPException("STARTTLS extension not supported"), Phase.TLS, TLSNotOffered, Phase.TLS),
+    (TimeoutError(), Phase.BANNER, ReplyTimeout, Phase.TLS),
+    (ConnectionAbortedError(), Phase.TLS, ReplyTimeout, Phase.TLS),
+    (aiosmtplib.SMTPException("x"), Phase.TLS, TransportError, Phase.TLS),
     (UnicodeError("ü"), Phase.EHLO, TransportError, Phase.EHLO),
     (ValueError("x"), Phase.EHLO, TransportError, Phase.EHLO),
 ]
@@ -94,17 +95,21 @@ def test_a_foreign_error_becomes_ours(error, phase, ours, its_phase):
     translated = translate(error, phase)
     assert type(translated) is ours
     assert translated.phase is its_phase
-    assert str(translated).endswith((".", "x", "ü"))
+    assert str(translated).endswith((".", "?", "x", "ü"))
 
 
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
         (10, "expired"),
-        (9, "other"),
+        (9, "early"),
+        (23, "other"),
+        (66, "weak"),
+        (68, "weak"),
+        (22, "long"),
         (62, "name"),
         (64, "name"),
-        (18, "unknown"),
+        (18, "self-signed"),
         (19, "unknown"),
         (20, "unknown"),
     ],

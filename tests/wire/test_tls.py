@@ -246,7 +246,8 @@ async def test_every_way_to_break_starttls_has_its_phase(stage, action, error, p
 async def test_tls_against_a_plain_port_is_named():
     async with evil_server() as server:
         error = await refusal(server, "tls")
-    assert (type(error), str(error)) == (TLSFailed, "The server does not speak TLS on this port.")
+    assert type(error) is TLSFailed
+    assert str(error) == "The server does not speak TLS from the start on this port. It may expect STARTTLS."
 
 
 @pytest.mark.parametrize("security", ["none", "starttls"])

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from transports.base import Phase
 from transports.errors import AuthNotEncrypted, AuthNotOffered, ProtocolError, ReplyRefused, TransportError
 from transports.smtp.protocol import SMTPProtocol
+from transports.smtp.redaction import Redactor
 from transports.smtp.settings import SMTPSettings
-from transports.smtp.transcript import Redactor
 
 #: In the order of preference: PLAIN needs one round trip.
 MECHANISMS = ("PLAIN", "LOGIN")

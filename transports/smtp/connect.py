@@ -11,20 +11,34 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import cast
+from typing import TypeVar, cast
 
 import aiosmtplib
 
-from transports.base import Phase, Security, StepVerdict
-from transports.errors import ConnectionLost, ProtocolError, TLSNotOffered
+from transports.base import Phase, Reply, Security, StepVerdict
+from transports.errors import (
+    ConnectionLost,
+    ProtocolError,
+    ReplyRefused,
+    ReplyTimeout,
+    TLSFailed,
+    TLSNotOffered,
+    TransportError,
+)
 from transports.resolve import Destination, resolve
 from transports.smtp.capabilities import read_capabilities
 from transports.smtp.dialing import dial
 from transports.smtp.protocol import SMTPProtocol
+from transports.smtp.redaction import Redactor
 from transports.smtp.settings import SMTPSettings
-from transports.smtp.tls import TimedSSLObject, describe
+from transports.smtp.tls import WatchedSSLObject, describe
 from transports.smtp.transcript import Stage, Trace, stage
 from transports.smtp.translation import FOREIGN, lines_of, reply_of, translate
+
+#: Characters of one piece of evidence that are kept: a server may offer 10,000 things.
+MAX_EVIDENCE = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,16 @@ class Connection:
     is_encrypted: bool
 
 
-async def connect(settings: SMTPSettings, context: ssl.SSLContext | None, trace: Trace | None) -> Connection:
-    """Reach the server up to the last EHLO. Raises TransportError; nothing stays open then."""
+async def connect(
+    settings: SMTPSettings,
+    context: ssl.SSLContext | None,
+    trace: Trace | None,
+    redactor: Redactor | None = None,
+) -> Connection:
+    """Reach the server up to the last EHLO. Raises TransportError; nothing stays open then.
+
+    `redactor` knows the secrets the server was told in earlier sessions: it may greet with them.
+    """
     with stage(trace, Phase.DNS) as it:
         destination = await resolve(
             settings.host, settings.port, guard=settings.guard, ip_version=settings.ip_version
@@ -51,12 +73,32 @@ async def connect(settings: SMTPSettings, context: ssl.SSLContext | None, trace:
             it.evidence["address"] = sock.getpeername()[0]
         it.evidence["port"] = str(settings.port)
     try:
-        return await _Greeting(settings, destination, sock, context, trace).run()
+        greeting = _Greeting(settings, destination, sock, context, trace, redactor)
+    except BaseException:  # an address of ours that cannot be read, a value aiosmtplib does not take
+        sock.close()
+        raise
+    try:
+        return await greeting.run()
     except BaseException:
         # Not close(): a TLS connection would wait for the peer's good-bye.
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
         raise
+
+
+class _Client(aiosmtplib.SMTP):
+    """Remembers the TLS of the connection it drops: a greeting may fail after a good handshake."""
+
+    _dropped: ssl.SSLObject | None = None
+
+    @property
+    def latest_ssl_object(self) -> ssl.SSLObject | None:
+        """What is known of the encryption; None where there is none, or the handshake did not end."""
+        return self._dropped if self.transport is None else self.transport.get_extra_info("ssl_object")
+
+    def close(self) -> None:
+        self._dropped = self.latest_ssl_object
+        super().close()
 
 
 class _Greeting:
@@ -69,24 +111,24 @@ class _Greeting:
         sock: socket.socket,
         context: ssl.SSLContext | None,
         trace: Trace | None,
+        redactor: Redactor | None = None,
     ) -> None:
         self.settings = settings
+        self.destination = destination
+        self.context = context
         self.trace = trace
+        self.redactor = redactor
         self.ehlo_name = settings.ehlo_name or _address_literal(sock)
-        try:
-            self.client = aiosmtplib.SMTP(
-                hostname=destination.host,
-                port=None,
-                sock=sock,
-                use_tls=settings.security is Security.TLS,
-                # Never None, its default: with STARTTLS stripped that signs in in clear (measured).
-                start_tls=False,
-                tls_context=context,
-                local_hostname=self.ehlo_name,
-            )
-        except ValueError as error:
-            sock.close()
-            raise translate(error, Phase.EHLO) from error
+        self.client = _Client(
+            hostname=destination.host,
+            port=None,
+            sock=sock,
+            use_tls=settings.security is Security.TLS,
+            # Never None, its default: with STARTTLS stripped that signs in in clear (measured).
+            start_tls=False,
+            tls_context=context,
+            local_hostname=self.ehlo_name,
+        )
         self.capabilities: dict[str, str] = {}
 
     async def run(self) -> Connection:
@@ -107,28 +149,52 @@ class _Greeting:
             self.client.close()
             raise
 
+    # The greeting
+
     async def greet(self) -> None:
         """Read the greeting; with implicit TLS the handshake comes first, in the same call."""
-        since = self.trace.now_ms() if self.trace is not None else 0.0
+        is_tls = self.settings.security is Security.TLS
         with stage(self.trace, Phase.BANNER) as it:
-            limit = self.settings.banner_timeout
-            response = await self.translated(self.client.connect(timeout=limit), Phase.BANNER)
-            self.refuse_surplus(Phase.BANNER)
-            it.reply = reply_of(response.code, response.message)
+            try:
+                response = await self.translated(self._connected(), Phase.BANNER)
+            except (ReplyTimeout, ConnectionLost) as error:
+                if not is_tls:
+                    raise _with_a_hint(error) from error.__cause__
+                raise
+            finally:
+                if is_tls:
+                    it.since = self.report_implicit_tls(it.since)
+            it.reply = self.hear(response.code, response.message)
             it.evidence["greeting"] = it.reply.text
-            if self.trace is None:
-                return
-            if self.settings.security is Security.TLS:
-                it.since = self.report_implicit_tls(self.trace, since)
-            self.trace.server(lines_of(response.code, response.message))
 
-    def report_implicit_tls(self, trace: Trace, since: float) -> float:
-        """Report the handshake as the step it was; returns when it ended."""
-        ssl_object = self.client.get_transport_info("ssl_object")
-        ended = trace.at_ms(cast(TimedSSLObject, ssl_object).handshake_ended)  # the context's own class
+    async def _connected(self) -> aiosmtplib.SMTPResponse:
+        """Let aiosmtplib connect. It knows one limit, for handshake and greeting each; ours are two."""
+        limit = self.settings.banner_timeout
+        if self.settings.security is not Security.TLS:
+            return await self.client.connect(timeout=limit)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as clock:
+
+            def end_handshake() -> None:
+                if self.client.transport is None:
+                    clock.reschedule(loop.time())
+
+            timer = loop.call_later(self.settings.timeouts.tls, end_handshake)
+            try:
+                return await self.client.connect(timeout=limit)
+            finally:
+                timer.cancel()
+
+    def report_implicit_tls(self, since: float) -> float:
+        """Report a handshake that went through as the step it was; returns when it ended."""
+        ssl_object = self.client.latest_ssl_object
+        if self.trace is None or ssl_object is None:
+            return since
+        until = self.trace.at_ms(cast(WatchedSSLObject, ssl_object).handshake_ended)  # our context's class
         verdict, detail = self.certificate_verdict()
-        trace.step(Phase.TLS, verdict, since=since, until=ended, detail=detail, evidence=describe(ssl_object))
-        return ended
+        evidence = describe(ssl_object)
+        self.trace.step(Phase.TLS, verdict, since=since, until=until, detail=detail, evidence=evidence)
+        return until
 
     def certificate_verdict(self) -> tuple[StepVerdict, str]:
         """Return what to say about a handshake that went through."""
@@ -136,83 +202,145 @@ class _Greeting:
             return StepVerdict.DONE, ""
         return StepVerdict.WARNING, "The certificate was not checked (as configured)."
 
+    # EHLO
+
     async def say_ehlo(self, it: Stage) -> None:
         """Introduce ourselves and read what is offered; HELO only where nothing else is wanted."""
         limit = self.settings.timeouts.ehlo
         self.record_command(f"EHLO {self.ehlo_name}")
         try:
-            response = await self.client.ehlo(timeout=limit)
-        except aiosmtplib.SMTPHeloError as error:
-            self.record_reply(error.code, error.message)
-            if error.code not in (500, 502) or self.settings.needs_esmtp:
-                raise translate(error, Phase.EHLO) from error
+            response = await self.translated(self.client.ehlo(timeout=limit), Phase.EHLO)
+        except ReplyRefused as error:
+            not_known = error.reply is not None and error.reply.code in (500, 502)
+            if not not_known or self.settings.needs_esmtp:
+                raise
             self.record_command(f"HELO {self.ehlo_name}")
             response = await self.translated(self.client.helo(timeout=limit), Phase.EHLO)
-            self.record_reply(response.code, response.message)
-        except FOREIGN as error:
-            raise translate(error, Phase.EHLO) from error
+            self.hear(response.code, response.message)
         else:
-            self.record_reply(response.code, response.message)
+            self.hear(response.code, response.message)
             self.capabilities = read_capabilities(response.message.split("\n"))
-        self.refuse_surplus(Phase.EHLO)
         it.evidence |= {
-            "capabilities": ", ".join(self.capabilities),
+            "capabilities": self.shown(", ".join(self.capabilities)),
             "size": self.capabilities.get("SIZE", ""),
-            "mechanisms": self.capabilities.get("AUTH", ""),
+            "mechanisms": self.shown(self.capabilities.get("AUTH", "")),
         }
 
+    # STARTTLS
+
     async def start_tls(self) -> None:
-        """Encrypt, then start again: what was said before is forgotten (RFC 3207 section 4.2)."""
+        """Encrypt, then start again: what was said before is forgotten (RFC 3207 section 4.2).
+
+        Not by aiosmtplib's `starttls()`: that one discards plain text behind the 220 and goes on.
+        """
         with stage(self.trace, Phase.TLS) as it:
             if "STARTTLS" not in self.capabilities:
                 raise TLSNotOffered("The server does not offer STARTTLS on this port.", phase=Phase.TLS)
-            self.record_command("STARTTLS")
             limit = self.settings.timeouts.tls
-            response = await self.translated(self.client.starttls(timeout=limit), Phase.TLS)
-            self.record_reply(response.code, response.message)
+            self.record_command("STARTTLS")
+            response = await self.translated(
+                self.client.execute_command(b"STARTTLS", timeout=limit), Phase.TLS
+            )
+            self.hear(response.code, response.message)
+            if response.code != 220:
+                refused = aiosmtplib.SMTPResponseException(response.code, response.message)
+                raise translate(refused, Phase.TLS, self.redactor)
+            self.refuse_surplus(Phase.TLS)
+            await self.translated(self.shake_hands(limit), Phase.TLS)
             it.verdict, it.detail = self.certificate_verdict()
             if self.trace is not None:
-                it.evidence |= describe(self.client.get_transport_info("ssl_object"))
+                it.evidence |= describe(cast(ssl.SSLObject, self.client.latest_ssl_object))
                 self.trace.note("TLS begins")
-            await self.say_ehlo(it)
+            await self.say_ehlo_again(it)
+
+    async def shake_hands(self, limit: float) -> None:
+        """Put TLS between aiosmtplib's protocol and the socket."""
+        theirs, transport = self.client.protocol, self.client.transport
+        if theirs is None or transport is None or self.context is None or transport.is_closing():
+            # asyncio would shake hands with nobody, and say nothing.
+            raise TLSFailed("The server closed the connection after STARTTLS.", phase=Phase.TLS)
+        encrypted = await asyncio.get_running_loop().start_tls(
+            cast(asyncio.WriteTransport, transport),
+            theirs,
+            self.context,
+            server_hostname=self.destination.host,
+            ssl_handshake_timeout=limit,
+        )
+        self.client.transport = theirs.transport = encrypted
+
+    async def say_ehlo_again(self, it: Stage) -> None:
+        """Say EHLO on the encrypted connection; its failure is not one of TLS."""
+        ended = self.trace.now_ms() if self.trace is not None else 0.0
+        offered = Stage(ended)
+        self.capabilities = {}
+        try:
+            await self.say_ehlo(offered)
+        except TransportError:
+            if self.trace is not None:
+                self.trace.step(
+                    Phase.TLS, it.verdict, since=it.since, until=ended, detail=it.detail, evidence=it.evidence
+                )
+            it.since, it.evidence = ended, offered.evidence
+            raise
+        it.evidence |= offered.evidence
+
+    # The takeover
 
     def take_over(self) -> Connection:
         """Put our protocol in the place of aiosmtplib's."""
         theirs, transport = self.client.protocol, self.client.transport
         if theirs is None or transport is None:
             raise ConnectionLost("The server closed the connection after EHLO.", phase=Phase.EHLO)
+        self.refuse_surplus(Phase.EHLO)
         stream = cast(asyncio.Transport, transport)  # that of a TCP or TLS connection, always
         protocol = SMTPProtocol(stream, self.settings.timeouts.of, trace=self.trace)
+        protocol.redactor = self.redactor
         stream.set_protocol(protocol)
-        return Connection(protocol, self.capabilities, self.settings.security is not Security.NONE)
+        return Connection(protocol, self.capabilities, stream.get_extra_info("ssl_object") is not None)
 
     def refuse_surplus(self, phase: Phase) -> None:
-        """Raise ProtocolError when more came with a reply: it would be read as the answer to the next command."""
+        """Raise ProtocolError when more came with the last reply than a reply.
+
+        Before TLS that would be somebody's plain text, after EHLO it would shift every later reply by one.
+        """
         theirs = self.client.protocol
-        if theirs is not None and theirs._buffer:  # noqa: SLF001 - nothing public tells
+        if theirs is not None and theirs._buffer:  # noqa: SLF001 - nothing public tells it
             raise ProtocolError("The server said more than it was asked.", phase=phase)
 
-    async def translated(
-        self, call: Awaitable[aiosmtplib.SMTPResponse], phase: Phase
-    ) -> aiosmtplib.SMTPResponse:
+    # Foreign errors, and what an observer hears
+
+    async def translated(self, call: Awaitable[T], phase: Phase) -> T:
         """Await one of aiosmtplib's calls, errors translated and replies recorded."""
         try:
             return await call
         except FOREIGN as error:
-            ours = translate(error, phase)
+            ours = translate(error, phase, self.redactor)
             if ours.reply is not None and isinstance(error, aiosmtplib.SMTPResponseException):
-                self.record_reply(error.code, error.message)
-            raise ours from error
+                self.hear(error.code, error.message)
+        raise ours  # outside, so that the server's own words are not its context
 
     def record_command(self, line: str) -> None:
         """Show an observer what we say."""
         if self.trace is not None:
             self.trace.client(line.encode())
 
-    def record_reply(self, code: int, message: str) -> None:
-        """Show an observer what the server said."""
+    def hear(self, code: int, message: str) -> Reply:
+        """Return what the server said as our value, and show it to an observer."""
         if self.trace is not None:
-            self.trace.server(lines_of(code, message))
+            self.trace.server(lines_of(code, message, self.redactor))
+        return reply_of(code, message, self.redactor)
+
+    def shown(self, text: str) -> str:
+        """Return a server's words as evidence: secrets taken out, not longer than a person reads."""
+        if self.redactor is not None:
+            text = self.redactor.redact(text.encode()).decode()
+        return text if len(text) <= MAX_EVIDENCE else text[: MAX_EVIDENCE - 1] + "…"
+
+
+def _with_a_hint(error: ReplyTimeout | ConnectionLost) -> TransportError:
+    """Say why a server may not greet: both sides wait, it for the beginning of a handshake."""
+    hint = "Perhaps this port expects TLS from the start, as 465 does."
+    return type(error)(f"{error} {hint}", phase=error.phase)
 
 
 def _address_literal(sock: socket.socket) -> str:

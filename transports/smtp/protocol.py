@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 from transports.base import Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
-from transports.smtp.reply import UnreadableError, parse, read_reply
-from transports.smtp.transcript import Redactor, Trace
+from transports.smtp.redaction import Redactor
+from transports.smtp.reply import SHOWN_BYTES, UnreadableError, parse, read_reply
+from transports.smtp.transcript import Trace
 
 #: What we were doing, for sentences.
 WORDS = {
@@ -195,8 +196,8 @@ class SMTPProtocol(asyncio.Protocol):
 
     def _fail_unreadable(self, sentence: str, raw: bytes) -> None:
         if self.redactor is not None:
-            raw = self.redactor.redact(raw)
-        shown = f"{sentence} (hex: {raw[:256].hex()})"
+            raw = self.redactor.redact_torn(raw)  # cut only then: half a secret would not be found
+        shown = f"{sentence} (hex: {raw[:SHOWN_BYTES].hex()})"
         if self._trace is not None:
             self._trace.note(shown)
         self._fail(ProtocolError(shown, phase=self._phase))

@@ -24,11 +24,11 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
 
 class UnreadableError(ValueError):
-    """What came is no reply. `raw` is the start of it, for people to look at as hex."""
+    """What came is no reply. `raw` is all of it: secrets are taken out before people see the start as hex."""
 
     def __init__(self, sentence: str, raw: bytes) -> None:
         super().__init__(sentence)
-        self.raw = raw[:SHOWN_BYTES]
+        self.raw = raw
 
 
 def read_reply(buffer: bytes, start: int = 0) -> tuple[bytes, int] | None:

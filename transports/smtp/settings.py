@@ -1,11 +1,12 @@
 """The settings of one way out by SMTP, and the limits in seconds of every wait."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from transports.base import Phase, Secret, Security
-from transports.errors import TransportError
+from transports.errors import CredentialsNotUsable, TransportError
 from transports.resolve import AddressGuard
 
 
@@ -59,7 +60,9 @@ class SMTPSettings:
     """How to reach a server and sign in.
 
     `ca_pem` is added to the system's authorities. `ehlo_name` "" introduces us by our address (RFC 5321
-    section 4.1.4), never by the machine's name. `password` is called at AUTH and its result dropped there.
+    section 4.1.4), never by the machine's name. `auth` is "none", "password" or "oauth"; the opener of the
+    secret, `password` or `token`, is called at AUTH and its result dropped there. `mechanism` "auto" never
+    means CRAM-MD5.
     """
 
     host: str
@@ -75,6 +78,7 @@ class SMTPSettings:
     mechanism: str = "auto"
     username: str = ""
     password: Callable[[], Secret] | None = field(default=None, repr=False)
+    token: Callable[[], Secret] | None = field(default=None, repr=False)
     allow_clear_auth: bool = False
     pipelining: str = "auto"
     timeouts: Timeouts = Timeouts()
@@ -103,9 +107,32 @@ class SMTPSettings:
                 raise TransportError(
                     f"This version cannot use “{value}” as {name.replace('_', ' ')}.", phase=phase
                 )
-        if self.signs_in and self.password is None:
-            raise TransportError("The profile signs in, and no password is stored.", phase=Phase.AUTH)
+        if self.ehlo_name and _EHLO_NAME.fullmatch(self.ehlo_name) is None:
+            raise TransportError(
+                "The EHLO name is no host name and no address in brackets.", phase=Phase.EHLO
+            )
+        self._refuse_unusable_sign_in()
 
+    def _refuse_unusable_sign_in(self) -> None:
+        if self.auth == "password":
+            opener, what, is_fitting = self.password, "password", self.mechanism != "xoauth2"
+        elif self.auth == OAUTH:
+            opener, what, is_fitting = self.token, "token", self.mechanism in ("auto", "xoauth2")
+        else:
+            return
+        if opener is None:
+            raise CredentialsNotUsable(f"The profile signs in, and no {what} is stored.", phase=Phase.AUTH)
+        if not is_fitting:
+            raise CredentialsNotUsable(
+                f"{self.mechanism.upper()} is not a way to sign in with a {what}.", phase=Phase.AUTH
+            )
+
+
+#: The `auth` of a sign-in with an access token.
+OAUTH = "oauth"
+
+#: What can stand on a command line without ending it or adding to it (RFC 5321 section 4.1.1.1).
+_EHLO_NAME = re.compile(r"[!-~]{1,255}")
 
 _KNOWN: tuple[tuple[str, tuple[str, ...], Phase], ...] = (
     ("ip_version", ("any", "4", "6"), Phase.DNS),

@@ -13,16 +13,59 @@ from transports.errors import TLSFailed
 from transports.smtp.reply import clean
 from transports.smtp.settings import SMTPSettings
 
+#: Certificates a server may send; real chains have two to five.
+MOST_CERTIFICATES = 8
 
-class TimedSSLObject(ssl.SSLObject):
-    """Knows when its handshake ended: with implicit TLS the greeting follows in the same call."""
+#: Characters of a subject, an issuer or a list of names that are kept.
+MAX_TEXT = 500
+
+
+class RefusedCertificate(ssl.SSLCertVerificationError):
+    """The peer's certificate was refused; `der` is that certificate, None where it cannot be had."""
+
+    der: bytes | None = None
+
+
+class ChainTooLong(RefusedCertificate):
+    """The peer sent more certificates than are looked at."""
+
+
+class WatchedSSLObject(ssl.SSLObject):
+    """Knows when its handshake ended, and keeps the certificate that a handshake was broken off for.
+
+    With implicit TLS the greeting follows in the same call of aiosmtplib, so nobody else can look at the
+    clock. And the certificate a person has to see is gone with the handshake; a second one without checks
+    would be needed to look at it.
+    """
 
     handshake_ended: float | None = None
 
     def do_handshake(self) -> None:
-        """Shake hands and look at the clock."""
-        super().do_handshake()
+        """Shake hands and look at the clock. Raises RefusedCertificate in the place of ssl's own error."""
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            refused = RefusedCertificate(*error.args)
+            refused.verify_code, refused.verify_message = error.verify_code, error.verify_message
+            refused.der = next(iter(self._unverified_chain()), None)
+            raise refused from error
+        if len(chain := self._unverified_chain()) > MOST_CERTIFICATES and self.context.verify_mode:
+            too_long = ChainTooLong(1, "certificate chain too long")
+            too_long.der = chain[0]
+            raise too_long
         self.handshake_ended = time.monotonic()
+
+    def _unverified_chain(self) -> list[bytes]:
+        """Return the certificates the peer sent, its own first; public in Python since 3.13 only."""
+        public = getattr(self, "get_unverified_chain", None)
+        if public is not None:
+            return list(public() or ())
+        private = getattr(getattr(self, "_sslobj", None), "get_unverified_chain", None)
+        return [bytes(one.public_bytes(_DER)) for one in (private() or ())] if private is not None else []
+
+
+#: OpenSSL's name for the binary form, as `_ssl.ENCODING_DER`.
+_DER = 2
 
 
 def make_context(settings: SMTPSettings) -> ssl.SSLContext:
@@ -31,7 +74,7 @@ def make_context(settings: SMTPSettings) -> ssl.SSLContext:
     Raises TLSFailed when the profile's own certificates cannot be read.
     """
     context = ssl.create_default_context()
-    context.sslobject_class = TimedSSLObject
+    context.sslobject_class = WatchedSSLObject
     context.minimum_version = (
         ssl.TLSVersion.TLSv1_3 if settings.minimum_tls == "1.3" else ssl.TLSVersion.TLSv1_2
     )
@@ -87,4 +130,4 @@ def _names(certificate: x509.Certificate) -> list[str]:
 
 
 def _text(text: str) -> str:
-    return clean(text.encode("utf-8", "replace"))[:500]
+    return clean(text.encode("utf-8", "replace"))[:MAX_TEXT]

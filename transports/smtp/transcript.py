@@ -1,6 +1,5 @@
 """What an observer hears: steps with their time, and both sides' lines without secrets."""
 
-import base64
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,36 +9,6 @@ from transports.errors import TransportError
 
 #: Characters of a line that are kept.
 MAX_LINE = 1000
-
-REDACTED = b"<secret>"
-
-#: Shorter values would redact ordinary words, and so tell what they are.
-SHORTEST = 4
-
-
-class Redactor:
-    """Takes secrets out of bytes, by value: as they are, in base64 and in hex.
-
-    >>> Redactor(b"hunter2").redact(b"535 hunter2 is aHVudGVyMg==")
-    b'535 <secret> is <secret>'
-    """
-
-    def __init__(self, *values: bytes) -> None:
-        forms: set[bytes] = set()
-        for value in values:
-            hexed = value.hex().encode()
-            # Base64 with and without its padding; the form with it first, being longer.
-            encoded = base64.b64encode(value)
-            forms |= {value, hexed, hexed.upper(), encoded, encoded.rstrip(b"=")}
-            forms |= {encoded.hex().encode()}
-        self._forms = sorted((form for form in forms if len(form) >= SHORTEST), key=len, reverse=True)
-
-    def redact(self, raw: bytes) -> bytes:
-        """Return the bytes with every form of every secret replaced."""
-        for form in self._forms:
-            if form in raw:
-                raw = raw.replace(form, REDACTED)
-        return raw
 
 
 class Trace:
@@ -130,7 +99,7 @@ def stage(trace: Trace | None, phase: Phase) -> Iterator[Stage]:
                 since=it.since,
                 detail=str(error),
                 reply=error.reply,
-                evidence=it.evidence,
+                evidence=it.evidence | error.evidence,
             )
         raise
     if trace is not None:

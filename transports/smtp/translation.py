@@ -12,32 +12,51 @@ from transports.errors import (
     ReplyRefused,
     ReplyTimeout,
     TLSFailed,
-    TLSNotOffered,
     TransportError,
 )
+from transports.smtp.redaction import Redactor
 from transports.smtp.reply import parse
+from transports.smtp.tls import ChainTooLong, RefusedCertificate, describe_certificate
 
 #: Everything that opening a connection may raise; what is not here is a bug of ours.
 FOREIGN = (aiosmtplib.SMTPException, OSError, ValueError)
 
 #: OpenSSL's X509_V_ERR_* numbers.
 _REASONS = {
+    9: "early",
     10: "expired",
     62: "name",
     63: "name",
     64: "name",
-    18: "unknown",
+    18: "self-signed",
     19: "unknown",
     20: "unknown",
     21: "unknown",
+    22: "long",
+    25: "long",
+    66: "weak",
+    67: "weak",
+    68: "weak",
 }
 
 _CERTIFICATE_SENTENCES = {
+    "early": "The server's certificate is not valid yet. Is the clock of this machine right?",
     "expired": "The server's certificate has expired.",
     "name": "The server's certificate is for another name.",
+    "self-signed": "The server's certificate is signed by itself, not by a known authority.",
     "unknown": "The server's certificate is not signed by a known authority.",
+    "weak": "The server's certificate has a key or a signature that is too weak.",
+    "long": "The server's certificate comes with too many others before a known authority.",
     "other": "The server's certificate is not acceptable",
 }
+
+#: What OpenSSL says when the two sides share no version of TLS.
+_NO_COMMON_VERSION = frozenset(
+    {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"}
+)
+
+#: What it says when the other side does not speak TLS at all; the second one since OpenSSL 3.2.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 
 _GREETINGS = (
     ("SSH-", "SSH"),
@@ -57,31 +76,48 @@ _WORDS = {
 }
 
 
-def translate(error: BaseException, phase: Phase) -> TransportError:
-    """Return our error for a foreign one of `phase`.
+def translate(error: BaseException, phase: Phase, redactor: Redactor | None = None) -> TransportError:
+    """Return our error for a foreign one of `phase`; the foreign one is its cause, if it quotes nobody.
 
-    The order matters: ssl.SSLCertVerificationError is an OSError and a ValueError; with STARTTLS it comes as
-    it is, with implicit TLS inside an SMTPConnectError (measured with aiosmtplib 5.1.3).
+    Errors of aiosmtplib that carry a reply hold the server's words as they came, and a logged traceback shows
+    them: those are no cause, and must not be raised from inside their own `except`.
     """
-    for tls_error in (error, error.__cause__):
-        if isinstance(tls_error, ssl.SSLError):
-            return _tls(tls_error)
+    ours = _translated(error, phase, redactor)
+    if not isinstance(error, aiosmtplib.SMTPResponseException):
+        ours.__cause__ = error
+    return ours
+
+
+def _translated(error: BaseException, phase: Phase, redactor: Redactor | None) -> TransportError:
+    """Find our error. The order matters.
+
+    ssl.SSLCertVerificationError is an OSError and a ValueError; with STARTTLS it comes as it is, with
+    implicit TLS inside an SMTPConnectError (measured with aiosmtplib 5.1.3).
+    """
+    for inner in (error, error.__cause__):
+        if isinstance(inner, ssl.SSLError):
+            return _tls(inner)
     if phase is Phase.BANNER and _is_before_the_greeting(error):
         phase = Phase.TLS
-    if isinstance(error, aiosmtplib.SMTPTimeoutError) or isinstance(error.__cause__, ConnectionAbortedError):
+    if isinstance(error, aiosmtplib.SMTPTimeoutError | TimeoutError) or _gave_up_handshake(error):
         return ReplyTimeout(f"The server did not answer in time {_WORDS[phase]}.", phase=phase)
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return _response(error, phase)
+        return _response(error, phase, redactor)
     if isinstance(error, OSError):
         kind = TLSFailed if phase is Phase.TLS else ConnectionLost
         return kind(f"The server closed the connection {_WORDS[phase]}.", phase=phase)
-    if isinstance(error, aiosmtplib.SMTPException) and phase is Phase.TLS:
-        return TLSNotOffered("The server does not offer STARTTLS on this port.", phase=phase)
     return TransportError(f"The settings cannot be used: {error}", phase=phase)
+
+
+def _gave_up_handshake(error: BaseException) -> bool:
+    """Whether asyncio ended a handshake at its limit: it says so by this kind of error only."""
+    return isinstance(error, ConnectionAbortedError) or isinstance(error.__cause__, ConnectionAbortedError)
 
 
 def _is_before_the_greeting(error: BaseException) -> bool:
     """Whether connecting ended in the handshake of implicit TLS; the socket was connected already."""
+    if isinstance(error, TimeoutError) and not isinstance(error, aiosmtplib.SMTPException):
+        return True  # our own limit of the handshake
     return (
         isinstance(error, aiosmtplib.SMTPConnectError)
         and not isinstance(error, aiosmtplib.SMTPResponseException)
@@ -91,23 +127,36 @@ def _is_before_the_greeting(error: BaseException) -> bool:
 
 def _tls(error: ssl.SSLError) -> TLSFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = _REASONS.get(error.verify_code, "other")
-        sentence = _CERTIFICATE_SENTENCES[reason]
-        if reason == "other":
-            sentence += f" ({error.verify_message})."
-        return CertificateRefused(sentence, phase=Phase.TLS, reason=reason)
-    if error.reason == "WRONG_VERSION_NUMBER":
-        return TLSFailed("The server does not speak TLS on this port.", phase=Phase.TLS)
-    detail = (error.reason or "no reason given").replace("_", " ").lower()
-    return TLSFailed(f"The TLS handshake failed: {detail}.", phase=Phase.TLS)
+        return _certificate(error)
+    if error.reason in _NO_TLS:
+        sentence = "The server does not speak TLS from the start on this port. It may expect STARTTLS."
+    elif error.reason in _NO_COMMON_VERSION:
+        sentence = "The server does not speak a version of TLS that this profile accepts."
+    elif error.reason == "EXCESSIVE_MESSAGE_SIZE":
+        sentence = "The server's certificates are larger than any real ones."
+    else:
+        detail = (error.reason or "no reason given").replace("_", " ").lower()
+        sentence = f"The TLS handshake failed: {detail}."
+    return TLSFailed(sentence, phase=Phase.TLS)
 
 
-def _response(error: aiosmtplib.SMTPResponseException, phase: Phase) -> TransportError:
+def _certificate(error: ssl.SSLCertVerificationError) -> CertificateRefused:
+    der = error.der if isinstance(error, RefusedCertificate) else None
+    evidence = describe_certificate(der) if der is not None else None
+    reason = "long" if isinstance(error, ChainTooLong) else _REASONS.get(error.verify_code, "other")
+    sentence = _CERTIFICATE_SENTENCES[reason]
+    if reason == "other":
+        sentence += f" ({error.verify_message})."
+    return CertificateRefused(sentence, phase=Phase.TLS, reason=reason, evidence=evidence)
+
+
+def _response(
+    error: aiosmtplib.SMTPResponseException, phase: Phase, redactor: Redactor | None
+) -> TransportError:
     if 400 <= error.code <= 599:
         what = {Phase.BANNER: "this machine", Phase.TLS: "STARTTLS"}.get(phase, phase.upper())
-        return ReplyRefused(
-            f"The server refuses {what}.", phase=phase, reply=reply_of(error.code, error.message)
-        )
+        reply = reply_of(error.code, error.message, redactor)
+        return ReplyRefused(f"The server refuses {what}.", phase=phase, reply=reply)
     if phase is Phase.BANNER:
         return ProtocolError(_not_smtp(error.message), phase=phase)
     return ProtocolError(f"The server's answer {_WORDS[phase]} is not one.", phase=phase)
@@ -122,14 +171,15 @@ def _not_smtp(message: str) -> str:
     return "The greeting is not that of an SMTP server."
 
 
-def lines_of(code: int, message: str) -> bytes:
-    """Return a reply as it was on the wire, from what aiosmtplib kept of it."""
+def lines_of(code: int, message: str, redactor: Redactor | None = None) -> bytes:
+    """Return a reply as it was on the wire, from what aiosmtplib kept of it; secrets taken out."""
     lines = message.split("\n")
     marks = ["-"] * (len(lines) - 1) + [" "]
     text = "".join(f"{code}{mark}{line}\r\n" for mark, line in zip(marks, lines, strict=True))
-    return text.encode("utf-8", "surrogateescape")
+    raw = text.encode("utf-8", "surrogateescape")
+    return raw if redactor is None else redactor.redact(raw)
 
 
-def reply_of(code: int, message: str) -> Reply:
-    """Return our value for a reply that aiosmtplib read."""
-    return parse(lines_of(code, message))
+def reply_of(code: int, message: str, redactor: Redactor | None = None) -> Reply:
+    """Return our value for a reply that aiosmtplib read; secrets taken out."""
+    return parse(lines_of(code, message, redactor))
