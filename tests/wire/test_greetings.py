@@ -274,6 +274,7 @@ async def test_the_old_form_of_auth_is_understood():
     [
         ({"mechanism": "ntlm"}, Phase.AUTH),
         ({"auth": "kerberos"}, Phase.AUTH),
+        ({"auth": "oauth"}, Phase.AUTH),
         ({"minimum_tls": "1.0"}, Phase.TLS),
         ({"pipelining": "streamed"}, Phase.MAIL),
         ({"auth": "password", "password": None}, Phase.AUTH),

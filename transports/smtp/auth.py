@@ -1,86 +1,125 @@
 """Signing in (RFC 4954): one mechanism, one try. More tries with one password are what locks accounts."""
 
-import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from transports.base import Phase
-from transports.errors import AuthNotEncrypted, AuthNotOffered, ProtocolError, ReplyRefused, TransportError
+from transports.base import Phase, StepVerdict
+from transports.errors import (
+    AuthNotEncrypted,
+    AuthNotOffered,
+    CredentialsNotUsable,
+    ProtocolError,
+    ReplyRefused,
+)
+from transports.smtp.mechanisms import MECHANISMS, Attempt, Credentials, Dialogue, Line
 from transports.smtp.protocol import SMTPProtocol
-from transports.smtp.redaction import Redactor
-from transports.smtp.settings import SMTPSettings
+from transports.smtp.settings import OAUTH, SMTPSettings
+from transports.smtp.transcript import Trace, stage
 
-#: In the order of preference: PLAIN needs one round trip.
-MECHANISMS = ("PLAIN", "LOGIN")
+#: What "auto" takes, in the order of preference: PLAIN needs one round trip. CRAM-MD5 is not among them: the
+#: server must keep the password itself, and MD5 is broken; whoever wants it says so.
+AUTOMATIC: Mapping[str, tuple[str, ...]] = {"password": ("PLAIN", "LOGIN"), OAUTH: ("XOAUTH2",)}
 
-_HIDDEN = b"<secret>\r\n"
+#: With its CRLF (RFC 4954 section 4).
+MAX_LINE_BYTES = 12_288
+
+#: So many of a server's mechanisms are named in a sentence.
+MOST_NAMED = 10
 
 
 async def sign_in(
-    protocol: SMTPProtocol, settings: SMTPSettings, capabilities: Mapping[str, str], *, is_encrypted: bool
-) -> str:
-    """Sign in and return the mechanism. Raises a TransportError of phase AUTH; only 235 is success."""
-    if not is_encrypted and not settings.allow_clear_auth:
-        raise AuthNotEncrypted(
-            "The connection is not encrypted, and this profile does not allow a sign-in in clear.",
-            phase=Phase.AUTH,
-        )
-    mechanism = choose(settings.mechanism, capabilities)
-    password = settings.password().reveal() if settings.password is not None else ""
-    if "\0" in settings.username or "\0" in password:
-        raise TransportError("The user name or the password holds a NUL character.", phase=Phase.AUTH)
-    name, secret = settings.username.encode(), password.encode()
-    both = b"\0" + name + b"\0" + secret
-    protocol.redactor = Redactor(secret, both)
-    if mechanism == "PLAIN":
-        await _plain(protocol, _base64(both))
-    else:
-        await _login(protocol, _base64(name), _base64(secret))
-    return mechanism
+    protocol: SMTPProtocol,
+    settings: SMTPSettings,
+    capabilities: Mapping[str, str],
+    *,
+    is_encrypted: bool,
+    trace: Trace | None = None,
+) -> None:
+    """Sign in, where the settings want it. Raises a TransportError of phase AUTH; only 235 is success.
+
+    The secret is opened here and dropped here; what is kept is the redactor of the connection.
+    """
+    with stage(trace, Phase.AUTH) as it:
+        if not settings.signs_in:
+            it.verdict, it.detail = StepVerdict.SKIPPED, "No sign-in."
+            return
+        if not is_encrypted and not settings.allow_clear_auth:
+            raise AuthNotEncrypted(
+                "The connection is not encrypted, and this profile does not allow a sign-in in clear.",
+                phase=Phase.AUTH,
+            )
+        mechanism = choose(settings, capabilities, is_encrypted=is_encrypted)
+        it.evidence["mechanism"] = mechanism
+        credentials = Credentials.of(settings)
+        protocol.redactor = credentials.redactor()
+
+        def explain(words: str) -> None:
+            it.evidence["explanation"] = words
+            if trace is not None:
+                trace.note(f"The server explains: {words}")
+
+        await _converse(protocol, MECHANISMS[mechanism](Attempt(credentials, protocol, explain)))
 
 
-def choose(wanted: str, capabilities: Mapping[str, str]) -> str:
-    """Return the one mechanism to use. Raises AuthNotOffered."""
-    offered = capabilities.get("AUTH", "").split()
+def choose(settings: SMTPSettings, capabilities: Mapping[str, str], *, is_encrypted: bool) -> str:
+    """Return the one mechanism to use. Raises AuthNotOffered, in words that say what to do about it."""
+    if "AUTH" not in capabilities:
+        sentence = "The server does not offer a sign-in here."
+        if not is_encrypted:
+            sentence += " Many servers offer it only on an encrypted connection."
+        raise AuthNotOffered(sentence, phase=Phase.AUTH)
+    offered = capabilities["AUTH"].split()
     if not offered:
-        raise AuthNotOffered("The server does not offer a sign-in here.", phase=Phase.AUTH)
-    for mechanism in MECHANISMS if wanted == "auto" else (wanted.upper(),):
+        raise AuthNotOffered("The server offers a sign-in and names no mechanism for it.", phase=Phase.AUTH)
+    automatic = AUTOMATIC[settings.auth]
+    wanted = automatic if settings.mechanism == "auto" else (settings.mechanism.upper(),)
+    for mechanism in wanted:
         if mechanism in offered:
             return mechanism
-    raise AuthNotOffered(
-        f"The server offers only {', '.join(offered)}, and this profile cannot use that.", phase=Phase.AUTH
-    )
+    raise AuthNotOffered(_not_offered(settings, offered), phase=Phase.AUTH)
 
 
-async def _plain(protocol: SMTPProtocol, answer: bytes) -> None:
-    code = await _say(protocol, b"AUTH PLAIN " + answer + b"\r\n", b"AUTH PLAIN " + _HIDDEN)
-    if code == 334:  # a server that overlooked the initial response
-        code = await _say(protocol, answer + b"\r\n", _HIDDEN)
-    _end(code)
+def _not_offered(settings: SMTPSettings, offered: Sequence[str]) -> str:
+    names = ", ".join(name[:20] for name in offered[:MOST_NAMED])
+    names += ", …" if len(offered) > MOST_NAMED else ""
+    if settings.mechanism != "auto":
+        return f"The server does not offer {settings.mechanism.upper()}. It offers {names}."
+    if settings.auth == OAUTH:
+        return f"The server takes no OAuth 2.0 token (XOAUTH2). It offers {names}."
+    if "CRAM-MD5" in offered:
+        return (
+            f"The server offers only {names}. CRAM-MD5 is used only when it is chosen: set the sign-in "
+            "mechanism to CRAM-MD5 if this server has nothing better."
+        )
+    if "XOAUTH2" in offered:
+        return f"The server offers only {names}: it wants OAuth 2.0, and this profile has a password."
+    return f"The server offers only {names}, and this profile cannot use that."
 
 
-async def _login(protocol: SMTPProtocol, name: bytes, secret: bytes) -> None:
-    code = await _say(protocol, b"AUTH LOGIN\r\n", None)
-    if code == 334:
-        code = await _say(protocol, name + b"\r\n", None)
-    if code == 334:
-        code = await _say(protocol, secret + b"\r\n", _HIDDEN)
-    _end(code)
+async def _converse(protocol: SMTPProtocol, dialogue: Dialogue) -> None:
+    line = next(dialogue)
+    while True:
+        challenge = await _say(protocol, line)
+        if challenge is None:
+            return
+        try:
+            line = dialogue.send(challenge)
+        except StopIteration:
+            break
+    raise ProtocolError("The server asks more than the sign-in has to say.", phase=Phase.AUTH)
 
 
-async def _say(protocol: SMTPProtocol, line: bytes, shown: bytes | None) -> int:
-    """Write one line and return the code of the reply, 235 or 334. Raises for everything else."""
-    replies = await protocol.exchange(line, (Phase.AUTH,), shown=shown)
+async def _say(protocol: SMTPProtocol, line: Line) -> str | None:
+    """Write one line; return the server's challenge, None after 235. Raises for everything else."""
+    if len(line.data) > MAX_LINE_BYTES:
+        raise CredentialsNotUsable(
+            f"The sign-in needs a line of {len(line.data)} octets, and {MAX_LINE_BYTES} are the most there "
+            "may be: the user name, the password or the token is too long.",
+            phase=Phase.AUTH,
+        )
+    replies = await protocol.exchange(line.data, (Phase.AUTH,), shown=line.shown)
     if protocol.error is not None and (not replies or isinstance(protocol.error, ProtocolError)):
         raise protocol.error
-    if replies[0].code >= 400:
-        raise ReplyRefused("The server refused the sign-in.", phase=Phase.AUTH, reply=replies[0])
-    return replies[0].code
-
-
-def _end(code: int) -> None:
-    if code != 235:
-        raise ProtocolError("The server asks more than the sign-in has to say.", phase=Phase.AUTH)
-
-
-def _base64(raw: bytes) -> bytes:
-    return base64.b64encode(raw)
+    reply = replies[0]
+    if reply.code >= 400:
+        raise ReplyRefused("The server refused the sign-in.", phase=Phase.AUTH, reply=reply)
+    return None if reply.code == 235 else reply.text

@@ -138,7 +138,7 @@ _KNOWN: tuple[tuple[str, tuple[str, ...], Phase], ...] = (
     ("ip_version", ("any", "4", "6"), Phase.DNS),
     ("security", tuple(Security), Phase.CONNECT),
     ("minimum_tls", ("1.2", "1.3"), Phase.TLS),
-    ("auth", ("none", "password"), Phase.AUTH),
-    ("mechanism", ("auto", "plain", "login"), Phase.AUTH),
+    ("auth", ("none", "password", OAUTH), Phase.AUTH),
+    ("mechanism", ("auto", "plain", "login", "cram-md5", "xoauth2"), Phase.AUTH),
     ("pipelining", ("auto", "grouped", "sequential"), Phase.MAIL),
 )

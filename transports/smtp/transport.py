@@ -3,13 +3,14 @@
 import ssl
 from functools import cached_property
 
-from transports.base import Observer, Phase, Security, Session, StepVerdict
+from transports.base import Observer, Security, Session
 from transports.smtp.auth import sign_in
-from transports.smtp.connect import Connection, connect
+from transports.smtp.connect import connect
+from transports.smtp.redaction import Redactor
 from transports.smtp.session import SMTPSession
 from transports.smtp.settings import SMTPSettings
 from transports.smtp.tls import make_context
-from transports.smtp.transcript import Trace, stage
+from transports.smtp.transcript import Trace
 
 
 class SMTPTransport:
@@ -17,6 +18,8 @@ class SMTPTransport:
 
     def __init__(self, settings: SMTPSettings) -> None:
         self.settings = settings
+        #: Of the latest sign-in: what a server was told it may say in the next greeting.
+        self._redactor: Redactor | None = None
 
     @cached_property
     def _context(self) -> ssl.SSLContext | None:
@@ -26,12 +29,20 @@ class SMTPTransport:
         """Reach the server and sign in. Raises TransportError; nothing stays open then."""
         self.settings.refuse_unknown()
         trace = Trace(observer) if observer is not None else None
-        connection = await connect(self.settings, self._context, trace)
+        connection = await connect(self.settings, self._context, trace, self._redactor)
         try:
-            await self._sign_in(connection, trace)
+            await sign_in(
+                connection.protocol,
+                self.settings,
+                connection.capabilities,
+                is_encrypted=connection.is_encrypted,
+                trace=trace,
+            )
         except BaseException:
             connection.protocol.abort()
             raise
+        finally:
+            self._redactor = connection.protocol.redactor
         offered = "PIPELINING" in connection.capabilities
         return SMTPSession(
             connection.protocol,
@@ -41,15 +52,3 @@ class SMTPTransport:
             timeouts=self.settings.timeouts,
             trace=trace,
         )
-
-    async def _sign_in(self, connection: Connection, trace: Trace | None) -> None:
-        with stage(trace, Phase.AUTH) as it:
-            if not self.settings.signs_in:
-                it.verdict, it.detail = StepVerdict.SKIPPED, "No sign-in."
-                return
-            it.evidence["mechanism"] = await sign_in(
-                connection.protocol,
-                self.settings,
-                connection.capabilities,
-                is_encrypted=connection.is_encrypted,
-            )
