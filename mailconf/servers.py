@@ -77,10 +77,19 @@ def _facts(numbers: stats.ProfileNumbers, how: Health) -> ProfileFacts:
         health=how.words,
         tone=how.tone,
         paused=how.words if numbers.paused is not Paused.NO else "",
+        note=_note(numbers),
         waiting=numbers.waiting,
         sent_24h=numbers.sent_24h,
         may_delete=numbers.may_delete,
     )
+
+
+def _note(numbers: stats.ProfileNumbers) -> str:
+    if numbers.sequential_until is None:
+        return ""
+    return _(
+        "One command at a time until %(until)s: its answers to pipelined commands did not fit together."
+    ) % {"until": clock(numbers.sequential_until)}
 
 
 def clock(at: datetime | None) -> str:

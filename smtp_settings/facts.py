@@ -14,13 +14,14 @@ class ProfileFacts:
 
     `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), "" when nothing is known, `tone`
     its badge's (see static/mailconf/components.css); `paused` says who paused it and since when, "" when it
-    is not. `waiting` and `sent_24h` count messages. `may_delete` is False while messages wait for this
-    profile.
+    is not. `note` is a sentence about how the server is spoken to for now, "" when as usual. `waiting` and
+    `sent_24h` count messages. `may_delete` is False while messages wait for this profile.
     """
 
     health: str = ""
     tone: str = "is-ok"
     paused: str = ""
+    note: str = ""
     waiting: int = 0
     sent_24h: int = 0
     may_delete: bool = True

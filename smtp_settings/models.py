@@ -292,7 +292,16 @@ class SMTPProfile(models.Model):
     command_timeout = models.PositiveSmallIntegerField(
         _("command timeout, seconds"), default=60, validators=_at_least(1)
     )
-    pipelining = models.CharField(_("pipelining"), max_length=12, choices=Pipelining, default=Pipelining.AUTO)
+    pipelining = models.CharField(
+        _("pipelining"),
+        max_length=12,
+        choices=Pipelining,
+        default=Pipelining.AUTO,
+        help_text=_(
+            "Automatic starts with one group a message and goes to one round trip a message after ten clean "
+            "ones. After an answer out of place the server is spoken to one command at a time for a day."
+        ),
+    )
     classification_overrides = models.JSONField(_("classification overrides"), default=list, blank=True)
     # Other methods (they reuse user name and password under other labels)
     program = models.CharField(_("program"), max_length=255, default="/usr/sbin/sendmail", blank=True)

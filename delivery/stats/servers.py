@@ -41,6 +41,7 @@ class ProfileNumbers:
     reason: str = ""
     paused_by_id: int | None = None
     changed_at: datetime | None = None  #: of breaker or pause
+    sequential_until: datetime | None = None  #: not pipelined to, with the present settings; None: it may be
 
     @property
     def may_delete(self) -> bool:
@@ -148,6 +149,7 @@ def _connections(ids: Collection[int]) -> _Numbers:
 
 
 def _states(ids: Collection[int]) -> _Numbers:
+    now = timezone.now()
     return {
         state.profile_id: {
             "breaker": Breaker(state.breaker),
@@ -156,6 +158,13 @@ def _states(ids: Collection[int]) -> _Numbers:
             "reason": state.reason,
             "paused_by_id": state.paused_by_id,
             "changed_at": state.changed_at,
+            "sequential_until": state.sequential_until if _is_sequential(state, now) else None,
         }
-        for state in ProfileState.objects.filter(profile_id__in=ids)
+        for state in ProfileState.objects.filter(profile_id__in=ids).select_related("profile")
     }
+
+
+def _is_sequential(state: ProfileState, now: datetime) -> bool:
+    """Whether workers do not pipeline to the profile, as it is now (`dispatcher.server` asks the same)."""
+    is_known = state.sequential_until is not None and now < state.sequential_until
+    return is_known and state.profile.cleared_fingerprint.startswith(state.sequential_fingerprint)

@@ -67,7 +67,9 @@ class Columns:
     @admin.display(description=gettext_lazy("Health"))
     def health(self, profile: Any) -> SafeString:  # Any: a row with what `ProfileList` put beside it
         """Return how the profile is doing, always as text."""
-        return words.health(profile, known=profile.listed_facts)
+        health = words.health(profile, known=profile.listed_facts)
+        note = words.note(profile, known=profile.listed_facts)
+        return format_html('{}<span class="mc-row-note">{}</span>', health, note) if note else health
 
     @admin.display(description=gettext_lazy("Default"), ordering="is_default", empty_value="")
     def default_word(self, profile: SMTPProfile) -> SafeString | str:

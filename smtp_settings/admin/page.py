@@ -59,6 +59,7 @@ def page_context(
         "may_save_anyway": request.user.has_perm("smtp_settings.save_untested_smtpprofile"),
         "anyway_open": act_of(request.POST) is Act.ANYWAY,
         "health": words.health(saved, known=_facts(saved)) if saved else "",
+        "note": words.note(saved, known=_facts(saved)) if saved else "",
         "waiting": _facts(saved).waiting if saved else 0,
     }
 

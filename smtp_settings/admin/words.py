@@ -71,6 +71,12 @@ def health(profile: SMTPProfile, *, known: ProfileFacts | None) -> SafeString:
     return badge(_("No traffic"))
 
 
+def note(profile: SMTPProfile, *, known: ProfileFacts | None) -> str:
+    """Return what else there is to know of a profile in use, "" when there is nothing."""
+    is_in_use = profile.enabled and not profile.is_draft
+    return known.note if known is not None and is_in_use else ""
+
+
 def when(moment: datetime | None) -> str:
     """Return a moment in the user's zone, to the minute."""
     return date_format(timezone.localtime(moment), "j M, H:i") if moment else "-"
@@ -82,6 +88,7 @@ _EVENT_NAMES = {
     "profile.saved_untested": gettext_lazy("Profile saved without a test"),
     "profile.draft": gettext_lazy("Saved as a draft"),
     "profile.cleared": gettext_lazy("Profile cleared"),
+    "server.sequential": gettext_lazy("One command at a time for a day"),
     "test.started": gettext_lazy("Test started"),
     "test.passed": gettext_lazy("Test passed"),
     "test.failed": gettext_lazy("Test failed"),

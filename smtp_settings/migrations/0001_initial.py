@@ -132,7 +132,7 @@ class Migration(migrations.Migration):
                 ('mechanism', models.CharField(choices=[('auto', 'Automatic'), ('plain', 'PLAIN'), ('login', 'LOGIN'), ('cram-md5', 'CRAM-MD5'), ('xoauth2', 'XOAUTH2')], default='auto', max_length=10, verbose_name='sign-in mechanism')),
                 ('connect_timeout', models.PositiveSmallIntegerField(default=10, validators=[django.core.validators.MinValueValidator(1)], verbose_name='connect timeout, seconds')),
                 ('command_timeout', models.PositiveSmallIntegerField(default=60, validators=[django.core.validators.MinValueValidator(1)], verbose_name='command timeout, seconds')),
-                ('pipelining', models.CharField(choices=[('auto', 'Automatic'), ('grouped', 'Grouped'), ('sequential', 'One command at a time')], default='auto', max_length=12, verbose_name='pipelining')),
+                ('pipelining', models.CharField(choices=[('auto', 'Automatic'), ('grouped', 'Grouped'), ('sequential', 'One command at a time')], default='auto', help_text='Automatic starts with one group a message and goes to one round trip a message after ten clean ones. After an answer out of place the server is spoken to one command at a time for a day.', max_length=12, verbose_name='pipelining')),
                 ('classification_overrides', models.JSONField(blank=True, default=list, verbose_name='classification overrides')),
                 ('program', models.CharField(blank=True, default='/usr/sbin/sendmail', max_length=255, verbose_name='program')),
                 ('program_arguments', models.CharField(blank=True, max_length=255, verbose_name='arguments')),
