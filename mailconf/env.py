@@ -189,6 +189,14 @@ class Environment:
             "Folder for the workers' journals. Empty: `state` in `MAILCONF_VAR`.",
         )
     )
+    journal_sync: bool = field(
+        metadata=_variable(
+            "MAILCONF_JOURNAL_SYNC",
+            _flag,
+            "false",
+            "Journals wait for the disk: after a power cut, too, less is sent twice.",
+        )
+    )
     port: int = field(
         metadata=_variable("MAILCONF_PORT", _port, "8000", "Port of the pages with `make run` (127.0.0.1).")
     )

@@ -31,6 +31,7 @@ MAILCONF_PORT = _env.port
 MAILCONF_SANDBOX_PORT = _env.sandbox_port
 MAILCONF_ENVIRONMENT = _env.environment
 MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
+MAILCONF_JOURNAL_SYNC = _env.journal_sync
 MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
 MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "true"
 

@@ -1,7 +1,7 @@
 """The one place that turns a profile into a way out. Only live profiles come through here to the queue."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
@@ -98,6 +98,16 @@ def ways_out() -> list[WayOut]:
     return [_way_out(row) for row in rows if is_live(row)]
 
 
+def ways_of(profile_ids: Iterable[int]) -> dict[int, WayOut]:
+    """Return these profiles live or not, to judge by them what was sent through them.
+
+    `version` is empty: nothing may be sent with one. A profile that was deleted has the default settings.
+    """
+    ids = set(profile_ids)
+    rows = SMTPProfile.objects.prefetch_related("sites").in_bulk(ids)
+    return {pk: _way_out(rows.get(pk) or SMTPProfile(pk=pk), version="") for pk in ids}
+
+
 def transport_of(profile_id: int, version: str) -> Transport:
     """Return the transport of a live profile, from its row as it is now.
 
@@ -179,11 +189,11 @@ def _version(row: SMTPProfile) -> str:
     return f"{row.version}.{fingerprint_of(row)[:32]}"
 
 
-def _way_out(row: SMTPProfile) -> WayOut:
+def _way_out(row: SMTPProfile, *, version: str | None = None) -> WayOut:
     return WayOut(
         profile_id=row.pk,
         name=row.name,
-        version=_version(row),
+        version=_version(row) if version is None else version,
         is_default=row.is_default,
         priority=row.priority,
         site_ids=frozenset(site.pk for site in row.sites.all()),

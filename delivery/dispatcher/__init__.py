@@ -1,18 +1,29 @@
 """The workers' engine: claims messages, gives each to a server, sends, and records what became of it."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from django.conf import settings
+
 from delivery import queue
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.drain import Drain, Stop, Terms
+from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
+from delivery.dispatcher.records import Header
+from delivery.dispatcher.replay import replay_all
 from delivery.dispatcher.report import Report
 
 __all__ = ["Report", "run"]
+
+logger = logging.getLogger(__name__)
+
+#: What was said about journals that cannot be kept.
+_told: set[str] = set()
 
 
 def run(
@@ -53,8 +64,10 @@ def run(
 async def _session(database: Database, terms: Terms) -> Report:
     """Hold one worker session: register, drain under its lease and heartbeat, retire."""
     began_at = time.monotonic()
+    await database.call(replay_all)
     lease = Lease(await database.call(queue.register_worker), begun_at=began_at)
-    drain = Drain(database, lease, terms)
+    journal = await database.call(lambda: _journal_of(lease))
+    drain = Drain(database, lease, journal, terms)
     loop = asyncio.get_running_loop()
 
     def beat() -> None:
@@ -67,8 +80,21 @@ async def _session(database: Database, terms: Terms) -> Report:
         await drain.run()
     finally:
         database.beat_with(None)
+        journal.close()
         await database.call(lambda: queue.retire_worker(lease.id))
     return replace(drain.tally.total, is_work_left=drain.is_work_left, was_fenced=lease.is_dead)
+
+
+def _journal_of(lease: Lease) -> Journal:
+    """Begin the session's journal; where none can be kept, say so once in this process."""
+    session = queue.session_of(lease.id)
+    since = "" if session is None else session.started_at.isoformat()
+    header = Header(lease.id, since, queue.boot_id(), is_synced=settings.MAILCONF_JOURNAL_SYNC)
+    journal = Journal(lease, header, settings.MAILCONF_STATE_DIR)
+    if not journal.is_kept and journal.failure not in _told:
+        _told.add(journal.failure)
+        logger.warning("No journal is kept, so a killed worker may send more mail twice. %s", journal.failure)
+    return journal
 
 
 def _nothing(*_: object) -> None:

@@ -20,11 +20,13 @@ from delivery.dispatcher import outcomes
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.consequences import Consequences
 from delivery.dispatcher.database import Database
+from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.line import Line
 from delivery.dispatcher.outcomes import Result
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.recorder import Recorder
+from delivery.dispatcher.replay import replay_all
 from delivery.dispatcher.report import Report, Tally
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.work import SUSPECT, Work
@@ -81,9 +83,10 @@ class Terms:
 class Drain:
     """One worker session at work."""
 
-    def __init__(self, database: Database, lease: Lease, terms: Terms) -> None:
+    def __init__(self, database: Database, lease: Lease, journal: Journal, terms: Terms) -> None:
         self.database = database
         self.lease = lease
+        self.journal = journal
         self.terms = terms
         self.tally = Tally()
         self.blobs = Blobs(database)
@@ -91,7 +94,11 @@ class Drain:
         self.park = Park(database, lease, batch_size=terms.batch_size, give_back=self.give_back)
         self.consequences = Consequences(database, lease, self.park)
         self.recorder = Recorder(
-            database, lease.id, on_the_wire=self._on_the_wire, acknowledged=self._acknowledged
+            database,
+            lease.id,
+            on_the_wire=self._on_the_wire,
+            acknowledged=self._acknowledged,
+            journal=journal,
         )
         self._lines: set[asyncio.Task[None]] = set()
         self._in_hand: set[int] = set()
@@ -305,11 +312,15 @@ class Drain:
 
     async def _chores(self) -> None:
         """Every 15 s take back what dead sessions hold, every 2 s write the statistics."""
+        if self.journal.was_given_up:
+            self.journal.was_given_up = False
+            await self.database.call(self._note_the_journal)
         now = time.monotonic()
         if now >= self._reclaim_at:
             self._reclaim_at = now + RECLAIM_SECONDS
+            replayed = await self.database.call(replay_all)
             reclaimed = await self.database.call(queue.reclaim)
-            if reclaimed is not None and reclaimed.messages:
+            if replayed or (reclaimed is not None and reclaimed.messages):
                 self._look_at = 0.0
         if now >= self._progress_at:
             self._progress_at = now + PROGRESS_SECONDS
@@ -320,6 +331,10 @@ class Drain:
         if now >= self._ease_at:
             self._ease_at = now + EASE_SECONDS
             await self.consequences.ease()
+
+    def _note_the_journal(self) -> None:
+        data = {"reason": self.journal.failure}
+        queue.add_event("journal_given_up", level="warning", worker_id=self.lease.id, data=data)
 
     async def _write_stats(self) -> None:
         rows = self.tally.take(minute=self.park.db_now, worker_id=self.lease.id)

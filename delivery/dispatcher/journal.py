@@ -6,11 +6,14 @@ is killed. Whoever finds the lock free plays it back (`delivery.dispatcher.repla
 
 What is not written cannot be proved. So a journal that cannot take a line (disk full) is removed, and the
 session goes on as one without: what a killed worker without a journal held is taken back after 45 seconds,
-and what it had sent and not recorded is sent again. A note is one write: 0.9 µs (*begun*), 1.3 µs (before the
-dot) and 1.5 µs (reply), 4 µs for a message with its acknowledgement, measured on ext4; with
-MAILCONF_JOURNAL_SYNC each waits for the disk.
+and what it had sent and not recorded is sent again.
+
+A note is one write on one descriptor: 2.2 µs (begun), 2.7 µs (before the dot), 3.0 µs (reply), 0.5 µs (its
+part of an acknowledgement), of which the system call is 1.5 µs each (measured: CPU time on ext4, 2 cores). With
+MAILCONF_JOURNAL_SYNC the latter two wait for the disk.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -76,7 +79,7 @@ class Journal:
             self._note(work, records.begun(work), is_new=True)
 
     def sending(self, work: Work) -> None:
-        """Note that the final dot comes next. Raises LeaseLost when that can no longer be noted nor denied."""
+        """Note that the final dot comes next. Raises LeaseLost when it can be neither noted nor denied."""
         if self._fd >= 0:
             self._note(work, records.sending(work))
             self._sync()
@@ -127,8 +130,7 @@ class Journal:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
             head = bytes(self._header) + notes if self._header is not None else notes
-            if os.write(fd, head) != len(head):
-                raise OSError("No space left on the device")
+            _write_all(fd, head)
             if self._header is not None and self._header.is_synced:
                 _sync_data(fd)
             path = self._path or new.with_suffix(".journal")
@@ -148,13 +150,10 @@ class Journal:
 
     def _write(self, line: bytes) -> None:
         try:
-            written = os.write(self._fd, line)
+            _write_all(self._fd, line)
         except OSError as error:
             self._give_up(error.strerror or str(error))
-            return
-        if written != len(line):
-            self._give_up("No space left on the device")
-        self._size += written
+        self._size += len(line)
 
     def _sync(self) -> None:
         if self._header is None or not self._header.is_synced or self._fd < 0:
@@ -205,3 +204,8 @@ class Journal:
         os.close(self._fd)
         self._fd = -1
         self._notes.clear()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    if os.write(fd, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from delivery import queue
 from delivery.dispatcher.database import Database
+from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.outcomes import Result
 
 #: A group of this size is written at once.
@@ -38,11 +39,13 @@ class Recorder:
         *,
         on_the_wire: Callable[[], int],
         acknowledged: Callable[[Result], None],
+        journal: Journal,
     ) -> None:
         self._database = database
         self._lease = lease
         self._on_the_wire = on_the_wire
         self._acknowledged = acknowledged
+        self._journal = journal
         self._waiting: list[Result] = []
         self._writing: list[Result] = []
         self._changed = asyncio.Event()
@@ -88,7 +91,8 @@ class Recorder:
         self._writing, self._waiting = self._waiting, []
         group = self._writing
         runs = count()
-        await self._database.call(lambda: _write(self._lease, group, is_repeat=next(runs) > 0))
+        await self._database.call(lambda: write(self._lease, group, is_repeat=next(runs) > 0))
+        self._journal.acknowledged(result.work.claimed.message_id for result in group)
         self._writing = []
         for result in group:
             self._acknowledged(result)
@@ -111,8 +115,8 @@ class Recorder:
                 return
 
 
-def _write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> None:
-    """Write one group; attempts in one transaction with what they belong to.
+def write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
+    """Write one group, attempts in one transaction with what they belong to; return the ids written.
 
     In a repeat, a message that is not in hand any more was written by the run before, its attempt with it:
     only the answer to that commit was lost.
@@ -120,11 +124,11 @@ def _write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> None:
     finished = [result.finished for result in group if result.finished is not None]
     tried = [result.tried for result in group if result.tried is not None]
     if len(finished) == len(group) and not tried:
-        queue.finish(lease, finished)
-        return
+        return queue.finish(lease, finished)
     with transaction.atomic():
         written = queue.finish(lease, finished) | queue.settle(lease, _settled(group))
         queue.record([one for one in tried if one.message_id in written or not is_repeat])
+    return written
 
 
 def _settled(group: Sequence[Result]) -> list[queue.Settled]:

@@ -90,7 +90,7 @@ def sending(work: Work) -> bytes:
         work.way.profile_id,
         claimed.attempts,
         claimed.drops,
-        len(work.verdicts),
+        len(claimed.verdicts or ()),
     )
 
 

@@ -11,6 +11,7 @@ from delivery.queue.enqueue import enqueue
 from delivery.queue.events import add_event
 from delivery.queue.finish import NEEDS_A_PERSON, finish
 from delivery.queue.identity import make_message_id, row_of
+from delivery.queue.left import held_by, messages
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, STALE, reclaim
 from delivery.queue.routes import Route, pools_for
@@ -105,12 +106,14 @@ __all__ = [
     "forgive",
     "give_slots",
     "heartbeat",
+    "held_by",
     "hold",
     "is_any_leased",
     "learn_connections",
     "learn_sequential",
     "load_blobs",
     "make_message_id",
+    "messages",
     "open_breaker",
     "pause",
     "pools",

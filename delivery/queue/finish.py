@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from psycopg.types.json import Jsonb
 
-from delivery.models import Attempt, SmallState, Worker
+from delivery.models import Attempt, SmallState
 from delivery.queue.statements import Parameters, named, run
 from delivery.queue.values import Finished
 from delivery.queue.verdicts import keep_acceptances
 
+#: Why a message is held that may have arrived.
+_UNSURE = ["uncertain", "worker_lost"]
 #: What is listed for a person, and carries what putting back needs.
 NEEDS_A_PERSON = [SmallState.FAILED, SmallState.EXPIRED, SmallState.HELD]
 
@@ -30,7 +32,7 @@ WITH {outcome}, gone AS (
          OR (e.lease_id IS NULL AND o.state = %(sent)s))
   RETURNING o.message_id, o.state, o.counted, coalesce(o.profile_id, e.last_profile_id) AS profile_id, o.code,
             o.enhanced, o.reply, o.cause, coalesce(o.done_at, now()) AS done_at, o.verdicts,
-            e.attempts, e.uncertain, e.pool_id, e.priority
+            e.attempts, e.uncertain OR o.cause = ANY(%(unsure)s::text[]) AS uncertain, e.pool_id, e.priority
 ), kept AS (
   INSERT INTO {failure} (message_id, at, state, profile_id, code, cause, uncertain, pool_id, priority)
   SELECT message_id, done_at, state, profile_id, code, cause, uncertain, pool_id, priority FROM gone
@@ -50,13 +52,15 @@ FROM gone g WHERE m.id = g.message_id RETURNING m.id
 )
 
 # The lease was lost and the server accepted: that closes a message that was only held meanwhile. Whatever
-# became of it, the acceptance is noted: the message may arrive twice. Under a live lease nobody can have
-# taken the entry: then this is what was recorded before, told again after a commit whose answer got lost.
+# became of it, the acceptance is noted: the message may arrive twice. Whoever takes an entry from a session
+# notes it as lost (`reclaim`); without that this is what was recorded before, told again: after a commit
+# whose answer got lost, or by the session's journal.
 _LATE = named(
     """
 WITH {outcome}, repeated AS (
   SELECT m.id FROM outcome o JOIN {message} m ON m.id = o.message_id AND m.state = o.state
-  WHERE EXISTS (SELECT 1 FROM {worker} w WHERE w.id = %(lease)s::bigint AND w.state <> %(dead)s)
+  WHERE NOT EXISTS (SELECT 1 FROM {attempt} a WHERE a.message_id = m.id AND a.worker_id = %(lease)s::bigint
+                    AND a.outcome = %(lost)s::text)
 ), closed AS (
   DELETE FROM {failure} f USING outcome o
   WHERE f.message_id = o.message_id AND f.state = %(held)s
@@ -64,11 +68,13 @@ WITH {outcome}, repeated AS (
 ), noted AS (
   INSERT INTO {attempt} (message_id, at, worker_id, profile_id, n, phase, outcome, code, enhanced, reply)
   SELECT o.message_id, now(), %(lease)s::bigint, o.profile_id,
-         coalesce(e.attempts, m.attempts) + o.counted, 'dot', %(late)s, o.code, o.enhanced,
+         coalesce(e.attempts, m.attempts) + o.counted, 'dot', %(late)s::text, o.code, o.enhanced,
          coalesce(o.reply, '')
   FROM outcome o JOIN {message} m ON m.id = o.message_id
     LEFT JOIN {entry} e ON e.message_id = o.message_id
   WHERE o.message_id NOT IN (SELECT id FROM repeated)
+    AND NOT EXISTS (SELECT 1 FROM {attempt} a WHERE a.message_id = o.message_id
+                    AND a.worker_id = %(lease)s::bigint AND a.outcome = %(late)s::text)
 ), forgotten AS (
   DELETE FROM {content} c USING closed g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive
@@ -121,6 +127,7 @@ def _parameters(lease: int | None, outcomes: Sequence[Finished]) -> Parameters:
         "sent": SmallState.SENT.value,
         "held": SmallState.HELD.value,
         "late": Attempt.Result.LATE.value,
-        "dead": Worker.State.DEAD.value,
+        "lost": Attempt.Result.LOST.value,
+        "unsure": _UNSURE,
         "needs_a_person": [state.value for state in NEEDS_A_PERSON],
     }

@@ -91,7 +91,7 @@ def test_a_claim_whose_answer_was_lost_keeps_no_message(monkeypatch):
 
 @pytest.mark.parametrize("answer", ["450 4.3.0 Try later", "550 5.1.1 No such user"])
 def test_outcomes_written_again_after_a_lost_commit_note_each_attempt_once(monkeypatch, answer):
-    write, lost = recorder._write, []
+    write, lost = recorder.write, []
 
     def answer_lost_once(*args, **options):
         write(*args, **options)
@@ -99,7 +99,7 @@ def test_outcomes_written_again_after_a_lost_commit_note_each_attempt_once(monke
             lost.append(True)
             raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(recorder, "_write", answer_lost_once)
+    monkeypatch.setattr(recorder, "write", answer_lost_once)
     with smtp_server(answers={"RCPT": answer}) as server:
         profile_for(server)
         ids = queued(3)
