@@ -4,6 +4,7 @@ Values in, values out, `ValidationError` for what cannot be meant. Nothing is lo
 """
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,7 +12,12 @@ from typing import Any
 import idna
 from cryptography import x509
 from django.core.exceptions import ValidationError
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from smtp_settings import overrides
+from smtp_settings.overrides import BadRule, Fault
 
 #: The longest password taken, in characters: longer ones are a pasted file (E10).
 MAX_PASSWORD = 1024
@@ -180,6 +186,60 @@ def password(value: str) -> str:
     return value
 
 
+#: What is wrong with a rule about replies.
+_RULE_FAULTS: Mapping[Fault, Promise] = {
+    Fault.SHAPE: gettext_lazy("“%(value)s” is not of the form: stage code -> meaning."),
+    Fault.STAGE: gettext_lazy("“%(value)s” is not a stage. The stages are %(stages)s, or * for all."),
+    Fault.CODE: gettext_lazy("“%(value)s” is not the code of a refusal. Enter 450, 45x, 4xx, 5xx or *."),
+    Fault.ENHANCED: gettext_lazy("“%(value)s” is not an enhanced code. Enter one such as 4.2 or 4.2.1."),
+    Fault.CLASH: gettext_lazy("“%(value)s” fits no reply: both codes of a reply begin with the same digit."),
+    Fault.WORDS: gettext_lazy(
+        "“%(value)s” are not words to look for. Put them between two quotation marks, 200 characters at most."
+    ),
+    Fault.MEANING: gettext_lazy("“%(value)s” is not a meaning. The meanings are %(meanings)s."),
+    Fault.WAIT: gettext_lazy("“%(value)s” is not a wait. Enter 90s, 10m or 2h, 24h at most."),
+    Fault.NO_WAIT: gettext_lazy("After “%(value)s” there is no wait."),
+    Fault.NO_MESSAGE: gettext_lazy(
+        "“%(value)s” says something of a message, and at this stage there is none. Use too_many_connections, "
+        "server_trouble or pause."
+    ),
+    Fault.TOO_MANY: gettext_lazy("A profile has 50 rules at most."),
+}
+
+
+def rule_fault(fault: BadRule) -> str:
+    """Say what is wrong with a rule about replies."""
+    shown = fault.value if len(fault.value) <= 100 else f"{fault.value[:99]}…"
+    return str(_RULE_FAULTS[fault.fault]) % {
+        "value": shown,
+        "stages": ", ".join(overrides.STAGES),
+        "meanings": ", ".join(overrides.Meaning),
+    }
+
+
+def reply_rules(value: Any) -> list[dict[str, str | int]]:  # Any: typed lines, or JSON
+    """Return rules about replies as they are stored, from lines or from JSON; all faults in one refusal."""
+    if isinstance(value, str):
+        place, (found, faults) = _("Line %(n)d: %(fault)s"), overrides.read_lines(value)
+    else:
+        place, (found, faults) = _("Rule %(n)d: %(fault)s"), overrides.read_rows(value)
+    if faults:
+        raise ValidationError([place % {"n": n, "fault": rule_fault(fault)} for n, fault in faults.items()])
+    return [overrides.as_row(rule) for rule in found.rules]
+
+
+def reply_rules_as_text(rows: object) -> str:
+    """Show stored rules as they are typed; one that cannot be read, put there by other means, as it is."""
+    return "\n".join(map(_rule_as_text, rows if isinstance(rows, list) else [rows]))
+
+
+def _rule_as_text(row: object) -> str:
+    try:
+        return overrides.as_line(overrides.read_row(row))
+    except BadRule:
+        return json.dumps(row, ensure_ascii=False)
+
+
 #: What judges a profile's value beyond its type, and gives its canonical form; an empty value is not judged.
 JUDGES: Mapping[str, Callable[[Any], Any]] = {  # Any: a text or a list of texts
     "host": host_name,
@@ -194,4 +254,5 @@ JUDGES: Mapping[str, Callable[[Any], Any]] = {  # Any: a text or a list of texts
     "api_domain": domain,
     "debug_recipients": addresses,
     "sender_domains": domains,
+    "classification_overrides": reply_rules,
 }

@@ -114,8 +114,11 @@ def _boolean(text: str) -> bool:
 
 
 def _json(text: str) -> Any:  # Any: JSON
+    """Read JSON; what does not look like it is left to the field's judge, which may read it as typed."""
+    if text.strip() and text.lstrip()[0] not in "[{":
+        return text
     try:
-        return json.loads(text or "[]")
+        return json.loads(text.strip() or "[]")
     except ValueError as error:
         raise ValidationError(_("This is not JSON.")) from error
 

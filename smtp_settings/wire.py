@@ -1,8 +1,10 @@
 """The one place that turns a profile into a way out. Only live profiles come through here to the queue."""
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 
 from django.conf import settings
@@ -11,7 +13,9 @@ from django.utils.translation import gettext as _
 from smtp_settings import sealing
 from smtp_settings.activation import fingerprint_of, is_live
 from smtp_settings.candidate import stored_secret
+from smtp_settings.entries import rule_fault
 from smtp_settings.models import Auth, DeliveryMethod, Pipelining, SMTPProfile, Verification
+from smtp_settings.overrides import NO_OVERRIDES, Overrides, read_rows
 from transports.base import Secret, Security, Transport
 from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
@@ -70,6 +74,7 @@ class WayOut:
     on_uncertain: str
     notify_user_id: int | None
     sender: Sender
+    overrides: Overrides = NO_OVERRIDES
     pipelining: str = Pipelining.AUTO
 
     @property
@@ -221,4 +226,14 @@ def _way_out(row: SMTPProfile, *, version: str | None = None) -> WayOut:
             debug_recipients=tuple(row.debug_recipients),
         ),
         pipelining=row.pipelining,
+        overrides=_overrides(row.name, json.dumps(row.classification_overrides)),
     )
+
+
+@lru_cache(maxsize=256)  # profiles are read again and again, and their rules rarely change
+def _overrides(name: str, rules: str) -> Overrides:
+    """Read a profile's rules; one put there past the form that cannot be meant is told once and left out."""
+    found, faults = read_rows(json.loads(rules))
+    for n, fault in faults.items():
+        logger.error("Rule %d about replies of profile %s is not used. %s", n, name, rule_fault(fault))
+    return found

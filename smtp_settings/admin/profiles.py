@@ -64,7 +64,7 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
     search_help_text = gettext_lazy("Name, server or user name")
     show_facets = admin.ShowFacets.NEVER
     ordering = ("name",)
-    readonly_fields = ("history", "password_state")
+    readonly_fields = ("history", "password_state", "reply_rules")
     view_on_site = False
 
     # The list
@@ -217,6 +217,11 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         if profile.password is None:
             return _("None")
         return _("saved%(when)s") % {"when": password_age(profile)}
+
+    @admin.display(description=gettext_lazy("Rules about replies"))
+    def reply_rules(self, profile: SMTPProfile) -> SafeString | str:
+        """Return the rules as they are typed."""
+        return words.reply_rules(profile)
 
     @admin.display(description=gettext_lazy("History"))
     def history(self, profile: Any) -> SafeString | str:  # Any: a row with what `get_object` put beside it

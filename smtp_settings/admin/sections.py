@@ -62,6 +62,7 @@ _LIMITS = [
     "max_size",
     "on_uncertain",
     "notify_user",
+    "classification_overrides",
 ]
 _NETWORK = [
     "verification",
@@ -88,10 +89,13 @@ SECTIONS: list[tuple[Any, dict[str, Any]]] = [  # Any: lazy strings and mixed li
 ]
 
 
+#: What stands in the place of a field for those who may only look.
+_SHOWN_AS = {"password": "password_state", "classification_overrides": "reply_rules"}
+
+
 def _without_inputs(fields: list[Any]) -> list[Any]:
-    """Show whether there is a password instead of the fields that set one."""
-    shown = ["password_state" if name == "password" else name for name in fields]
-    return [name for name in shown if name != "remove_password"]
+    """Show whether there is a password instead of the fields that set one, and rules as they are typed."""
+    return [_SHOWN_AS.get(name, name) for name in fields if name != "remove_password"]
 
 
 #: For those who may only look: no field of this form is ever made from a secret.

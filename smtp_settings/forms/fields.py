@@ -18,7 +18,13 @@ from django.utils.translation import gettext_lazy
 from smtp_settings import entries, sealing
 from smtp_settings.candidate import stored_secret
 from smtp_settings.forms.acts import Act
-from smtp_settings.forms.inputs import ListField, SomeUnavailable, SomeUnavailableRadio, machine_text
+from smtp_settings.forms.inputs import (
+    ListField,
+    ReplyRulesField,
+    SomeUnavailable,
+    SomeUnavailableRadio,
+    machine_text,
+)
 from smtp_settings.forms.sentences import password_age
 from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import SMTPProfile, TestRun
@@ -74,6 +80,17 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             "Only for messages whose sender is in one of these domains. Empty: every sender."
         ),
         widget=forms.TextInput(attrs=machine_text()),
+    )
+    classification_overrides = ReplyRulesField(
+        label=gettext_lazy("Rules about replies"),
+        help_text=gettext_lazy(
+            "For refusals this server means in its own way; the first rule that fits decides. One rule a "
+            "line: stage, code, if wanted an enhanced code and words of the reply, an arrow, the meaning: "
+            "retry, fail, another_server, too_many_connections, server_trouble or pause, with a wait if "
+            "wanted. "
+            'Example: <code>rcpt 450 4.2.1 "mailbox busy" -&gt; retry 10m</code>'
+        ),
+        widget=forms.Textarea(attrs=machine_text("vLargeTextField") | {"rows": 4}),
     )
     sites = forms.ModelMultipleChoiceField(
         queryset=Site.objects.order_by("domain"),

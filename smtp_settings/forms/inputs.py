@@ -3,7 +3,10 @@
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+
+from smtp_settings.entries import reply_rules, reply_rules_as_text
 
 
 class ListField(forms.CharField):
@@ -24,6 +27,30 @@ class ListField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:  # Any: as Field.has_changed
         """Compare lists, not their spelling."""
         return bool(list(initial or []) != self.to_python(data))
+
+
+class ReplyRulesField(forms.CharField):
+    """Rules about replies, one a line; the value is what is stored."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs: Any) -> None:  # Any: CharField's
+        super().__init__(required=False, **kwargs)
+
+    def to_python(self, value: Any) -> Any:  # Any: as Field.to_python
+        """Read the lines. Raises ValidationError with a sentence for each bad one."""
+        return reply_rules(str(value or ""))
+
+    def prepare_value(self, value: Any) -> Any:  # Any: as Field.prepare_value
+        """Show rules in their normal form, and what was typed as it was."""
+        return value if isinstance(value, str) else reply_rules_as_text(value or [])
+
+    def has_changed(self, initial: Any, data: Any) -> bool:  # Any: as Field.has_changed
+        """Compare rules, not their spelling."""
+        try:
+            return bool(list(initial or []) != self.to_python(data))
+        except ValidationError:
+            return True
 
 
 class SomeUnavailable(forms.Select):

@@ -4,6 +4,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from smtp_settings.entries import reply_rules_as_text
 from smtp_settings.models import SMTPProfile
 
 
@@ -21,6 +22,8 @@ def as_text(value: object) -> str:
     """Show a value in the table of a conflict."""
     if isinstance(value, bool):
         return _("Yes") if value else _("No")
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        return reply_rules_as_text(value)
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
     return "-" if value in (None, "") else str(value)
