@@ -293,6 +293,7 @@ class Attempt(_Row):
     outcome = models.CharField(max_length=10, choices=Result)
     enhanced = models.CharField(max_length=16, null=True)  # noqa: DJ001  # NULL: the server gave none
     reply = models.TextField(db_default="")
+    cause = models.CharField(max_length=20, db_default="")  # why it ended so, a short word
 
     class Meta:
         indexes = [models.Index(fields=["message_id"], name="attempt_message")]

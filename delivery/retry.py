@@ -51,12 +51,14 @@ def decide(
     age: timedelta,
     jitter: float,
     hint: timedelta | None = None,
+    at_least: timedelta = timedelta(0),
     give_up_age: timedelta = GIVE_UP_AGE,
 ) -> Decision:
     """Decide on the message's next try after its n-th counted attempt.
 
     `age` counts from the moment the message was due, `jitter` lies in [-1, 1], `hint` is a wait the server
-    named: it lengthens the delay up to the cap and never shortens it.
+    named: it lengthens the delay up to the cap and never shortens it. `at_least` is what the operator says;
+    no cap is above it.
 
     >>> decide(3, Policy(), age=timedelta(minutes=3), jitter=0.0).delay
     datetime.timedelta(seconds=240)
@@ -71,6 +73,7 @@ def decide(
     delay = backoff(n, policy) * (1 + 0.2 * jitter)
     if hint is not None:
         delay = max(delay, min(hint, policy.retry_cap))
+    delay = max(delay, at_least)
     if age < give_up_age:
         delay = min(delay, give_up_age - age)  # one try falls on the give-up moment
     return Decision(Next.AGAIN, delay)

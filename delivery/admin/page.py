@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from delivery.admin.sentences import Sentence, sentence
 from delivery.admin.states import TONES, Standing, State, standings
+from delivery.classification import OVERRIDE
 from delivery.composing import readable
 from delivery.models import Attempt, Content, Message, Worker
 from delivery.reading import headers_of, one_line
@@ -197,6 +198,8 @@ def _moment(attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int,
         )
     if profile:
         parts.append(_("through %(profile)s") % {"profile": profile.name})
+    if attempt.cause == OVERRIDE:
+        parts.append(_("(judged by a rule of the profile)"))
     result = (
         Attempt.Result(attempt.outcome)
         if attempt.outcome in Attempt.Result.values

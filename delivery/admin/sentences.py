@@ -39,6 +39,10 @@ _CAUSES = {
         gettext_lazy("The server refused the message by its own rules:"),
         gettext_lazy("The server's words say which."),
     ),
+    "override": (
+        gettext_lazy("A rule of the profile about replies says that this one is final:"),
+        gettext_lazy("The rules are in the profile's limits and retries."),
+    ),
     "compose": (
         gettext_lazy("It could not be put together:"),
         gettext_lazy("Correct the profile, or send a corrected message."),

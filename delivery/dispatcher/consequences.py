@@ -2,16 +2,17 @@
 
 import random
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from delivery import queue
-from delivery.classification import Judgement, Sign
+from delivery.classification import SIGN_IN_GARBLED, Judgement, Sign
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.health import Change
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.server import Server
-from delivery.queue import Breaker, Paused
+from delivery.queue import Breaker, Claimed, Paused
 
 
 class Consequences:
@@ -23,30 +24,31 @@ class Consequences:
         self._park = park
 
     async def learn(
-        self, server: Server, judgement: Judgement, *, mail_from: str, ms: float, is_pipelined: bool
+        self, server: Server, judgement: Judgement, *, claimed: Claimed, ms: float, is_pipelined: bool
     ) -> None:
         """Write what a result means for the server's row, and act on it.
 
         `is_pipelined`: commands travelled together in that session, so that their answers may have mixed.
         """
-        change = server.health.learn(judgement, mail_from=mail_from, ms=ms)
-        reason = judgement.words or str(judgement.phase)
+        reason, at_least = judgement.words or str(judgement.phase), judgement.wait
+        message_id, mail_from = claimed.message_id, claimed.mail_from
+        change = server.health.learn(judgement, message_id=message_id, mail_from=mail_from, ms=ms)
         if is_pipelined and judgement.sign is Sign.DESYNC:
             await self._end_pipelining(server, reason)
-        match change:
+        match _graver(change, server, judgement, reason):
             case Change.NONE:
                 return
             case Change.CLOSE:
                 await self._close_breaker(server)
             case Change.OPEN:
-                await self._open_breaker(server, reason)
+                await self._open_breaker(server, reason, at_least=at_least)
             case Change.PAUSE:
                 await self._pause(server, reason)
             case Change.LOWER:
-                await self._lower(server)
+                await self._lower(server, reason, at_least=at_least)
         self._park.empty_if_unusable(server)
 
-    async def _open_breaker(self, server: Server, reason: str) -> None:
+    async def _open_breaker(self, server: Server, reason: str, *, at_least: timedelta | None = None) -> None:
         if server.state.breaker is Breaker.OPEN:
             return
         server.state = replace(server.state, breaker=Breaker.OPEN)  # for the other connections, from now on
@@ -55,7 +57,10 @@ class Consequences:
 
         def write() -> None:
             jitter = random.uniform(-1, 1)  # noqa: S311  # spreads the tries
-            if queue.open_breaker(profile_id, reason=reason, lease=lease, jitter=jitter) is not None:
+            opened = queue.open_breaker(
+                profile_id, reason=reason, lease=lease, jitter=jitter, at_least=at_least or timedelta(0)
+            )
+            if opened is not None:
                 _note("server.breaker_opened", profile_id, lease, reason)
 
         await self._database.call(write)
@@ -101,10 +106,12 @@ class Consequences:
         await self._database.call(write)
         await self._park.reread(server)
 
-    async def _lower(self, server: Server) -> None:
+    async def _lower(self, server: Server, reason: str, *, at_least: timedelta | None) -> None:
         fewer = server.health.fewer_connections(server.state.connections)
         server.state = replace(server.state, connections=fewer)
         await self._database.call(lambda: queue.learn_connections(server.profile_id, fewer))
+        if at_least is not None:  # longer than a worker's own rest, and for all of them
+            await self._open_breaker(server, reason, at_least=at_least)
 
     async def ease(self) -> None:
         """After a clean minute allow one connection more, and forgive one opening of the breaker.
@@ -127,6 +134,15 @@ class Consequences:
         if changed_at is None or not server.is_in_use:
             return False
         return server.health.is_clean(self._park.db_now - changed_at)
+
+
+def _graver(change: Change, server: Server, judgement: Judgement, reason: str) -> Change:
+    """Pause for a second garbled sign-in in a row: one is weather, two are the settings.
+
+    The row knows the first: what its breaker was last opened for. The process that met it may be gone.
+    """
+    is_second = judgement.cause == SIGN_IN_GARBLED and server.state.reason == reason
+    return Change.PAUSE if change is Change.OPEN and is_second else change
 
 
 def _note(kind: str, profile_id: int, worker_id: int, reason: str) -> None:

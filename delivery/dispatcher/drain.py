@@ -391,7 +391,7 @@ class Drain:
     ) -> None:
         """Take in what a result says about the server."""
         await self.consequences.learn(
-            server, judgement, mail_from=work.claimed.mail_from, ms=ms, is_pipelined=is_pipelined
+            server, judgement, claimed=work.claimed, ms=ms, is_pipelined=is_pipelined
         )
 
     def next_server(self, work: Work) -> int | None:

@@ -56,7 +56,7 @@ class Health:
         self._rests = 0
         self._failures = 0
         self._recent: deque[bool] = deque(maxlen=_RECENT)
-        self._put_off = 0
+        self._put_off: set[int] = set()
         self._refused: list[str] = []
         self._trouble_at = -math.inf
 
@@ -70,7 +70,7 @@ class Health:
         """Whether it rests again, having answered nothing since the rest before."""
         return self.is_resting and self._rests >= _RESTS
 
-    def learn(self, judgement: Judgement, *, mail_from: str, ms: float) -> Change:
+    def learn(self, judgement: Judgement, *, message_id: int, mail_from: str, ms: float) -> Change:
         """Take in what a result says about the server; return what to write."""
         if judgement.sign is Sign.NONE and judgement.reply is None:
             return Change.NONE  # it said nothing: lost on an idle connection, or refused by ourselves
@@ -82,7 +82,7 @@ class Health:
             case Sign.BREAKER | Sign.DESYNC:
                 return self._failed(judgement)
             case Sign.SUCCESS | Sign.NONE | Sign.REFUSES_US:
-                return self._answered(judgement, mail_from, ms)
+                return self._answered(judgement, message_id, mail_from, ms)
 
     def _crowded(self) -> Change:
         if self.is_resting:
@@ -100,14 +100,15 @@ class Health:
         is_unreachable = judgement.phase in _BEFORE_MAIL and not self.healthy
         half_failed = len(self._recent) == _RECENT and 2 * self._recent.count(False) >= _RECENT
         opens = self.is_probing or is_unreachable or half_failed or self._failures >= _IN_A_ROW
+        opens = opens or judgement.wait is not None  # the operator says so
         return Change.OPEN if opens else Change.NONE
 
-    def _answered(self, judgement: Judgement, mail_from: str, ms: float) -> Change:
+    def _answered(self, judgement: Judgement, message_id: int, mail_from: str, ms: float) -> Change:
         self._failures = self._rests = 0
         self._recent.append(True)
         self.ms = ms if self.ms is None else 0.9 * self.ms + 0.1 * ms
         if judgement.sign is Sign.SUCCESS:
-            self._put_off = 0
+            self._put_off.clear()
             self._refused.clear()
             self._speed_up()
         elif judgement.sign is Sign.REFUSES_US:
@@ -116,9 +117,9 @@ class Health:
                 return Change.PAUSE
         elif judgement.action is Action.RETRY and judgement.phase is not Phase.RCPT:
             # At RCPT it is the recipients' matter: greylisting meets every new one.
-            self._put_off += 1
-            if self._put_off >= _PUT_OFF:
-                self._put_off = 0
+            self._put_off.add(message_id)
+            if len(self._put_off) >= _PUT_OFF:
+                self._put_off.clear()
                 return Change.OPEN
         return Change.CLOSE if self.is_probing else Change.NONE
 

@@ -172,9 +172,11 @@ class Line:
                 current = await self._opened(work, mail)
                 outcome = await self._deliver(current, work, mail)
         except TransportError as error:
-            return judge_error(error), 0.0
+            return judge_error(error, overrides=work.way.overrides), 0.0
         is_fresh = current.messages == 1
-        return judge(outcome, recipients=len(work.recipients), is_fresh=is_fresh), outcome.ms
+        rules = work.way.overrides
+        judgement = judge(outcome, recipients=len(work.recipients), is_fresh=is_fresh, overrides=rules)
+        return judgement, outcome.ms
 
     async def _deliver(self, current: OpenSession, work: Work, mail: MailObject) -> Outcome:
         await self._wait_for_turn(work)

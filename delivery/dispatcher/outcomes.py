@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from delivery import retry
-from delivery.classification import Action, Judgement, Verdict
+from delivery.classification import OVERRIDE, Action, Judgement, Verdict
 from delivery.dispatcher.work import Work
 from delivery.queue import AttemptResult, Finished, Settled, SmallState, Tried
 from smtp_settings.models import Backoff, OnUncertain
@@ -166,7 +166,8 @@ def _again(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
     if judgement.cap is not None and n >= judgement.cap:
         decision = retry.Decision(retry.Next.FAILED)
     if decision.next is retry.Next.FAILED:
-        return _ended(work, judgement, SmallState.FAILED, lease, ms, cause=judgement.cause or "retries")
+        cause = judgement.cause if judgement.cause not in {"", OVERRIDE} else "retries"
+        return _ended(work, judgement, SmallState.FAILED, lease, ms, cause=cause)
     if decision.next is retry.Next.EXPIRED:
         return _ended(work, judgement, SmallState.EXPIRED, lease, ms, cause="gave_up")
     settled = Settled(
@@ -235,6 +236,7 @@ def _decide(work: Work, judgement: Judgement) -> retry.Decision:
         age=work.age,
         jitter=random.uniform(-1, 1),  # noqa: S311  # spreads the retries
         hint=judgement.hint,
+        at_least=judgement.wait or timedelta(0),
     )
 
 
@@ -251,6 +253,7 @@ def _tried(work: Work, judgement: Judgement, outcome: AttemptResult, lease: int,
         reply.enhanced if reply else None,
         judgement.words,
         round(ms),
+        judgement.cause,
     )
 
 

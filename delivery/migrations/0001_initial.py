@@ -154,6 +154,7 @@ class Migration(migrations.Migration):
                 ('outcome', models.CharField(choices=[('retry', 'Put off'), ('failed', 'Refused'), ('released', 'Given back'), ('uncertain', 'Uncertain'), ('lost', 'Worker lost'), ('partial', 'Accepted for some'), ('late', 'Accepted under a lost lease')], max_length=10)),
                 ('enhanced', models.CharField(max_length=16, null=True)),
                 ('reply', models.TextField(db_default='')),
+                ('cause', models.CharField(db_default='', max_length=20)),
             ],
             options={
                 'indexes': [models.Index(fields=['message_id'], name='attempt_message')],

@@ -25,12 +25,14 @@ _OF = named("SELECT {columns} FROM {profile_state} WHERE profile_id = ANY(%(ids)
 _OPEN = named(
     """
 INSERT INTO {profile_state} AS p (profile_id, breaker, penalty, open_until, reason)
-VALUES (%(profile)s, %(open)s, 1, now() + 15 * (1 + 0.1 * %(jitter)s::float8) * interval '1 s', %(reason)s)
+VALUES (%(profile)s, %(open)s, 1,
+        now() + greatest(%(at_least)s::interval, 15 * (1 + 0.1 * %(jitter)s::float8) * interval '1 s'),
+        %(reason)s)
 ON CONFLICT (profile_id) DO UPDATE
   SET breaker = excluded.breaker, penalty = p.penalty + 1, probe_worker_id = NULL, reason = excluded.reason,
       changed_at = now(),
-      open_until = now()
-        + least(3600, 15 * (p.penalty + 1) ^ 2) * (1 + 0.1 * %(jitter)s::float8) * interval '1 s'
+      open_until = now() + greatest(%(at_least)s::interval,
+        least(3600, 15 * (p.penalty + 1) ^ 2) * (1 + 0.1 * %(jitter)s::float8) * interval '1 s')
   WHERE p.breaker = %(closed)s OR (p.breaker = %(half_open)s AND p.probe_worker_id = %(lease)s)
 RETURNING {columns}
 """,
@@ -112,13 +114,19 @@ def profile_states(ids: Iterable[int]) -> dict[int, ProfileStateRow]:
 
 
 def open_breaker(
-    profile_id: int, *, reason: str = "", lease: int | None = None, jitter: float = 0.0
+    profile_id: int,
+    *,
+    reason: str = "",
+    lease: int | None = None,
+    jitter: float = 0.0,
+    at_least: timedelta = timedelta(0),
 ) -> ProfileStateRow | None:
     """Stop using a server for a while, longer each time; None when its breaker was open already.
 
     `jitter` in [-1, 1] is worth a tenth. `lease` is the session whose probe failed.
     """
-    found = run(_OPEN, _values(profile_id, lease) | {"reason": reason, "jitter": jitter})
+    values = {"reason": reason, "jitter": jitter, "at_least": at_least}
+    found = run(_OPEN, _values(profile_id, lease) | values)
     return ProfileStateRow(*found[0]) if found else None
 
 

@@ -150,7 +150,10 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One attempt that did not end in *sent*. `outcome` is a value of `AttemptResult`."""
+    """One attempt that did not end in *sent*. `outcome` is a value of `AttemptResult`.
+
+    `cause` is the judgement's short word ("recipient", "override"), "" when it has none.
+    """
 
     message_id: int
     worker_id: int | None
@@ -162,6 +165,7 @@ class Tried:
     enhanced: str | None = None
     reply: str = ""
     ms: int | None = None
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

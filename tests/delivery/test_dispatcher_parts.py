@@ -203,9 +203,14 @@ CROWDED = Judgement(Action.RELEASE, Sign.LOWER_LIMIT, Phase.MAIL, reply=Reply(42
 UNREACHABLE = judge_error(ConnectionRefused("Refused.", phase=Phase.CONNECT))
 
 
-def changes(health, *judgements, senders=None):
+def changes(health, *judgements, senders=None, ids=None):
     return [
-        health.learn(given, mail_from=senders[n] if senders else "a@example.com", ms=1.0)
+        health.learn(
+            given,
+            message_id=ids[n] if ids else n,
+            mail_from=senders[n] if senders else "a@example.com",
+            ms=1.0,
+        )
         for n, given in enumerate(judgements)
     ]
 
@@ -228,6 +233,18 @@ def test_half_of_the_last_twenty_failing_opens_the_breaker():
 def test_five_messages_put_off_in_a_row_open_the_breaker():
     assert changes(Health(max_connections=4), *[PUT_OFF] * 5) == [Change.NONE] * 4 + [Change.OPEN]
     assert set(changes(Health(max_connections=4), *[PUT_OFF, PUT_OFF, SUCCESS] * 4)) == {Change.NONE}
+
+
+def test_one_message_put_off_again_and_again_does_not_open_the_breaker():
+    health = Health(max_connections=4)
+    assert set(changes(health, *[PUT_OFF] * 9, ids=[1, 1, 1, 2, 2, 3, 3, 4, 4])) == {Change.NONE}
+    assert changes(health, PUT_OFF, ids=[5]) == [Change.OPEN]
+
+
+def test_a_wait_the_operator_set_opens_the_breaker_at_once():
+    health = Health(max_connections=4)
+    health.healthy = 1
+    assert changes(health, LOST, replace(LOST, wait=timedelta(minutes=10))) == [Change.NONE, Change.OPEN]
 
 
 def test_three_senders_refused_in_a_row_pause_and_one_sender_only_later():

@@ -210,6 +210,15 @@ def test_jitter_moves_the_first_and_later_openings_by_a_tenth(profile_id):
     assert (second.open_until - second.changed_at).total_seconds() == pytest.approx(66)
 
 
+def test_a_breaker_stays_open_at_least_as_long_as_told(profile_id):
+    lease = queue.register_worker()
+    for at_least, seconds in [(timedelta(minutes=10), 600), (timedelta(seconds=5), 60)]:
+        opened = queue.open_breaker(profile_id, lease=lease, at_least=at_least)
+        assert (opened.open_until - opened.changed_at).total_seconds() == pytest.approx(seconds, abs=0.1)
+        due(profile_id)
+        queue.begin_probe(profile_id, lease)
+
+
 def test_only_the_first_to_open_a_breaker_counts(profile_id):
     queue.open_breaker(profile_id)
 

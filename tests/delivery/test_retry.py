@@ -84,6 +84,13 @@ def test_every_message_is_given_up_in_the_end_and_one_try_falls_on_that_moment(p
         assert len(tried_at) == policy.max_retries + 1
 
 
+def test_what_the_operator_says_is_longer_than_every_cap_but_not_than_the_give_up():
+    policy = Policy(retry_cap=60 * S)
+    assert decide(1, policy, age=0 * S, jitter=0.0, at_least=6 * H).delay == 6 * H
+    assert decide(1, policy, age=0 * S, jitter=0.0, at_least=1 * S).delay == 60 * S
+    assert decide(1, policy, age=47 * H, jitter=0.0, at_least=6 * H).delay == 1 * H
+
+
 @given(st.integers(1, 2), st.timedeltas(GIVE_UP_AGE, 1000 * H))
 def test_an_outage_alone_expires_nothing(n, age):
     assert decide(n, Policy(), age=age, jitter=0.0).next is Next.AGAIN
