@@ -299,8 +299,11 @@ class SMTPSession:
         rcpt_replies: tuple[Reply | None, ...],
         uncertain: bool = False,
     ) -> Outcome:
-        if phase is Phase.RSET:  # it leads a group, and the message begins with MAIL
+        # RSET leads a group, and the message begins with MAIL.
+        if phase is Phase.RSET:
             phase = Phase.MAIL
+        if error is not None and error.phase is Phase.RSET:
+            error.phase = Phase.MAIL
         ms = (self._loop.time() - self._started) * 1000
         return Outcome(phase, reply, error, rcpt_replies, uncertain, ms)
 
