@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 
 import pytest
 from django.conf import settings
@@ -40,6 +41,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _server.stop()
         _server.remove()
     shutil.rmtree(test_settings.TEST_VAR, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cells of the wire matrix passed, mode by mode (tests/wire/test_matrix.py)."""
+    passed: Counter[str] = Counter()
+    all_cells: Counter[str] = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            modes = [str(value) for name, value in report.user_properties if name == "wire matrix"]
+            all_cells.update(modes)
+            passed.update(modes if outcome == "passed" else [])
+    for mode, count in sorted(all_cells.items()):
+        terminalreporter.write_line(f"wire matrix, {mode}: {passed[mode]} / {count} cells")
 
 
 @pytest.fixture

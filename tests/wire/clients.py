@@ -16,8 +16,19 @@ LOOPBACK = AddressGuard(
 
 #: Nobody waits long here, unless the machine is very busy.
 PATIENT = Timeouts(
-    connect=10, tls=10, banner=10, ehlo=10, auth=10, mail=10, rcpt=10, data=10, block=10, dot=10, quit=10
-)
+    connect=10,
+    tls=10,
+    banner=10,
+    ehlo=10,
+    auth=10,
+    rset=10,
+    mail=10,
+    rcpt=10,
+    data=10,
+    block=10,
+    dot=10,
+    quit=10,
+)  # fmt: skip
 
 
 def short(*phases, seconds=0.15):
