@@ -7,11 +7,9 @@ import pytest
 
 from tests.wire.clients import PASSWORD, PATIENT, Recorder, a_transport, short
 from tests.wire.evil import drip, evil_server, fin, flood, hang, one_long_line, raw, rst, say, say_and_go
-from transports.base import Direction, Phase
+from transports.base import Phase
 from transports.errors import (
     AddressNotAllowed,
-    AuthNotEncrypted,
-    AuthNotOffered,
     ConnectionLost,
     ConnectionRefused,
     NameNotFound,
@@ -139,134 +137,7 @@ async def test_a_connection_that_ended_is_not_taken_over():
             greeting.take_over()
 
 
-# Signing in
-
-
-async def test_an_echoed_secret_is_redacted_by_value_everywhere():
-    recorder = Recorder()
-
-    async def echo(peer, honest):
-        await peer.write(
-            b"535 5.7.8 not " + PASSWORD.encode() + b" in " + server.heard[-1].encode() + b"\r\n"
-        )
-
-    async with evil_server({"auth": echo}) as server:
-        error = await refusal(server, recorder, password=PASSWORD)
-        sent = server.heard[-1].removeprefix("AUTH PLAIN ")
-    assert error.reply.text == "not <secret> in AUTH PLAIN <secret>"
-    for text in (recorder.everything(), str(error), repr(error.reply)):
-        assert PASSWORD not in text
-        assert sent not in text
-    assert "AUTH PLAIN <secret>" in recorder.said(Direction.CLIENT)
-
-
-async def test_an_echoed_secret_in_garbage_is_redacted_before_it_is_shown_as_hex():
-    async def echo(peer, honest):
-        await peer.write(b"zzz " + PASSWORD.encode() + b"\r\n")
-
-    async with evil_server({"auth": echo}) as server:
-        error = await refusal(server, password=PASSWORD)
-    assert type(error) is ProtocolError
-    assert PASSWORD.encode().hex() not in str(error)
-
-
-@pytest.mark.parametrize("answer", ["250 2.0.0 Ok", "220 hello", "354 go on"])
-async def test_only_235_is_a_sign_in(answer):
-    async with evil_server({"auth": say(answer)}) as server:
-        error = await refusal(server, password=PASSWORD)
-    assert (type(error), error.phase) == (ProtocolError, Phase.AUTH)
-
-
-async def test_a_refused_mechanism_is_not_followed_by_the_next():
-    async with evil_server({"auth": say("535 5.7.8 No")}) as server:
-        error = await refusal(server, password=PASSWORD)
-        assert server.verbs().count("AUTH") == 1
-    assert error.reply.code == 535
-
-
-async def test_a_535_with_a_hang_up_is_a_535():
-    async with evil_server({"auth": say_and_go("535 5.7.8 No")}) as server:
-        error = await refusal(server, password=PASSWORD)
-    assert (type(error), error.reply.code) == (ReplyRefused, 535)
-
-
-async def test_a_server_that_overlooked_the_initial_response_is_told_again():
-    recorder = Recorder()
-
-    async def ask(peer, honest):
-        await peer.write(b"334 \r\n")
-        server.heard.append((await peer.reader.readline()).decode().strip())
-        await peer.write(honest)
-
-    async with evil_server({"auth": ask}) as server:
-        session = await a_transport(server.port, password=PASSWORD).open(recorder)
-        assert server.heard[-2].split(" ")[-1] == server.heard[-1]
-        await session.close()
-        assert server.heard[-2] not in recorder.everything()
-
-
-async def test_a_good_login_answers_both_questions():
-    async with evil_server() as server:
-        session = await a_transport(server.port, password=PASSWORD, mechanism="login").open()
-        await session.close()
-        assert server.verbs()[1] == "AUTH"
-
-
-async def test_endless_questions_end_the_sign_in():
-    async with evil_server({"auth": say("334 "), "auth_step": say("334 ")}) as server:
-        error = await refusal(server, password=PASSWORD)
-    assert (type(error), error.phase) == (ProtocolError, Phase.AUTH)
-
-
-@pytest.mark.parametrize("mechanism", ["plain", "login"])
-async def test_a_question_too_many_is_not_answered(mechanism):
-    async def keep_asking(peer, honest):
-        for _ in range(3):
-            await peer.write(b"334 cGFzcw==\r\n")
-            server.heard.append((await peer.reader.readline()).decode())
-
-    async with evil_server({"auth": keep_asking}) as server:
-        error = await refusal(server, password=PASSWORD, mechanism=mechanism)
-    assert (type(error), error.phase) == (ProtocolError, Phase.AUTH)
-
-
-async def test_login_may_end_at_the_first_answer():
-    async with evil_server({"auth": say("235 2.7.0 Known already")}) as server:
-        session = await a_transport(server.port, password=PASSWORD, mechanism="login").open()
-        await session.close()
-        assert server.verbs() == ["EHLO", "AUTH", "QUIT"]
-
-
-@pytest.mark.parametrize("stage", ["auth", "auth_step"])
-async def test_login_asks_two_questions_at_most_and_each_may_fail(stage):
-    async with evil_server({stage: say("432 4.7.12 A password transition is needed")}) as server:
-        error = await refusal(server, password=PASSWORD, mechanism="login")
-    assert (type(error), error.reply.code) == (ReplyRefused, 432)
-
-
-async def test_no_password_is_sent_in_clear_unless_the_profile_says_so():
-    async with evil_server() as server:
-        error = await refusal(server, password=PASSWORD, allow_clear_auth=False)
-        assert type(error) is AuthNotEncrypted
-        assert server.verbs() == ["EHLO"]
-        session = await a_transport(server.port, password=PASSWORD, allow_clear_auth=True).open()
-        await session.close()
-        assert "AUTH" in server.verbs()
-
-
-@pytest.mark.parametrize("offer", ["250-SIZE 1", "250-AUTH", "250-AUTH CRAM-MD5 XOAUTH2", "250-AUTH=NTLM"])
-async def test_without_a_mechanism_we_may_use_nothing_is_tried(offer):
-    async with evil_server(ehlo=("250-evil", offer, "250 HELP")) as server:
-        error = await refusal(server, password=PASSWORD)
-        assert (type(error), error.phase) == (AuthNotOffered, Phase.AUTH)
-        assert server.verbs() == ["EHLO"]
-
-
-async def test_the_old_form_of_auth_is_understood():
-    async with evil_server(ehlo=("250-evil", "250 AUTH=LOGIN PLAIN")) as server:
-        session = await a_transport(server.port, password=PASSWORD).open()
-        await session.close()
-        assert server.verbs()[1] == "AUTH"
+# Reaching the server
 
 
 @pytest.mark.parametrize(
@@ -285,26 +156,6 @@ async def test_a_setting_that_cannot_be_honoured_is_refused_before_anything_is_o
         error = await refusal(server, **settings)
         assert server.connections == 0
     assert error.phase is phase
-
-
-async def test_a_password_with_nul_is_not_sent():
-    async with evil_server() as server:
-        error = await refusal(server, password="a\0b-or-not")
-        assert server.verbs() == ["EHLO"]
-    assert "NUL" in str(error)
-
-
-async def test_a_password_that_does_not_open_leaves_no_connection():
-    def broken():
-        raise LookupError("the key is missing")
-
-    async with evil_server() as server:
-        with pytest.raises(LookupError, match="key"):
-            await a_transport(server.port, auth="password", opener=broken).open()
-        assert server.verbs() == ["EHLO"]
-
-
-# Reaching the server
 
 
 async def test_a_closed_port_is_a_refused_connection():

@@ -43,6 +43,8 @@ class Redactor:
         self._hexed = _shortest({text.hex().encode() for text in (*self._values, *self._cores)})
         self._compact = _shortest({_compact(value) for value in self._values} | set(self._cores))
         self._unsigned = [form.replace(b"+", b"") for form in self._compact]
+        #: The most octets a form takes: each of the value's as %XX, or two for each of base64 in hex.
+        self._longest = 3 * max(map(len, values), default=0)
         self._harmless: set[bytes] = set()
 
     def redact(self, raw: bytes) -> bytes:
@@ -62,13 +64,11 @@ class Redactor:
         return shown
 
     def redact_torn(self, raw: bytes) -> bytes:
-        """Redact bytes that may end in the middle of a secret."""
-        raw = self.redact(raw)
-        for form in (*self._values, *self._cores, *self._hexed):
-            for length in range(min(len(form) - 1, len(raw)), SHORTEST - 1, -1):
-                if raw.endswith(form[:length]):
-                    return raw[:-length] + REDACTED
-        return raw
+        """Redact bytes that may end in the middle of a secret: the end of an unfinished line goes."""
+        done, end, torn = self.redact(raw).rpartition(b"\n")
+        if torn:
+            torn = torn[: -self._longest] + REDACTED
+        return done + end + torn
 
     def _remember(self, harmless: bytes) -> None:
         if len(self._harmless) >= MOST_REMEMBERED:
