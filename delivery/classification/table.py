@@ -32,6 +32,7 @@ from transports.errors import (
     AuthNotEncrypted,
     AuthNotOffered,
     CertificateRefused,
+    CredentialsNotUsable,
     NotSendable,
     ProtocolError,
     TransportError,
@@ -187,7 +188,13 @@ ERRORS: tuple[ErrorRow, ...] = (
     ErrorRow(ProtocolError, _DOT, GARBLED),
     *(
         ErrorRow(error, _ALL, _PAUSED)  # the settings cannot work: trying again does not help
-        for error in (AddressNotAllowed, CertificateRefused, AuthNotOffered, AuthNotEncrypted)
+        for error in (
+            AddressNotAllowed,
+            CertificateRefused,
+            AuthNotOffered,
+            AuthNotEncrypted,
+            CredentialsNotUsable,
+        )
     ),
     ErrorRow(NotSendable, _ALL, _CONTENT),
 )
