@@ -205,7 +205,9 @@ class EvilServer:
         self.ledger: list[Accepted] = []
         #: Everything read as content, as it came, whatever the answer.
         self.contents: list[bytes] = []
+        #: Connections so far, and those that are open now.
         self.connections = 0
+        self.open = 0
         #: What the loop had to complain about: exceptions nobody looked at, tasks destroyed.
         self.complaints: list[str] = []
 
@@ -327,11 +329,13 @@ async def listening(server, serve, *, tls=None):
 
     async def handle(reader, writer):
         server.connections += 1
+        server.open += 1
         try:
             await serve(Peer(reader, writer, server.connections))
         except (Gone, OSError, asyncio.IncompleteReadError):
             pass
         finally:
+            server.open -= 1
             writer.close()
 
     def connected(reader, writer):
