@@ -14,11 +14,11 @@ from tests.wire.clients import until
 
 STRICT, BARE_LF, BARE_CR = rb"\r\n", rb"\r?\n", rb"\r\n?"
 LINE_ENDS = {"strict": STRICT, "bare LF": BARE_LF, "bare CR": BARE_CR}
-#: The dot that is taken out: one that stands first in a line.
-DOUBLED = {
-    STRICT: re.compile(rb"(?<=\r\n)\."),
-    BARE_LF: re.compile(rb"(?<=\n)\."),
-    BARE_CR: re.compile(rb"(?:(?<=\r)|(?<=\r\n))\."),
+#: How each takes out the dots that stand first in a line.
+UNSTUFF = {
+    STRICT: lambda stuffed: stuffed.replace(b"\r\n.", b"\r\n"),
+    BARE_LF: lambda stuffed: stuffed.replace(b"\n.", b"\n"),
+    BARE_CR: lambda stuffed: re.sub(rb"(\r\n?)\.", rb"\1", stuffed),
 }
 
 EHLO = ("250-receiver.example.org", "250-PIPELINING", "250 SIZE 100000000")
@@ -34,7 +34,7 @@ class Receiver:
         self.ehlo = "".join(f"{line}\r\n" for line in ehlo).encode()
         self.line = re.compile(line_end)
         self.end_mark = re.compile(rb"(?:%b)\.(?:%b)" % (line_end, line_end))
-        self.doubled = DOUBLED[line_end]
+        self.unstuff = UNSTUFF[line_end]
         #: The server's ends of the connections that are open.
         self.open: set[asyncio.Transport] = set()
         self.forget()
@@ -100,7 +100,7 @@ class _Conversation(asyncio.Protocol):
             self.searched = max(0, len(self.buffer) - 5)
             return False
         stuffed = bytes(self.buffer[: found.start()]) + b"\r\n"
-        self.server.messages.append(self.server.doubled.sub(b"", stuffed)[2:])
+        self.server.messages.append(self.server.unstuff(stuffed)[2:])
         del self.buffer[: found.end()]
         self.is_content = False
         self.replies.append(b"250 Ok\r\n")
