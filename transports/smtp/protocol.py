@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from transports.base import Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
 from transports.smtp.redaction import Redactor
-from transports.smtp.reply import SHOWN_BYTES, UnreadableError, parse, read_reply
+from transports.smtp.reply import SHOWN_BYTES, UnreadableError, read_next
 from transports.smtp.transcript import Trace
 
 #: What we were doing, for sentences.
@@ -26,6 +26,8 @@ WORDS = {
     Phase.DOT: "after the message was sent",
     Phase.QUIT: "after QUIT",
 }
+
+_SURPLUS = "The server said more than it was asked."
 
 
 class SMTPProtocol(asyncio.Protocol):
@@ -158,39 +160,39 @@ class SMTPProtocol(asyncio.Protocol):
             self._wake()
 
     def _read_replies(self) -> None:
-        position = 0
-        buffer = self._buffer
-        while position < len(buffer) and self.farewell is None:
-            found = read_reply(buffer, position)
-            if found is None:
-                break
-            raw, position = found
-            if self.redactor is not None:
-                raw = self.redactor.redact(raw)
+        buffer = self._buffer if self.redactor is None else self.redactor.redact(self._buffer)
+        read = read_next(buffer)
+        self._take(read.replies)
+        self._buffer = buffer[read.end :]
+        if self.farewell is not None:
+            return
+        if read.unreadable is not None:
+            raise UnreadableError(str(read.unreadable), read.unreadable.raw)
+        if len(self._replies) < len(self._phases):
+            if read.replies:  # else a server that drips would never be late
+                self._await_next()
+        elif self._buffer and not b"421".startswith(self._buffer[:3]):
+            raise UnreadableError(_SURPLUS, self._buffer)
+
+    def _take(self, read: Sequence[tuple[bytes, Reply]]) -> None:
+        """Take each reply as the answer to the oldest open command, up to a 421."""
+        phases, replies = self._phases, self._replies
+        for raw, reply in read:
             if self._trace is not None:
                 self._trace.server(raw)
-            self._take(parse(raw), raw)
-        self._buffer = buffer[position:]
-        is_surplus = len(self._replies) == len(self._phases) and self._buffer
-        if is_surplus and self.farewell is None and not b"421".startswith(self._buffer[:3]):
-            self._fail_unreadable("The server said more than it was asked.", self._buffer)
-
-    def _take(self, reply: Reply, raw: bytes) -> None:
-        if len(self._replies) == len(self._phases):
-            if reply.code != 421:
-                raise UnreadableError("The server said more than it was asked.", raw)
-            self.farewell = reply
-            return
-        phase = self._phase
-        if not _is_answer(reply.code, phase):
-            raise UnreadableError(f"The server's answer {reply.code} is out of place {WORDS[phase]}.", raw)
-        self._replies.append(reply)
-        if self._trace is not None:
-            self.read_at.append(self._trace.now_ms())
-        if reply.code == 421:
-            self.farewell = reply
-        elif len(self._replies) < len(self._phases):
-            self._await_next()
+                self.read_at.append(self._trace.now_ms())
+            if reply.code == 421:
+                self.farewell = reply
+            if len(replies) < len(phases):
+                phase = phases[len(replies)]
+                if not _is_answer(reply.code, phase):
+                    sentence = f"The server's answer {reply.code} is out of place {WORDS[phase]}."
+                    raise UnreadableError(sentence, raw)
+                replies.append(reply)
+            elif self.farewell is None:
+                raise UnreadableError(_SURPLUS, raw)
+            if self.farewell is not None:
+                return
 
     # Ends
 

@@ -6,6 +6,7 @@ peer that never ends its reply would otherwise fill the memory.
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from transports.base import Reply
 
@@ -16,10 +17,17 @@ MAX_TEXT = 500
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
+#: Longer ones are not remembered: a hostile peer would fill the memory.
+_MOST_FAMILIAR_BYTES = 512
+
 #: How many of the bytes that are no reply a person gets to see, as hex.
 SHOWN_BYTES = 256
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*?))?\r?", re.DOTALL)
+#: One line of ASCII, as most replies are. An enhanced status code of the code's class, or no digit after it.
+_ORDINARY = re.compile(
+    rb"(([245])[0-9]{2}) (?:(\2\.[0-9]{1,3}\.[0-9]{1,3})(?: |(?=\r)))?(?![245]\.)([ -~]*)\r\n"
+)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
 
@@ -63,13 +71,63 @@ def _match(line: bytes) -> re.Match[bytes]:
     return match
 
 
-@lru_cache(maxsize=256)  # "250 2.1.0 Ok" comes once a message in the same words
+class Read(NamedTuple):
+    """What a look at the buffer found: replies with their bytes, where they end, what is wrong there."""
+
+    replies: tuple[tuple[bytes, Reply], ...]
+    end: int
+    unreadable: UnreadableError | None = None
+
+
+def read_replies(buffer: bytes) -> Read:
+    """Read the complete replies at the start of `buffer`."""
+    replies: list[tuple[bytes, Reply]] = []
+    position = 0
+    try:
+        while position < len(buffer) and (found := read_reply(buffer, position)) is not None:
+            raw, end = found
+            replies.append((raw, parse(raw)))
+            position = end
+    except UnreadableError as error:
+        return Read(tuple(replies), position, error)
+    return Read(tuple(replies), position)
+
+
+@lru_cache(maxsize=256)
+def _read_familiar(buffer: bytes) -> Read:
+    return read_replies(buffer)
+
+
+def read_next(buffer: bytes) -> Read:
+    """Read as `read_replies` does, in a third of the time when the replies behind the first are known.
+
+    The first may hold a queue id; those to an envelope come in the same bytes message after message.
+    """
+    end = buffer.find(b"\n") + 1
+    if not 0 < len(buffer) - end <= _MOST_FAMILIAR_BYTES or not (ordinary := _ordinary(buffer[:end])):
+        return read_replies(buffer)
+    more = _read_familiar(buffer[end:])
+    return Read(((buffer[:end], ordinary), *more.replies), end + more.end, more.unreadable)
+
+
 def parse(raw: bytes) -> Reply:
     r"""Make the value of one complete reply. Raises UnreadableError.
 
     >>> parse(b"250 2.1.0 Ok\r\n")
     Reply(code=250, text='Ok', enhanced='2.1.0')
     """
+    return _ordinary(raw) or _any_lines(raw)
+
+
+def _ordinary(raw: bytes) -> Reply | None:
+    found = _ORDINARY.fullmatch(raw)
+    if found is None:
+        return None
+    code, _, enhanced, text = found.groups()
+    return Reply(int(code), text.strip().decode()[:MAX_TEXT], enhanced and enhanced.decode())
+
+
+def _any_lines(raw: bytes) -> Reply:
     matches = [_match(line) for line in raw.removesuffix(b"\n").split(b"\n")]
     code = matches[0][1]
     if any(match[1] != code for match in matches):
