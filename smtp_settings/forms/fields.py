@@ -90,7 +90,7 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             "wanted. "
             'Example: <code>rcpt 450 4.2.1 "mailbox busy" -&gt; retry 10m</code>'
         ),
-        widget=forms.Textarea(attrs=machine_text("vLargeTextField") | {"rows": 4}),
+        widget=forms.Textarea(attrs=machine_text("vLargeTextField") | {"rows": 5}),
     )
     sites = forms.ModelMultipleChoiceField(
         queryset=Site.objects.order_by("domain"),

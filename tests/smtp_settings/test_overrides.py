@@ -1,6 +1,7 @@
 """Rules about replies: how they are typed, stored, refused with a sentence, and which replies they fit."""
 
 import json
+import re
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailconf.env import BASE_DIR
 from smtp_settings import wire
 from smtp_settings.entries import reply_rules, reply_rules_as_text, rule_fault
 from smtp_settings.models import SMTPProfile
@@ -245,3 +247,14 @@ def test_the_queue_sees_the_rules_and_rows_that_cannot_be_meant_are_told_once(ca
     assert way.overrides == Overrides((Override(Meaning.PAUSE, code="421"),))
     [line] = [record.message for record in caplog.records if "about replies" in record.message]
     assert "Rule 1 about replies of profile Shop is not used. “sent” is not a meaning." in line
+
+
+def test_the_documents_rules_are_rules_and_its_tables_are_complete():
+    text = (BASE_DIR / "docs" / "replies.md").read_text(encoding="utf-8")
+    examples = text.split("```\n")[1]
+    assert reply_rules_as_text(reply_rules(examples)) == examples.strip()
+    stages, meanings = text.split("## Rules of a profile")
+    assert re.findall(r"^\| `([a-z_]+)` \|", stages, re.MULTILINE) == list(STAGES)
+    rows = re.findall(r"^\| `([a-z_]+)` \|.*\|([^|]*)\|$", meanings, re.MULTILINE)
+    assert [name for name, _wait in rows] == list(Meaning)
+    assert {name for name, wait in rows if wait.strip()} == WAITING
