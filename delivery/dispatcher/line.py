@@ -17,6 +17,7 @@ from delivery.classification import Action, Judgement, Sign, judge, judge_error
 from delivery.composing import CannotCompose
 from delivery.dispatcher import outcomes
 from delivery.dispatcher.blobs import Blobs
+from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease, LeaseLost
 from delivery.dispatcher.open_session import NotUsable, OpenSession, open_session
 from delivery.dispatcher.outcomes import Result
@@ -42,6 +43,7 @@ class Office(Protocol):
     lease: Lease
     recorder: Recorder
     blobs: Blobs
+    journal: Journal
 
     async def transport_of(self, server: Server) -> Transport:
         """Return the transport of the server's present version; raises NotLive."""
@@ -185,6 +187,7 @@ class Line:
             *mail,
             following=current.announced,
             before_dot=partial(self._before_dot, work),
+            after_dot=partial(self.office.journal.replied, work),
         )
         current.messages += 1
         if current.messages == 1 and outcome.reply is not None:
@@ -211,12 +214,14 @@ class Line:
             return False
         try:
             check(work)
+            self.office.journal.begun(work)
             work.mail = put_together(work, parts)
         except Exception:  # noqa: BLE001  # what is wrong with it must not be the present message's fault
             return False
         return True
 
     async def _put_together(self, work: Work) -> MailObject:
+        self.office.journal.begun(work)
         return put_together(work, await self.office.blobs.get(work.claimed.blob_ids))
 
     def _before_dot(self, work: Work) -> None:
@@ -224,6 +229,7 @@ class Line:
         self.office.lease.check()
         if work.is_expired:
             raise Overdue
+        self.office.journal.sending(work)
         self._dot_written = True
 
     async def _opened(self, work: Work, mail: MailObject) -> OpenSession:

@@ -359,6 +359,21 @@ def test_a_connection_too_many_that_is_lost_opens_no_other_for_what_it_announced
     assert desk.transport.sessions == 1
 
 
+def test_a_connection_that_waits_gets_what_another_one_puts_back():
+    desk = Desk()
+
+    async def put_back():
+        desk.give("a")
+        desk.server.take_ahead(1, lambda _work: True)
+        waiting = asyncio.create_task(desk.server.next_work(10))
+        await asyncio.sleep(0)
+        desk.server.put_back(1)
+        return await asyncio.wait_for(waiting, 5)
+
+    assert asyncio.run(put_back()).claimed.subject == "a"
+    assert (desk.server.on_the_wire, desk.server.take_back()) == (1, [])
+
+
 def test_an_announced_message_whose_session_is_gone_goes_over_another_without_blame():
     desk = Desk()
     desk.give("a", "b", "c")
