@@ -280,4 +280,5 @@ def _tell(lease: int, counts: "Counter[str]") -> None:
     """Say what was found, in the log and in the event log."""
     words = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     logger.warning("Worker %s ended without a goodbye; from its journal: %s", lease, words)
-    queue.add_event("journal_replayed", level="warning", worker_id=lease, data=dict(counts))
+    data = {"worker": lease, **counts}
+    queue.add_event("journal_replayed", level="warning", worker_id=lease, data=data)

@@ -88,6 +88,8 @@ _EVENT_NAMES = {
     "profile.saved_untested": gettext_lazy("Profile saved without a test"),
     "profile.draft": gettext_lazy("Saved as a draft"),
     "profile.cleared": gettext_lazy("Profile cleared"),
+    "journal_replayed": gettext_lazy("Worker ended without a goodbye"),
+    "journal_given_up": gettext_lazy("Worker goes on without a journal"),
     "server.sequential": gettext_lazy("One command at a time for a day"),
     "test.started": gettext_lazy("Test started"),
     "test.passed": gettext_lazy("Test passed"),

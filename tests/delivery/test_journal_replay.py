@@ -87,7 +87,9 @@ def files():
 
 
 def event():
-    return Event.objects.get(kind="journal_replayed")
+    """What the one event says was found."""
+    (found,) = Event.objects.filter(kind="journal_replayed")
+    return {name: value for name, value in found.data.items() if name != "worker"}
 
 
 def test_a_reply_that_was_read_is_recorded_as_if_it_had_just_come():
@@ -103,8 +105,8 @@ def test_a_reply_that_was_read_is_recorded_as_if_it_had_just_come():
     assert not QueueEntry.objects.exists()
     assert not attempts_of(message_id)
     assert Stat.objects.get().sent == 1
-    assert event().data == {"sent": 1}
-    assert event().worker_id == session.lease
+    assert event() == {"sent": 1}
+    assert Event.objects.get(kind="journal_replayed").data["worker"] == session.lease
     assert not files()
 
 
@@ -120,7 +122,7 @@ def test_a_dot_without_a_reply_is_uncertain_and_sent_again_after_the_pause():
     (attempt,) = attempts_of(message_id)
     assert (attempt.outcome, attempt.worker_id) == (Attempt.Result.UNCERTAIN, session.lease)
     assert Stat.objects.get().uncertain == 1
-    assert event().data == {"uncertain": 1}
+    assert event() == {"uncertain": 1}
 
 
 def test_only_what_may_have_arrived_is_held_where_the_policy_is_to_hold():
@@ -137,7 +139,7 @@ def test_only_what_may_have_arrived_is_held_where_the_policy_is_to_hold():
     assert (failure.state, failure.cause, failure.uncertain) == (SmallState.HELD, "uncertain", True)
     left = set(QueueEntry.objects.values_list("message_id", flat=True))
     assert left == {begun.claimed.message_id, waiting.claimed.message_id}
-    assert event().data == {"sent": 1, "uncertain": 1, "suspects": 1, "given_back": 1}
+    assert event() == {"sent": 1, "uncertain": 1, "suspects": 1, "given_back": 1}
 
 
 def test_what_was_not_begun_is_certainly_not_sent_and_nothing_is_counted():
