@@ -15,6 +15,7 @@ from delivery.dispatcher import database, drain, health, lease
 from delivery.models import (
     Attempt,
     Content,
+    Failure,
     Message,
     ProfileState,
     QueueEntry,
@@ -509,6 +510,7 @@ def test_an_uncertain_message_is_held_where_the_profile_says_so():
         (message_id,) = queued()
         drained()
     assert state_of(message_id) is SmallState.HELD
+    assert Failure.objects.get().uncertain  # so that it is listed, and the pages warn before it goes again
 
 
 def test_an_idle_connection_the_server_closed_is_nobodys_fault():
