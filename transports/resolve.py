@@ -184,9 +184,8 @@ async def _look_up(name: str) -> list[Address]:
         pass
     loop = asyncio.get_running_loop()
     try:
-        answers = await asyncio.wait_for(
-            loop.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP), LOOKUP_TIMEOUT
-        )
+        async with asyncio.timeout(LOOKUP_TIMEOUT):  # wait_for() may lose a cancellation before Python 3.12
+            answers = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except TimeoutError:
         raise NameLookupFailed(
             f"The name service did not answer for “{name}” within {LOOKUP_TIMEOUT:.0f} s.", phase=Phase.DNS

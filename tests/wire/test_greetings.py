@@ -1,11 +1,12 @@
-"""Hostile and mistaken servers up to the sign-in (WIRE D1-D7, D10, D14-D17, E21-E25)."""
+"""Hostile and mistaken servers up to the sign-in (WIRE D1-D6, D15, C9, E21-E25)."""
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
-from tests.wire.clients import PASSWORD, PATIENT, Recorder, a_transport, short
+from tests.wire.clients import PASSWORD, PATIENT, Recorder, a_transport, short, until
 from tests.wire.evil import drip, evil_server, fin, flood, hang, one_long_line, raw, rst, say, say_and_go
 from transports.base import Phase
 from transports.errors import (
@@ -19,6 +20,7 @@ from transports.errors import (
     TransportError,
 )
 from transports.resolve import AddressGuard, Destination
+from transports.smtp import connect as connecting
 from transports.smtp.connect import _Greeting
 
 
@@ -51,6 +53,7 @@ async def test_a_loss_names_the_phase(stage, action):
     [(stage, hang) for stage in BEFORE_MAIL] + [(stage, drip) for stage in ("banner", "ehlo", "auth")],
 )
 async def test_silence_and_dripping_have_an_absolute_deadline(stage, action):
+    """WIRE D3."""
     async with evil_server({stage: action}) as server:
         async with asyncio.timeout(5):
             limits = short(BEFORE_MAIL[stage])
@@ -77,6 +80,7 @@ async def test_silence_and_dripping_have_an_absolute_deadline(stage, action):
     ids=["flood", "long line", "2_0", "+25", "space", "blank", "blank first", "0", "1xx", "bytes"],
 )
 async def test_what_is_no_reply_is_a_protocol_error(stage, action):
+    """WIRE D1 (endless), D2 (a megabyte), D4 (`2_0`, `+25`, ` 25`), D5 (a blank line first)."""
     async with evil_server({stage: action}) as server:
         error = await refusal(server, password=PASSWORD)
     assert type(error) is ProtocolError
@@ -103,12 +107,49 @@ async def test_a_readable_refusal_keeps_the_servers_reply(stage, code):
     ],
 )
 async def test_another_protocol_is_named_and_its_words_are_not_shown(greeting, protocol):
+    """WIRE D6."""
     recorder = Recorder()
     async with evil_server({"banner": say(greeting)}) as server:
         error = await refusal(server, recorder)
         assert server.heard == []  # nothing is said before a valid greeting
     assert str(error) == f"This is not a mail sending server: it speaks {protocol}."
     assert greeting[4:] not in recorder.everything()
+
+
+async def test_a_blank_line_first_is_asked_about():
+    """WIRE D5."""
+    async with evil_server({"banner": say("", "220 late")}) as server:
+        error = await refusal(server)
+    assert str(error) == "The greeting is not that of an SMTP server."
+
+
+async def test_a_database_that_greets_is_not_shown():
+    """WIRE D6: MySQL speaks first, in binary; the version would be a find."""
+    recorder, greeting = Recorder(), b"J\x00\x00\x00\n8.0.36-private\x00\n"
+    async with evil_server({"banner": raw(greeting)}) as server:
+        error = await refusal(server, recorder)
+        assert server.heard == []
+    assert (type(error), error.phase) == (ProtocolError, Phase.BANNER)
+    assert "8.0.36" not in recorder.everything() + repr(error)
+
+
+async def test_ten_thousand_keywords_are_bounded():
+    """WIRE D15: many keywords, and many lines of AUTH; what is shown of them is short."""
+    recorder = Recorder()
+    keywords = [f"250-X{n}" for n in range(2000)]
+    mechanisms = [f"250-AUTH M{n} N{n} PLAIN" for n in range(90)]
+    async with evil_server(ehlo=("250-evil", *keywords, *mechanisms, "250 LAST")) as server:
+        session = await a_transport(server.port).open(recorder)
+        await session.close()
+        assert len(session.capabilities) == 200
+    async with evil_server(ehlo=("250-evil", *mechanisms, "250 LAST")) as server:
+        session = await a_transport(server.port, password=PASSWORD).open(recorder)
+        await session.close()
+        assert session.capabilities["AUTH"].split().count("PLAIN") == 1
+    for step in recorder.steps:
+        assert all(len(value) <= 1000 for value in step.evidence.values())
+    async with evil_server(ehlo=("250-evil", *(f"250-X{n}" for n in range(10_000)), "250 LAST")) as server:
+        assert type(await refusal(server)) is ProtocolError
 
 
 async def test_helo_is_tried_only_where_nothing_else_is_wanted():
@@ -197,11 +238,14 @@ async def test_the_name_of_this_machine_is_not_told():
             assert said in server.heard
 
 
-@pytest.mark.parametrize("name", ["a b", "a\r\nMAIL", "büro"])
-async def test_an_ehlo_name_that_is_none_is_refused(name):
+@pytest.mark.parametrize(
+    "name", ["a b", " a", "a ", "a\tb", "a\r\nMAIL", "a\n", "a\0b", "büro", " ", "x" * 256]
+)
+async def test_an_ehlo_name_that_is_none_is_refused_before_anything_is_opened(name):
+    """WIRE C9."""
     async with evil_server() as server:
         error = await refusal(server, ehlo_name=name)
-        assert server.heard == []
+        assert server.connections == 0
     assert error.phase is Phase.EHLO
 
 
@@ -211,3 +255,93 @@ async def test_the_source_address_is_used():
         session = await a_transport(server.port, source_address="127.0.0.9").open(recorder)
         await session.close()
         assert server.heard[0] == "EHLO [127.0.0.9]"
+
+
+# What stays behind
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+FAILURES = {
+    "tcp": ({"tcp": rst}, {}, {}),
+    "banner": ({"banner": say("554 5.7.1 No")}, {}, {}),
+    "banner hangs": ({"banner": hang}, {"timeouts": short("banner", seconds=0.02)}, {}),
+    "greeting of another": ({"banner": say("SSH-2.0-OpenSSH")}, {}, {}),
+    "ehlo": ({"ehlo": flood}, {}, {}),
+    "ehlo too many": ({"ehlo": say("250 evil", "250 and more")}, {}, {}),
+    "stripped": ({}, {"security": "starttls"}, {}),
+    "starttls": ({"starttls": say("454 No")}, {"security": "starttls"}, {"starttls": True}),
+    "injected": ({"starttls": say("220 Go", "250 x")}, {"security": "starttls"}, {"starttls": True}),
+    "handshake": ({"handshake": fin}, {"security": "starttls"}, {"starttls": True}),
+    "certificate": ({}, {"security": "starttls", "ca_pem": ""}, {"starttls": True}),
+    "certificate, tls": ({}, {"security": "tls", "ca_pem": ""}, {"implicit": True}),
+    "no tls": ({}, {"security": "tls"}, {}),
+    "tls hangs": ({"tcp": hang}, {"security": "tls", "timeouts": short("tls", seconds=0.02)}, {}),
+    "banner, tls": ({"banner": fin}, {"security": "tls"}, {"implicit": True}),
+    "sign-in": ({"auth": say("535 5.7.8 No")}, {"password": PASSWORD}, {}),
+    "sign-in, tls": ({"auth": hang}, {"password": PASSWORD, "security": "tls"}, {"implicit": True}),
+    "secret": ({}, {"password": "a\0b"}, {}),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_fifty_failures_leave_no_file_open(failure):
+    plan, settings, server_options = FAILURES[failure]
+    if failure == "sign-in, tls":
+        settings = settings | {"timeouts": short("auth", seconds=0.02)}
+    async with evil_server(plan, **server_options) as server:
+        transport = a_transport(server.port, **({"timeouts": PATIENT} | settings))
+        quiet = open_files()
+        with pytest.raises(TransportError):  # the first one opens what stays
+            await transport.open()
+        await until(lambda: open_files() <= quiet)
+        before = open_files()
+        for _ in range(50):
+            with pytest.raises(TransportError):
+                await transport.open()
+        await until(lambda: open_files() <= before)
+
+
+async def test_an_opening_that_is_cancelled_leaves_no_file_open():
+    async with evil_server({"banner": hang}, starttls=True) as server:
+        transport = a_transport(server.port, security="starttls")
+        before = open_files()
+        for _ in range(50):
+            opening = asyncio.ensure_future(transport.open())
+            await until(lambda: open_files() > before)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+        await until(lambda: open_files() <= before)
+
+
+async def test_a_cancellation_that_came_together_with_an_answer_is_not_lost():
+    """Before Python 3.12 wait_for() drops it, and with it the time limit of a whole test send."""
+
+    async def swallow():
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def opening():
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            settings = a_transport(2525, ehlo_name="mail.example.org").settings
+            greeting = _Greeting(settings, Destination("127.0.0.1", 2525, ()), ours, None, None)
+            await greeting.translated(swallow(), Phase.BANNER)
+
+    task = asyncio.ensure_future(opening())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_address_of_ours_that_cannot_be_read_leaves_no_file_open(monkeypatch):
+    async with evil_server() as server:
+        monkeypatch.setattr(connecting, "_address_literal", lambda sock: 1 / 0)
+        before = open_files()
+        with pytest.raises(ZeroDivisionError):
+            await a_transport(server.port).open()
+        await until(lambda: open_files() <= before)

@@ -312,7 +312,7 @@ class _Greeting:
     async def translated(self, call: Awaitable[T], phase: Phase) -> T:
         """Await one of aiosmtplib's calls, errors translated and replies recorded."""
         try:
-            return await call
+            return await _uncovered(call)
         except FOREIGN as error:
             ours = translate(error, phase, self.redactor)
             if ours.reply is not None and isinstance(error, aiosmtplib.SMTPResponseException):
@@ -335,6 +335,16 @@ class _Greeting:
         if self.redactor is not None:
             text = self.redactor.redact(text.encode()).decode()
         return text if len(text) <= MAX_EVIDENCE else text[: MAX_EVIDENCE - 1] + "…"
+
+
+async def _uncovered(call: Awaitable[T]) -> T:
+    """Await what may swallow a cancellation, as wait_for() does before Python 3.12, and let it through."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    result = await call
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 def _with_a_hint(error: ReplyTimeout | ConnectionLost) -> TransportError:
