@@ -312,9 +312,6 @@ class Drain:
 
     async def _chores(self) -> None:
         """Every 15 s take back what dead sessions hold, every 2 s write the statistics."""
-        if self.journal.was_given_up:
-            self.journal.was_given_up = False
-            await self.database.call(self._note_the_journal)
         now = time.monotonic()
         if now >= self._reclaim_at:
             self._reclaim_at = now + RECLAIM_SECONDS
@@ -322,6 +319,7 @@ class Drain:
             reclaimed = await self.database.call(queue.reclaim)
             if replayed or (reclaimed is not None and reclaimed.messages):
                 self._look_at = 0.0
+        await self._tell_of_the_journal()
         if now >= self._progress_at:
             self._progress_at = now + PROGRESS_SECONDS
             self.terms.progress(self.tally.total)
@@ -332,9 +330,12 @@ class Drain:
             self._ease_at = now + EASE_SECONDS
             await self.consequences.ease()
 
-    def _note_the_journal(self) -> None:
-        data = {"reason": self.journal.failure}
-        queue.add_event("journal_given_up", level="warning", worker_id=self.lease.id, data=data)
+    async def _tell_of_the_journal(self) -> None:
+        if self.journal.was_given_up:
+            self.journal.was_given_up = False
+            data = {"reason": self.journal.failure}
+            given_up = partial(queue.add_event, "journal_given_up", level="warning")
+            await self.database.call(partial(given_up, worker_id=self.lease.id, data=data))
 
     async def _write_stats(self) -> None:
         rows = self.tally.take(minute=self.park.db_now, worker_id=self.lease.id)
@@ -360,6 +361,7 @@ class Drain:
                 raise error
         await self._release_unknown()
         await self._write_stats()
+        await self._tell_of_the_journal()
         self.is_work_left = is_work_left
 
     async def _see_out(self, writing: "asyncio.Task[None]") -> None:

@@ -13,8 +13,9 @@ the session is stale: its page cache tells all that was written.
 
 Another boot id (or none, where the system has none) means that the machine was started anew, or that machines
 share the folder: then it waits until the session is stale, and what is missing proves nothing, unless every
-line was synced; the rest is `queue.reclaim`'s. All of it is fenced by the lease and happens in one transaction, so that a replay that is
-killed is simply repeated, and what others took over meanwhile is not disturbed.
+line was synced; the rest is `queue.reclaim`'s. All of it is fenced by the lease and happens in one
+transaction, so that a replay that is killed is simply repeated, and what others took over meanwhile is not
+disturbed.
 """
 
 import fcntl

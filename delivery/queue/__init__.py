@@ -13,7 +13,7 @@ from delivery.queue.finish import NEEDS_A_PERSON, finish
 from delivery.queue.identity import make_message_id, row_of
 from delivery.queue.left import held_by, messages
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
-from delivery.queue.reclaim import CRASHES, STALE, reclaim
+from delivery.queue.reclaim import CRASHES, reclaim
 from delivery.queue.routes import Route, pools_for
 from delivery.queue.servers import (
     SEQUENTIAL,
@@ -52,6 +52,7 @@ from delivery.queue.values import (
     WorkerSession,
 )
 from delivery.queue.workers import (
+    STALE,
     boot_id,
     heartbeat,
     register_worker,
