@@ -17,7 +17,7 @@ from delivery.dispatcher.records import Header
 from delivery.dispatcher.replay import replay_all
 from delivery.models import Attempt, Failure, Message, QueueEntry, SmallState, Worker
 from smtp_settings.models import Event
-from tests.acceptance.processes import finished, manage, until
+from tests.acceptance.processes import celery_worker, finished, manage, until
 from tests.builders import a_profile
 from tests.delivery.engine import due_again, entry_of, queued, state_of
 from tests.delivery.test_journal import largest_file
@@ -234,3 +234,20 @@ def test_a_drain_that_ends_leaves_no_journal():
     assert Worker.objects.count() == lease + 1
     name = f"worker-{Worker.objects.latest('pk').pk}-*"
     assert not list(settings.MAILCONF_STATE_DIR.glob(name))
+
+
+def test_a_killed_child_of_celery_leaves_its_journal_to_the_next_drain(environment, folder, tmp_path):
+    """Its parent and its siblings live on: none of them holds the lock."""
+    gate = Gate()
+    environment |= {"MAILCONF_VAR": str(tmp_path), "REDIS_URL": ""}
+    with smtp_server(answers={"DOT": gate}) as server:
+        a_profile(host=server.host, port=server.port, max_connections=1)
+        first, *others = queued(5)
+        with celery_worker(environment, concurrency=2, beat=tmp_path / "beat"):
+            assert gate.reached.wait(60)
+            os.kill(Worker.objects.latest("pk").pid, signal.SIGKILL)
+            gate.opened.set()
+            server.wait_for(5, timeout=60)  # by whoever drains next, no 45 seconds later
+            until(lambda: {state_of(message_id) for message_id in others} == {SmallState.SENT})
+            assert entry_of(first).uncertain
+    assert not list(folder.glob(NAMES))
