@@ -17,10 +17,10 @@ LOOPBACK = ip_address("127.0.0.1")
 
 
 @contextmanager
-def a_full_listener():
+def a_full_listener(address="127.0.0.1"):
     """A port that does not answer: nobody accepts, and the kernel's queue is full."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((address, 0))
         listener.listen(0)
         waiting = [socket.socket() for _ in range(4)]
         for sock in waiting:
@@ -34,9 +34,9 @@ def a_full_listener():
 
 
 @contextmanager
-def a_listener():
+def a_listener(port=0):
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("127.0.0.1", port))
         listener.listen(5)
         yield listener.getsockname()[1]
 
@@ -55,6 +55,15 @@ async def test_nagle_is_off():
 async def test_silence_has_a_limit():
     with a_full_listener() as port, pytest.raises(ConnectTimeout, match="in time"):
         await dial(to(port), timeout=0.1)
+
+
+async def test_a_dead_address_leaves_its_share_of_the_time_to_the_next():
+    """WIRE D28: an address, of IPv6 as a rule, that is announced and goes nowhere."""
+    with a_full_listener("127.0.0.2") as port, a_listener(port):
+        async with asyncio.timeout(5):
+            sock = await dial(to(port, ip_address("127.0.0.2"), LOOPBACK), timeout=0.4)
+        with sock:
+            assert sock.getpeername()[0] == "127.0.0.1"
 
 
 async def test_a_cancelled_connect_leaves_no_socket():

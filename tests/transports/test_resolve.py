@@ -6,7 +6,7 @@ import pytest
 
 from transports import resolve as resolving
 from transports.errors import AddressNotAllowed, NameLookupFailed, NameNotFound
-from transports.resolve import AddressGuard, parse_host, resolve
+from transports.resolve import MOST_ADDRESSES, AddressGuard, parse_host, resolve
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,7 @@ from transports.resolve import AddressGuard, parse_host, resolve
     ],
 )
 def test_an_address_is_judged_by_its_network_and_by_the_ipv4_address_in_it(address, kind):
+    """WIRE E21."""
     assert AddressGuard().refusal(ip_address(address)) == kind
 
 
@@ -87,6 +88,7 @@ def test_an_allowed_network_goes_first_in_every_spelling():
     ("port", "allowed"), [(25, True), (587, True), (22, False), (6379, False), (2526, False)]
 )
 def test_only_mail_ports_are_allowed(port, allowed):
+    """WIRE E24."""
     assert AddressGuard().allows_port(port) is allowed
 
 
@@ -136,6 +138,7 @@ def test_a_host_is_normalised(host, name):
     ],
 )
 def test_what_is_no_host_is_refused_in_a_sentence(host):
+    """WIRE E25."""
     with pytest.raises(ValueError, match="The server "):
         parse_host(host)
 
@@ -144,6 +147,7 @@ def test_what_is_no_host_is_refused_in_a_sentence(host):
     "host", ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "localhost", "127.0.0.1"]
 )
 async def test_every_spelling_of_loopback_is_judged_by_what_it_resolves_to(host):
+    """WIRE E22."""
     with pytest.raises(AddressNotAllowed, match="loopback"):
         await resolve(host, 25, guard=AddressGuard())
 
@@ -162,6 +166,17 @@ def answering(monkeypatch, answer):
     """Stand in for the system's resolver: nothing may leave this machine."""
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "getaddrinfo", answer)
+
+
+async def test_of_fifty_addresses_four_are_kept(monkeypatch):
+    """WIRE D28."""
+
+    async def answer(*args, **options):
+        return [(2, 1, 6, "", (f"192.0.3.{n}", 0)) for n in range(50)]
+
+    answering(monkeypatch, answer)
+    destination = await resolve("smtp.example.com", 25, guard=AddressGuard())
+    assert len(destination.addresses) == MOST_ADDRESSES == 4
 
 
 async def test_addresses_alternate_between_the_families_and_stop_at_four(monkeypatch):
@@ -206,9 +221,12 @@ async def test_the_ip_version_is_kept_to(monkeypatch):
         (socket.EAI_NONAME, NameNotFound),
         (socket.EAI_NODATA, NameNotFound),
         (socket.EAI_AGAIN, NameLookupFailed),
+        (socket.EAI_FAIL, NameLookupFailed),
     ],
 )
 async def test_a_failed_look_up_says_whether_the_name_exists(monkeypatch, errno, error):
+    """WIRE D28: a loop of aliases is EAI_FAIL or EAI_AGAIN, by the name service's mood."""
+
     async def answer(*args, **options):
         raise socket.gaierror(errno, "words of the system")
 
@@ -218,6 +236,8 @@ async def test_a_failed_look_up_says_whether_the_name_exists(monkeypatch, errno,
 
 
 async def test_a_look_up_has_a_deadline(monkeypatch):
+    """WIRE D28: a name service that takes 30 s."""
+
     async def answer(*args, **options):
         await asyncio.Event().wait()
 
@@ -228,6 +248,7 @@ async def test_a_look_up_has_a_deadline(monkeypatch):
 
 
 async def test_the_name_is_looked_up_once(monkeypatch):
+    """WIRE D28, E23: a second look-up could be answered otherwise."""
     asked = []
 
     async def answer(name, *args, **options):

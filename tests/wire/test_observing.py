@@ -1,14 +1,15 @@
 """What an observer hears of good and bad sessions: nine steps, the transcript, no secret."""
 
 import base64
+from itertools import pairwise
 
 import pytest
 
 from tests.servers import smtp_server
-from tests.wire.clients import PASSWORD, Recorder, a_content, a_transport, an_envelope, short
-from tests.wire.evil import evil_server, hang, say
+from tests.wire.clients import PASSWORD, PATIENT, Recorder, a_content, a_transport, an_envelope, short
+from tests.wire.evil import evil_server, fin, hang, rst, say
 from transports.base import Direction, Phase, StepVerdict
-from transports.errors import TransportError
+from transports.errors import ReplyTimeout, TransportError
 from transports.smtp.tls import describe_certificate
 
 NINE = {
@@ -44,6 +45,132 @@ async def test_a_test_send_is_nine_steps_and_a_transcript_without_the_secret(sec
     assert recorder.said(Direction.CLIENT)[-1] == "QUIT"
     assert "221 2.0.0 Bye" in recorder.said(Direction.SERVER)
     assert "Good morning" not in everything  # the content is not part of the conversation
+
+
+OPENING = {"none": {}, "starttls": {"starttls": True}, "tls": {"implicit": True}}
+
+#: Where it breaks, for each security: what an observer has heard of the session then.
+BROKEN = {
+    "none": {
+        "banner": "dns done, connect done, banner failed",
+        "ehlo": "dns done, connect done, banner done, ehlo failed",
+        "auth": "dns done, connect done, banner done, ehlo done, tls warning, auth failed",
+    },
+    "starttls": {
+        "banner": "dns done, connect done, banner failed",
+        "ehlo": "dns done, connect done, banner done, ehlo failed",
+        "starttls": "dns done, connect done, banner done, ehlo done, tls failed",
+        "handshake": "dns done, connect done, banner done, ehlo done, tls failed",
+        "ehlo2": "dns done, connect done, banner done, ehlo done, tls done, ehlo failed",
+        "auth": "dns done, connect done, banner done, ehlo done, tls done, auth failed",
+    },
+    "tls": {
+        "tcp": "dns done, connect done, tls failed",
+        "banner": "dns done, connect done, tls done, banner failed",
+        "ehlo": "dns done, connect done, tls done, banner done, ehlo failed",
+        "auth": "dns done, connect done, tls done, banner done, ehlo done, auth failed",
+    },
+}
+
+
+def assert_complete(steps):
+    """Each step has a place, a beginning, a length and, where something is wrong, words."""
+    for step in steps:
+        assert isinstance(step.phase, Phase)
+        assert step.started_ms >= 0
+        assert step.ms >= 0
+        assert step.detail or step.verdict is StepVerdict.DONE
+        assert step.detail == step.detail.strip()
+    for earlier, later in pairwise(steps):
+        assert earlier.started_ms + earlier.ms <= later.started_ms + 0.001
+
+
+@pytest.mark.parametrize(
+    "how",
+    [fin, rst, hang, say("421 4.3.2 Closing"), say("zzz")],
+    ids=["fin", "rst", "hang", "421", "garbage"],
+)
+@pytest.mark.parametrize(
+    ("security", "stage"), [(security, stage) for security, stages in BROKEN.items() for stage in stages]
+)
+async def test_every_stage_that_breaks_is_the_last_of_complete_steps(security, stage, how):
+    """Over plain text, STARTTLS and TLS; a good handshake stays good when what follows it fails."""
+    recorder, heard = Recorder(), BROKEN[security][stage]
+    opening = OPENING[security] if stage != "tcp" else {}
+    limits = PATIENT
+    if how is hang:
+        phase = {"ehlo2": "ehlo", "starttls": "tls", "handshake": "tls", "tcp": "tls"}.get(stage, stage)
+        limits = short(phase, seconds=0.3)
+    async with evil_server({stage: how}, **opening) as server:
+        with pytest.raises(TransportError) as caught:
+            await a_transport(server.port, security=security, password=PASSWORD, timeouts=limits).open(
+                recorder
+            )
+    assert ", ".join(recorder.verdicts()) == heard
+    assert_complete(recorder.steps)
+    last = recorder.steps[-1]
+    assert (last.phase, last.detail, last.reply) == (
+        caught.value.phase, str(caught.value), caught.value.reply,
+    )  # fmt: skip
+    if "tls done" in heard:
+        assert recorder.evidence(Phase.TLS)["certificate_sha256"]
+    if stage == "auth":
+        assert last.evidence["mechanism"] == "PLAIN"
+
+
+@pytest.mark.parametrize("security", OPENING)
+async def test_without_a_sign_in_its_step_is_skipped(security):
+    recorder = Recorder()
+    async with evil_server(**OPENING[security]) as server:
+        session = await a_transport(server.port, security=security).open(recorder)
+        await session.close()
+    assert recorder.verdicts()[-1] == "auth skipped"
+    assert recorder.steps[-1].detail == "No sign-in."
+    assert_complete(recorder.steps)
+
+
+async def test_a_failed_look_up_and_a_failed_connect_are_steps_too():
+    async with evil_server() as server:
+        port = server.port
+    for settings, heard in (({"host": "a b"}, ["dns failed"]), ({}, ["dns done", "connect failed"])):
+        recorder = Recorder()
+        with pytest.raises(TransportError):
+            await a_transport(port, **settings).open(recorder)
+        assert recorder.verdicts() == heard
+        assert_complete(recorder.steps)
+
+
+@pytest.mark.parametrize(
+    ("security", "stage", "phase", "limit"),
+    [
+        ("none", "banner", Phase.BANNER, "banner"),
+        ("none", "ehlo", Phase.EHLO, "ehlo"),
+        ("none", "auth", Phase.AUTH, "auth"),
+        ("none", "mail", Phase.MAIL, "mail"),
+        ("none", "rcpt", Phase.RCPT, "rcpt"),
+        ("none", "data", Phase.DATA, "data"),
+        ("none", "dot", Phase.DOT, "dot"),
+        ("starttls", "starttls", Phase.TLS, "tls"),
+        ("starttls", "handshake", Phase.TLS, "tls"),
+        ("starttls", "ehlo2", Phase.EHLO, "ehlo"),
+        ("tls", "tcp", Phase.TLS, "tls"),
+        ("tls", "banner", Phase.BANNER, "banner"),
+        ("tls", "ehlo", Phase.EHLO, "ehlo"),
+    ],
+)
+async def test_each_stage_waits_as_long_as_its_own_limit(security, stage, phase, limit):
+    """Measured on the step: not shorter than the limit, and far from all the others, which are 10 s."""
+    recorder, opening = Recorder(), OPENING[security] if stage != "tcp" else {}
+    limits = short(limit, seconds=0.4)
+    async with evil_server({stage: hang}, **opening) as server:
+        transport = a_transport(server.port, security=security, password=PASSWORD, timeouts=limits)
+        try:
+            session = await transport.open(recorder)
+            error = (await session.deliver(an_envelope(), a_content())).error
+        except TransportError as caught:
+            error = caught
+    assert (type(error), error.phase) == (ReplyTimeout, phase)
+    assert 390 <= recorder.steps[-1].ms < 5000
 
 
 @pytest.mark.parametrize(
