@@ -102,7 +102,7 @@ class Envelope:
     @property
     def needs_smtputf8(self) -> bool:
         """Whether an address holds non-ASCII characters (RFC 6531); domains are A-labels already."""
-        return not all(address.isascii() for address in (self.mail_from, *self.rcpt_to))
+        return not (self.mail_from.isascii() and "".join(self.rcpt_to).isascii())
 
 
 @dataclass(frozen=True, slots=True)

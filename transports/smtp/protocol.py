@@ -27,6 +27,13 @@ WORDS = {
     Phase.QUIT: "after QUIT",
 }
 
+#: The codes below 400 that can answer a command of a phase.
+_SUCCESSES = {phase: range(200, 300) for phase in Phase} | {
+    Phase.AUTH: (235, 334),
+    Phase.DATA: (354,),
+    Phase.BODY: (),
+}
+
 _SURPLUS = "The server said more than it was asked."
 
 
@@ -185,7 +192,7 @@ class SMTPProtocol(asyncio.Protocol):
                 self.farewell = reply
             if len(replies) < len(phases):
                 phase = phases[len(replies)]
-                if not _is_answer(reply.code, phase):
+                if reply.code < 400 and reply.code not in _SUCCESSES[phase]:
                     sentence = f"The server's answer {reply.code} is out of place {WORDS[phase]}."
                     raise UnreadableError(sentence, raw)
                 replies.append(reply)
@@ -258,14 +265,3 @@ class SMTPProtocol(asyncio.Protocol):
             return
         phase = self._phase
         self._fail(ReplyTimeout(f"The server did not answer in time {WORDS[phase]}.", phase=phase))
-
-
-def _is_answer(code: int, phase: Phase) -> bool:
-    """Whether a reply of this code can answer a command of this phase."""
-    if code >= 400:
-        return True
-    if phase is Phase.DATA:
-        return code == 354
-    if phase is Phase.AUTH:
-        return code in (235, 334)
-    return code < 300 and phase is not Phase.BODY

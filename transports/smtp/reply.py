@@ -124,7 +124,7 @@ def _ordinary(raw: bytes) -> Reply | None:
     if found is None:
         return None
     code, _, enhanced, text = found.groups()
-    return Reply(int(code), text.strip().decode()[:MAX_TEXT], enhanced and enhanced.decode())
+    return Reply(int(code), text.strip().decode()[:MAX_TEXT], enhanced.decode() if enhanced else None)
 
 
 def _any_lines(raw: bytes) -> Reply:

@@ -261,8 +261,8 @@ class SMTPSession:
         envelope, content = following
         if check(envelope, content, self.capabilities) is not None:
             return None
-        group, *more = groups(envelope, content, self.capabilities, pipelined=True, reset=True)
-        return None if more else group
+        found = groups(envelope, content, self.capabilities, pipelined=True, reset=True)
+        return found[0] if len(found) == 1 else None
 
     def _begun_ahead(self, mail: MailObject, replies: Sequence[Reply]) -> _Transaction:
         """Return the transaction whose envelope travelled, judged by the replies behind the dot's."""

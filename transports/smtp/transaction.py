@@ -5,8 +5,10 @@ a group of its own, so one loop serves both.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import NamedTuple
 
 from transports.base import Content, Envelope, Phase, Reply
 from transports.errors import NotSendable
@@ -26,8 +28,7 @@ _PATH = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Commands that travel in one write, and the phase of the reply to each."""
 
     data: bytes
@@ -36,11 +37,11 @@ class Group:
 
 def check(envelope: Envelope, content: Content, capabilities: Mapping[str, str]) -> NotSendable | None:
     """Return why this server cannot carry this message, None when nothing is known against it."""
-    for phase, addresses in ((Phase.MAIL, (envelope.mail_from,)), (Phase.RCPT, envelope.rcpt_to)):
-        for address in addresses:
-            is_null_sender = phase is Phase.MAIL and not address
-            if not is_null_sender and _PATH.fullmatch(address) is None:
-                return NotSendable(f"An address of the envelope is not one: {address!a}.", phase=phase)
+    if envelope.mail_from and _PATH.fullmatch(envelope.mail_from) is None:
+        return _no_address(envelope.mail_from, Phase.MAIL)
+    for recipient in envelope.rcpt_to:
+        if _PATH.fullmatch(recipient) is None:
+            return _no_address(recipient, Phase.RCPT)
     if not envelope.rcpt_to:
         return NotSendable("The message has no recipient.", phase=Phase.RCPT)
     if envelope.needs_smtputf8 and "SMTPUTF8" not in capabilities:
@@ -53,37 +54,48 @@ def check(envelope: Envelope, content: Content, capabilities: Mapping[str, str])
     return None if unsound is None else NotSendable(unsound, phase=Phase.MAIL)
 
 
+def _no_address(text: str, phase: Phase) -> NotSendable:
+    return NotSendable(f"An address of the envelope is not one: {text!a}.", phase=phase)
+
+
 def groups(
     envelope: Envelope, content: Content, capabilities: Mapping[str, str], *, pipelined: bool, reset: bool
-) -> Iterator[Group]:
+) -> list[Group]:
     """Return the commands up to DATA in the groups they are written in; RSET leads when wanted."""
     options = ""
     if "SIZE" in capabilities:
         options += f" SIZE={content.size_bytes + len(ending(content))}"
     if envelope.needs_smtputf8:
         options += " SMTPUTF8"
-    commands = [("RSET\r\n", Phase.RSET)] if reset else []
-    commands.append((f"MAIL FROM:<{envelope.mail_from}>{options}\r\n", Phase.MAIL))
-    commands += [(f"RCPT TO:<{recipient}>\r\n", Phase.RCPT) for recipient in envelope.rcpt_to]
-    commands.append(("DATA\r\n", Phase.DATA))
-    return _grouped(commands, GROUP_BYTES if pipelined else 0)
+    commands = ["RSET\r\n"] if reset else []
+    commands.append(f"MAIL FROM:<{envelope.mail_from}>{options}\r\n")
+    commands += [f"RCPT TO:<{recipient}>\r\n" for recipient in envelope.rcpt_to]
+    commands.append("DATA\r\n")
+    phases = _phases(len(envelope.rcpt_to), reset=reset)
+    data = "".join(commands).encode()
+    if pipelined and len(data) <= GROUP_BYTES:
+        return [Group(data, phases)]
+    return _split([command.encode() for command in commands], phases, GROUP_BYTES if pipelined else 0)
 
 
-def _grouped(commands: Sequence[tuple[str, Phase]], most_bytes: int) -> Iterator[Group]:
-    data = b""
-    phases: list[Phase] = []
-    for text, phase in commands:
-        command = text.encode()
-        if data and len(data) + len(command) > most_bytes:
-            yield Group(data, tuple(phases))
-            data, phases = b"", []
-        data += command
-        phases.append(phase)
-    yield Group(data, tuple(phases))
+@lru_cache(maxsize=256)
+def _phases(recipients: int, *, reset: bool) -> tuple[Phase, ...]:
+    return (*[Phase.RSET] * reset, Phase.MAIL, *[Phase.RCPT] * recipients, Phase.DATA)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+def _split(commands: Sequence[bytes], phases: Sequence[Phase], most_bytes: int) -> list[Group]:
+    """Return groups of at most `most_bytes`, unless a single command is longer."""
+    found: list[Group] = []
+    for command, phase in zip(commands, phases, strict=True):
+        if found and len(found[-1].data) + len(command) <= most_bytes:
+            last = found.pop()
+            found.append(Group(last.data + command, (*last.phases, phase)))
+        else:
+            found.append(Group(command, (phase,)))
+    return found
+
+
+class Verdict(NamedTuple):
     """What the replies so far come to.
 
     `phase` and `reply` are None while nothing is decided; `rcpt_replies` has one entry for each recipient.
@@ -98,12 +110,17 @@ class Verdict:
     is_desync: bool = False
 
 
+_code = attrgetter("code")
+
+
 def judge(replies: Sequence[Reply], recipients: int) -> Verdict:
     """Read the replies to MAIL, RCPT and DATA in order; fewer than all when not all came yet.
 
     A refusal of MAIL or of everybody decides; what follows in the same group is its echo. A 354 then is never
     answered with a dot: that would deliver an empty message (measured with Postfix).
     """
+    if len(replies) == recipients + 2 and replies[-1].code == 354 and max(replies[:-1], key=_code).code < 300:
+        return Verdict(None, None, tuple(replies[1:-1]), may_send=True)  # nearly always
     nobody = (None,) * recipients
     if not replies:
         return Verdict(None, None, nobody)
