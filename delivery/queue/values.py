@@ -134,7 +134,8 @@ class Finished:
 class Settled:
     """A message given back: a retry (`counted`), a lost connection (`dropped`) or a release (neither).
 
-    `crashed` 1: a worker died with it, and it comes back as a suspect. `delay` counts from the database's now. `pool_id` moves the message to another route.
+    `crashed` 1: a worker died with it, and it comes back as a suspect. `delay` counts from the database's
+    now. `pool_id` moves the message to another route.
     """
 
     message_id: int

@@ -19,7 +19,8 @@ _REGISTER = named(
 )
 
 _SESSION = named("""
-SELECT started_at, boot_id, state = %(dead)s AS is_dead, heartbeat_at < now() - %(stale)s::interval AS is_stale
+SELECT started_at, boot_id, state = %(dead)s AS is_dead,
+       heartbeat_at < now() - %(stale)s::interval AS is_stale
 FROM {worker} WHERE id = %(lease)s
 """)
 
