@@ -109,6 +109,11 @@ class Server:
         """Return the first words of the commands: ["EHLO", "MAIL", ...]."""
         return [command.split(" ")[0] for command in self.commands]
 
+    def forget(self) -> None:
+        """Have got nothing yet."""
+        with self.changed:
+            self.messages, self.commands, self.accepted = [], [], 0
+
     def wait_for(self, count: int, *, timeout: float = 10.0) -> list[Received]:
         """Return the messages as soon as there are `count`; AssertionError when they do not come in time."""
         with self.changed:

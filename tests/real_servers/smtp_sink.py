@@ -1,0 +1,45 @@
+"""Postfix's smtp-sink: a real server that refuses, hangs up or dawdles at the command it is told."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.needs import missing
+from tests.real_servers.ports import free_ports, wait_until_listening
+
+
+class SMTPSink:
+    """A running smtp-sink on a port of loopback."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, port, folder) -> None:
+        self.port = port
+        self.folder = folder
+
+    def taken(self) -> int:
+        """How many messages it answered with 250 after their dot; only those are in its folder."""
+        return len(list(self.folder.iterdir()))
+
+
+@contextmanager
+def smtp_sink(*options):
+    """Run an smtp-sink with these options until the block ends."""
+    program = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        missing("smtp-sink is not installed (Debian package postfix)")
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory(prefix="mailconf-smtp-sink-") as folder:
+        if not os.geteuid():
+            Path(folder).chmod(0o777)  # it wants to be somebody without rights then
+            options = ("-u", "nobody", *options)
+        command = [program, *options, "-d", f"{folder}/", f"127.0.0.1:{port}", "100"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                wait_until_listening(process, port)
+                yield SMTPSink(port, Path(folder))
+            finally:
+                process.terminate()
