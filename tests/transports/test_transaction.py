@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tests.wire.clients import a_content, an_envelope
 from transports.base import Envelope, Phase, Reply
-from transports.smtp.transaction import GROUP_BYTES, check, groups, judge
+from transports.smtp.transaction import GROUP_BYTES, check, groups, judge, read_dot
 
 OK, GO, NO, LATER, LOST = Reply(250), Reply(354), Reply(550), Reply(450), Reply(503)
 BYE = Reply(421)
@@ -53,6 +53,33 @@ def test_replies_come_to_a_verdict(replies, recipients, phase, code, by_recipien
     assert (verdict.reply.code if verdict.reply else None) == code
     assert [reply.code if reply else None for reply in verdict.rcpt_replies] == by_recipient
     assert (verdict.may_send, verdict.is_desync) == (may_send, is_desync)
+
+
+@pytest.mark.parametrize(
+    ("replies", "dot"),
+    [
+        ([], None),
+        ([OK], OK),
+        ([NO], NO),
+        # an envelope travelled with it: RSET, MAIL, RCPT, DATA
+        ([OK, OK, OK, OK, GO], OK),
+        ([NO, OK, OK, OK, GO], NO),
+        ([OK, OK, NO, LOST, LOST], OK),
+        ([OK, OK, OK, NO, Reply(554)], OK),
+        ([OK, OK, OK, NO, GO], OK),
+        ([OK, OK], OK),
+        ([OK, BYE], OK),
+        ([OK, OK, BYE], OK),
+        # a reply too many came before the dot's own: RSET's is that of the refused dot
+        ([OK, NO, OK, OK, NO], None),
+        ([OK, LOST], None),
+        ([OK, LATER, OK, OK, OK], None),
+        # two too many: MAIL's is
+        ([OK, OK, NO, OK, LOST], None),
+    ],
+)
+def test_the_reply_to_the_dot_counts_when_those_behind_it_fit(replies, dot):
+    assert read_dot(replies) is dot
 
 
 codes = st.sampled_from([250, 251, 252, 354, 421, 450, 452, 500, 503, 550, 552, 554]).map(Reply)

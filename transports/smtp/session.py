@@ -39,6 +39,9 @@ class _Transaction:
     verdict: Verdict | None = None
     since: float = 0.0
     read_at: Sequence[float] = ()
+    following: MailObject | None = None
+    before_dot: Callable[[], None] | None = None
+    after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None
 
 
 class SMTPSession:
@@ -92,7 +95,8 @@ class SMTPSession:
         self._started = self._loop.time()
         try:
             current = self._current(envelope, content)
-            outcome = await self._deliver(current, following, before_dot, after_dot)
+            current.following, current.before_dot, current.after_dot = following, before_dot, after_dot
+            outcome = await self._deliver(current)
         except BaseException:
             self.abort()
             raise
@@ -109,13 +113,7 @@ class SMTPSession:
             raise ValueError("Another message was announced to the server.")
         return ahead
 
-    async def _deliver(
-        self,
-        current: _Transaction,
-        following: MailObject | None,
-        before_dot: Callable[[], None] | None,
-        after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None,
-    ) -> Outcome:
+    async def _deliver(self, current: _Transaction) -> Outcome:
         if current.verdict is None:
             obstacle = self._obstacle(current.mail)
             if obstacle is not None:
@@ -126,9 +124,7 @@ class SMTPSession:
         refused = self._refused(verdict)
         if refused is not None:
             return refused
-        replies = verdict.rcpt_replies
-        told = None if after_dot is None else (lambda reply: after_dot(reply, replies))
-        outcome = await self._hand_over(current, replies, following, before_dot, told)
+        outcome = await self._hand_over(current, verdict.rcpt_replies)
         if verdict.is_desync:
             self.abort()
         return outcome
@@ -183,14 +179,7 @@ class SMTPSession:
 
     # The content
 
-    async def _hand_over(
-        self,
-        current: _Transaction,
-        rcpt_replies: tuple[Reply | None, ...],
-        following: MailObject | None,
-        before_dot: Callable[[], None] | None,
-        after_dot: Callable[[Reply], None] | None,
-    ) -> Outcome:
+    async def _hand_over(self, current: _Transaction, rcpt_replies: tuple[Reply | None, ...]) -> Outcome:
         """Write the content and the dot. From the dot on, no readable reply means uncertain (RFC 1047)."""
         content = current.mail.content
         if self._trace is not None:
@@ -202,8 +191,8 @@ class SMTPSession:
             stopped = await self._upload(content, rcpt_replies)
             if stopped is not None:
                 return stopped
-        announced = self._announcement(following)
-        dot, replies = await self._write_dot(last, announced, before_dot, after_dot)
+        announced = self._announcement(current.following)
+        dot, replies = await self._write_dot(current, last, announced, rcpt_replies)
         current.read_at = (*current.read_at, *self._protocol.read_at[:1])
         if dot is None:
             error = self._protocol.error or ProtocolError(_OUT_OF_STEP, phase=Phase.DOT)
@@ -211,18 +200,18 @@ class SMTPSession:
             return self._outcome(Phase.DOT, error=error, rcpt_replies=rcpt_replies, uncertain=True)
         self._clean += dot.is_success
         self._needs_reset = announced is not None or not dot.is_success
-        if following is not None and announced is not None:
-            self._ahead = self._begun_ahead(following, replies)
+        if current.following is not None and announced is not None:
+            self._ahead = self._begun_ahead(current.following, replies)
         if self._protocol.farewell is not None or dot.code in LOST_STEP:
             self.abort()
         return self._outcome(Phase.DOT, dot, rcpt_replies=rcpt_replies)
 
     async def _write_dot(
         self,
+        current: _Transaction,
         last: bytes,
         announced: Group | None,
-        before_dot: Callable[[], None] | None,
-        after_dot: Callable[[Reply], None] | None,
+        rcpt_replies: tuple[Reply | None, ...],
     ) -> tuple[Reply | None, Sequence[Reply]]:
         """Write what ends the content; return the reply to the dot, None without a certain one, and all."""
         protocol, limits = self._protocol, self._timeouts
@@ -232,8 +221,8 @@ class SMTPSession:
             nonlocal dot
             if not isinstance(protocol.error, ProtocolError):
                 dot = read_dot(replies)
-            if dot is not None and after_dot is not None:
-                after_dot(dot)
+            if dot is not None and current.after_dot is not None:
+                current.after_dot(dot, rcpt_replies)
 
         protocol.latest = math.inf
         phases: tuple[Phase, ...] = (Phase.DOT,)
@@ -242,8 +231,8 @@ class SMTPSession:
             phases += announced.phases
             last += announced.data
         protocol.expect(phases)
-        if before_dot is not None:
-            before_dot()
+        if current.before_dot is not None:
+            current.before_dot()
         if announced is not None and self._trace is not None:
             self._trace.client(announced.data)
         protocol.write(last)
@@ -273,6 +262,8 @@ class SMTPSession:
     async def _upload(self, content: Content, rcpt_replies: tuple[Reply | None, ...]) -> Outcome | None:
         """Write large content in blocks; an outcome when the server answered or went before the end."""
         protocol = self._protocol
+        # An upload has its own time: its envelope may have travelled with the dot before it.
+        protocol.latest = self._loop.time() + self._timeouts.block + content.size_bytes / SLOWEST
         protocol.expect((Phase.BODY,))
         for block in blocks(content):
             protocol.write(block)
@@ -280,7 +271,8 @@ class SMTPSession:
             if protocol.is_settled:
                 break
         else:
-            return None
+            if not protocol.is_within_reply:
+                return None  # else the rest of a premature reply would be read as the answer to the dot
         replies = await protocol.settle()
         error = protocol.error
         self.abort()
