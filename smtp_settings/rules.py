@@ -53,6 +53,11 @@ RULES = (
         _("Enter the user name, or choose “None”."),
     ),
     Rule(
+        ("mechanism", "auth"),
+        lambda mechanism, auth: auth == "password" and mechanism == "xoauth2",
+        _("XOAUTH2 needs an OAuth 2.0 credential. Choose another mechanism, or “Automatic”."),
+    ),
+    Rule(
         ("from_address", "from_policy"),
         lambda address, policy: policy == "force" and not address,
         _("Enter the address every message is sent from."),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from smtp_settings.models import SMTPProfile
+from smtp_settings.models import Security, SMTPProfile
 from smtp_settings.sealing import SealingError
 from smtp_settings.test_send.session import Ended
 from transports.base import Outcome, Phase
@@ -40,7 +40,9 @@ def verdict_of(
     if isinstance(error, SealingError):
         return Verdict(passed=False, sentence=str(error), phase=str(Phase.AUTH))
     if isinstance(error, TimeoutError):
-        return Verdict(passed=False, sentence=_late(last_phase, seconds), phase=_after(last_phase))
+        return Verdict(
+            passed=False, sentence=_late(last_phase, seconds, profile.security), phase=_after(last_phase)
+        )
     logger.error("A test run ended by a fault.", exc_info=error)
     return Verdict(
         passed=False,
@@ -116,7 +118,7 @@ def _after(last_phase: str) -> str:
     return str(_AFTER.get(last_phase, Phase.DOT))
 
 
-def _late(last_phase: str, seconds: float) -> str:
+def _late(last_phase: str, seconds: float, security: str) -> str:
     waits = {
         Phase.DNS: _("looking up the server"),
         Phase.CONNECT: _("connecting"),
@@ -128,7 +130,11 @@ def _late(last_phase: str, seconds: float) -> str:
         Phase.DATA: _("sending the message"),
         Phase.DOT: _("waiting for the final answer"),
     }
-    return _("The test ended after %(seconds)d seconds, while %(waiting)s.") % {
+    phase = Phase(_after(last_phase))
+    sentence = _("The test ended after %(seconds)d seconds, while %(waiting)s.") % {
         "seconds": round(seconds),
-        "waiting": waits[Phase(_after(last_phase))],
+        "waiting": waits[phase],
     }
+    if phase is Phase.BANNER and security != Security.TLS:  # then both sides wait
+        sentence += " " + _("If this port expects TLS from the first byte (usually 465), choose that.")
+    return sentence

@@ -484,3 +484,16 @@ def test_a_late_end_says_what_was_waited_for(last, words):
     assert words in verdict.sentence
     assert "45 seconds" in verdict.sentence
     assert not verdict.passed
+
+
+@pytest.mark.parametrize(("security", "is_told"), [("none", True), ("starttls", True), ("tls", False)])
+def test_a_server_that_never_greets_may_expect_tls(security, is_told):
+    """WIRE D7: the run's own limit comes before that of the greeting."""
+    verdict = verdict_of(
+        Ended(error=TimeoutError()),
+        profile=unsaved_profile(security=security),
+        recipients=["a@b.example"],
+        last_phase="connect",
+        seconds=45,
+    )
+    assert ("expects TLS from the first byte" in verdict.sentence) is is_told

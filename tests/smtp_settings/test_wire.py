@@ -134,6 +134,7 @@ def test_a_deleted_profile_gives_no_transport():
         ({"auth": "password"}, "auth", "password"),
         ({"auth": "none"}, "auth", "none"),
         ({"mechanism": "login"}, "mechanism", "login"),
+        ({"mechanism": "cram-md5"}, "mechanism", "cram-md5"),
         ({"auth": "password", "username": "shop"}, "username", "shop"),
         ({"auth": "none", "username": "shop"}, "username", ""),
         ({"accepts_clear_auth": True}, "allow_clear_auth", True),
