@@ -86,4 +86,4 @@ lock:
 	@$(LOCK) pyproject.toml --group dev -o requirements-dev.lock
 
 bench: $(VENV)/dev.stamp
-	@for script in bench/*.py; do $(BIN)/python -m "bench.$$(basename "$$script" .py)" || exit 1; done
+	@for name in wire drain memory; do $(BIN)/python -m bench $$name || exit 1; done

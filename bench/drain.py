@@ -1,6 +1,6 @@
 """Messages per second from the queue to a sink, against a bare aiosmtplib.sendmail() loop.
 
-    python -m bench.drain [--messages 2000] [--size 5000] [--connections 4] [--batch 100] [--rounds 3]
+    python -m bench drain [--messages 2000] [--size 5000] [--connections 4] [--batch 100] [--rounds 3]
 
 Both sides talk to the same sink, a process of its own on loopback, turn by turn in one run. The queue's side
 is the whole way: claim, one transaction a message on the wire, outcome committed; its statements are

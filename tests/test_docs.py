@@ -3,12 +3,16 @@
 import doctest
 import importlib
 import re
+from dataclasses import fields
 
 import pytest
 from django.core.management import get_commands
 
 from mailconf.env import BASE_DIR, variables
+from transports.resolve import LOOKUP_TIMEOUT
+from transports.smtp import Timeouts
 
+WIRE = (BASE_DIR / "docs" / "wire.md").read_text(encoding="utf-8")
 README = (BASE_DIR / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([BASE_DIR / "README.md", BASE_DIR / "CHANGELOG.md", *(BASE_DIR / "docs").glob("*.md")])
 PACKAGES = ("mailconf", "delivery", "smtp_settings", "transports")
@@ -73,3 +77,18 @@ def test_the_examples_in_docstrings_are_true(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_every_file_named_in_a_document_exists():
+    for path in DOCUMENTS:
+        for name in re.findall(r"`((?:tests|bench|docs)/[\w/.]+)`", path.read_text(encoding="utf-8")):
+            assert (BASE_DIR / name).exists(), f"{path.name} names {name}"
+
+
+def test_the_limits_of_a_session_are_the_ones_in_the_code():
+    rows = re.findall(r"^\| ([a-z, ]+) \| .* \| (\d+) s\b", WIRE, re.MULTILINE)
+    documented = {name: float(seconds) for step, seconds in rows for name in step.split(", ")}
+    in_the_code = {field.name: field.default for field in fields(Timeouts)} | {"dns": LOOKUP_TIMEOUT}
+    in_the_code["body"] = in_the_code.pop("block")
+    del in_the_code["rset"]  # it has no row: it leads MAIL
+    assert documented == in_the_code
