@@ -104,6 +104,7 @@ class StreamingTransport(MemoryTransport):
     turns: list = field(default_factory=list)
     acts: dict = field(default_factory=dict)
     opening: object = None
+    streams: bool = True
     opened: list = field(default_factory=list)
     #: What open() was told about speaking one command at a time.
     sequential: list = field(default_factory=list)
@@ -113,7 +114,7 @@ class StreamingTransport(MemoryTransport):
         self.sequential.append(sequential)
         if self.open_error is not None:
             raise self.open_error
-        session = StreamingSession(self, self.sessions, streams=not sequential)
+        session = StreamingSession(self, self.sessions, streams=self.streams and not sequential)
         self.opened.append(session)
         if self.opening is not None:
             await self.opening(session)
@@ -128,6 +129,7 @@ class StreamingSession(MemorySession):
         self.number = number
         self.waits_for = None
         self.ended = ""
+        self.heard = asyncio.Event()  # set at its end
         self._streams = streams
 
     @property
@@ -158,12 +160,16 @@ class StreamingSession(MemorySession):
         self._is_open = False
         return Outcome(phase, error=ConnectionLost("gone", phase=phase), uncertain=uncertain)
 
+    def _end(self, how):
+        self.ended = self.ended or how
+        self.heard.set()
+
     async def close(self):
-        self.ended = self.ended or "closed"
+        self._end("closed")
         await super().close()
 
     def abort(self):
-        self.ended = self.ended or "aborted"
+        self._end("aborted")
         super().abort()
 
 

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from delivery.classification import Sign
 from delivery.dispatcher import line, open_session
+from delivery.dispatcher.open_session import OpenSession
+from delivery.dispatcher.preparing import put_together
 from delivery.queue import Breaker, Paused
 from tests.delivery.lines import NOW, WAY, Desk, a_work
 from transports.base import Outcome, Phase, Reply
 from transports.errors import ProtocolError
+from transports.memory import MemorySession, MemoryTransport
 
 EXPIRED = NOW - timedelta(seconds=1)
 
@@ -166,6 +169,23 @@ def test_a_message_is_left_for_a_connection_that_begins():
 
 
 def test_a_session_that_does_not_stream_is_given_nothing_to_take_along():
+    desk = Desk()
+    desk.transport.streams = False
+    desk.give("a", "b")
+    desk.carry()
+    assert desk.transport.announced == [("a", None), ("b", None)]
+
+
+def test_a_session_that_waits_for_one_message_carries_no_other():
+    announced, other = put_together(a_work("a"), ()), put_together(a_work("b"), ())
+    session = OpenSession(MemorySession(MemoryTransport()), "1.ab", is_pipelined=True)
+    assert session.may_carry(other, WAY)
+    session.announced = announced
+    assert session.may_carry(announced, WAY)
+    assert not session.may_carry(other, WAY)
+
+
+def test_a_server_spoken_to_one_command_at_a_time_is_told_so_and_streamed_nothing():
     desk = Desk(sequential_until=NOW + timedelta(hours=1), sequential_fingerprint="ab")
     desk.give("a", "b")
     desk.carry()
@@ -199,6 +219,31 @@ def test_what_was_taken_along_goes_back_into_the_hands_of_a_server_not_to_be_use
 
     desk.carry(a=disable)
     assert desk.fates() == {"a": "sent", "b": "in hand", "c": "in hand"}
+
+
+def test_a_session_whose_announced_message_was_taken_back_does_not_wait_for_others(monkeypatch):
+    monkeypatch.setattr(line, "IDLE_SECONDS", 10.0)
+    desk = Desk()
+    desk.give("a", "b")
+
+    async def end_while_it_waits():
+        ended = asyncio.Event()
+
+        async def take_back(session):
+            desk.take_back()
+            session.heard = ended
+
+        desk.transport.acts["a"] = take_back
+        task = desk.start(1)
+        async with asyncio.timeout(5):
+            await ended.wait()
+        assert not task.done()
+        await asyncio.sleep(0)
+        desk.server.dismiss(1)
+        await task
+
+    asyncio.run(end_while_it_waits())
+    assert desk.fates() == {"a": "sent", "b": "taken back"}
 
 
 def test_an_announced_message_taken_back_lets_the_next_one_go_over_a_new_session():
@@ -273,6 +318,7 @@ def test_a_connection_that_breaks_down_puts_back_what_it_took_along():
     desk.learn = learn
     with pytest.raises(RuntimeError, match="no database"):
         desk.carry()
+    assert desk.server.ahead_of(1) is None
     assert desk.fates() == {"a": "sent", "b": "in hand"}
 
 
@@ -331,6 +377,7 @@ def test_a_cut_off_connection_leaves_what_it_announced_to_be_given_back():
         await asyncio.wait([task])
 
     asyncio.run(cut_off())
+    assert desk.server.ahead_of(1) is None
     assert desk.fates() == {"a": "released", "b": "in hand", "c": "in hand"}
     assert desk.transport.opened[0].ended == "aborted"
 
@@ -390,6 +437,19 @@ def test_an_announced_message_whose_session_is_gone_goes_over_another_without_bl
     assert desk.transport.turns == [("a", 1), ("b", 1), ("b", 2), ("c", 2)]
     assert all(result.tried is None for result in desk.results)
     assert all(sign is Sign.SUCCESS for _subject, sign, _pipelined in desk.learned)
+
+
+def test_a_new_session_that_is_gone_at_once_is_the_servers_fault():
+    desk = Desk()
+    desk.give("a")
+
+    async def gone(session):
+        return session.lose()
+
+    desk.carry(a=gone)
+    assert desk.transport.sessions == 1
+    assert desk.learned == [("a", Sign.BREAKER, True)]
+    assert desk.fates() == {"a": "put off"}
 
 
 def test_a_server_that_says_good_bye_after_a_message_gets_the_announced_one_anew():
