@@ -123,6 +123,15 @@ def test_sound_content_has_none(segments):
     assert flaw(Content(segments)) is None
 
 
+def test_a_large_part_that_was_sound_says_nothing_of_another():
+    sound = b"x" * 76 + b"\r\n"
+    part = sound * 1_000
+    for _ in range(2):
+        assert flaw(Content((b"a: b\r\n", part, b"c\r\n"))) is None
+        assert "NUL" in flaw(Content((b"a: b\r\n", part, b"\0\r\n")))
+        assert "8-bit" in flaw(Content((b"a: b\r\n", part, sound * 999 + b"\xfc\r\n")))
+
+
 @given(st.lists(st.integers(0, 1_010).map(lambda n: b"x" * n), max_size=8), st.booleans())
 def test_a_long_line_is_found_wherever_it_stands(lines, is_open):
     segment = b"\r\n".join(lines) + (b"" if is_open else b"\r\n")
