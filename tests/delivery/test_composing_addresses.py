@@ -69,28 +69,28 @@ def test_an_address_that_is_none_is_refused(address):
 
 
 ALLOWED = [
-    ("ann@example.org", "ann@example.org"),
-    ("Ann.Bo+tag@Example.ORG", "Ann.Bo+tag@example.org"),
-    ("!#$&'*+-/=?^_`{|}~@example.org", None),
-    ('"a b"@example.org', '"a b"@example.org'),
-    (r'"a\"b"@example.org', r'"a\"b"@example.org'),
-    ('"a>b"@example.org', '"a>b"@example.org'),
-    ('"<script>.."@example.org', '"<script>.."@example.org'),
-    ("o'hara@example.org", "o'hara@example.org"),
-    ("-rf@example.org", "-rf@example.org"),
-    ("ann@grüße.example", "ann@xn--gre-6ka8l.example"),
-    ("ann@STRASSE.example", "ann@strasse.example"),
-    ("ann@straße.example", "ann@xn--strae-oqa.example"),
-    ("ann@日本語.example", "ann@xn--wgv71a119e.example"),
-    ("ann@xn--gre-6ka8l.example", "ann@xn--gre-6ka8l.example"),
-    ("jürgen@example.org", "jürgen@example.org"),
-    ("a" * 64 + "@example.org", "a" * 64 + "@example.org"),
-    ("a@" + "b" * 63 + ".example", "a@" + "b" * 63 + ".example"),
-    ("a@3com.example", "a@3com.example"),
+    ("plain", "ann@example.org", "ann@example.org"),
+    ("b19_case", "Ann.Bo+tag@Example.ORG", "Ann.Bo+tag@example.org"),
+    ("specials", "#$&'*+-/=?^_`{|}~@example.org", "#$&'*+-/=?^_`{|}~@example.org"),
+    ("b06_space", '"a b"@example.org', '"a b"@example.org'),
+    ("b06_quote", r'"a\"b"@example.org', r'"a\"b"@example.org'),
+    ("b06_bracket", '"a>b"@example.org', '"a>b"@example.org'),
+    ("b07_markup", '"<script>.."@example.org', '"<script>.."@example.org'),
+    ("b08_quote", "o'hara@example.org", "o'hara@example.org"),
+    ("b22_hyphen_first", "-rf@example.org", "-rf@example.org"),
+    ("b10_idn", "ann@grüße.example", "ann@xn--gre-6ka8l.example"),
+    ("b10_upper_case", "ann@STRASSE.example", "ann@strasse.example"),
+    ("b10_idna_2008", "ann@straße.example", "ann@xn--strae-oqa.example"),
+    ("b10_other_script", "ann@日本語.example", "ann@xn--wgv71a119e.example"),
+    ("b10_a_label", "ann@xn--gre-6ka8l.example", "ann@xn--gre-6ka8l.example"),
+    ("b09_non_ascii", "jürgen@example.org", "jürgen@example.org"),
+    ("b13_local_64", "a" * 64 + "@example.org", "a" * 64 + "@example.org"),
+    ("b13_label_63", "a@" + "b" * 63 + ".example", "a@" + "b" * 63 + ".example"),
+    ("digit_first", "a@3com.example", "a@3com.example"),
 ]
 
 
-@pytest.mark.parametrize(("address", "expected"), [case for case in ALLOWED if case[1]])
+@pytest.mark.parametrize(("address", "expected"), [pytest.param(*case[1:], id=case[0]) for case in ALLOWED])
 def test_an_address_by_the_grammar_stays_exact_but_for_its_domain(address, expected):
     assert checked(address) == expected
     assert checked(expected) == expected
@@ -158,7 +158,7 @@ LISTS = [
     (", ann@example.org,,", ["ann@example.org"]),
     ("", []),
     ("MAILER DAEMON <>", [""]),
-    ('"ceo@bank.example" <f@example.org>', ["f@example.org"]),
+    ('"ceo@bank.example" <f@example.org>', ["f@example.org"]),  # WIRE B12
     ("[ACME] Support <help@example.org>", ["help@example.org"]),
     ('Q <"a, b"@example.org>', ['"a, b"@example.org']),
     ("=?utf-8?q?J=C3=BCrgen?= <j@example.org>", ["j@example.org"]),
