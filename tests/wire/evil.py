@@ -198,6 +198,8 @@ class EvilServer:
         self.ehlo = ehlo
         self.tls = tls
         self.remembers = remembers
+        #: Whether RSET ends the transaction, or is only answered as if.
+        self.resets = True
         self.port = 0
         #: Command lines as they came.
         self.heard: list[str] = []
@@ -261,7 +263,8 @@ class EvilServer:
             else:
                 stage = verb.lower() if verb in ("MAIL", "RCPT", "RSET") else "none"
                 await self.do(stage, peer, self.honest_reply(peer, verb))
-                peer.take(verb, text)
+                if verb != "RSET" or self.resets:
+                    peer.take(verb, text)
 
     def honest_reply(self, peer: Peer, verb: str) -> bytes:
         """Return what a server says that `remembers`; any other is content with everything.

@@ -133,6 +133,11 @@ class SMTPProtocol(asyncio.Protocol):
         """Whether every reply of the exchange came, or no more will."""
         return self.error is not None or self.farewell is not None or len(self._replies) == len(self._phases)
 
+    @property
+    def is_within_reply(self) -> bool:
+        """Whether the beginning of a reply came, and not yet its end."""
+        return bool(self._buffer)
+
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
         try:
