@@ -14,6 +14,7 @@ from transports.errors import (
     TLSFailed,
     TransportError,
 )
+from transports.smtp.tls import HandshakeTimeout
 from transports.smtp.translation import FOREIGN, lines_of, reply_of, translate
 
 
@@ -82,7 +83,8 @@ CASES = [
     (aiosmtplib.SMTPServerDisconnected("x"), Phase.EHLO, ConnectionLost, Phase.EHLO),
     (aiosmtplib.SMTPServerDisconnected("x"), Phase.TLS, TLSFailed, Phase.TLS),
     (ConnectionResetError(), Phase.EHLO, ConnectionLost, Phase.EHLO),
-    (TimeoutError(), Phase.BANNER, ReplyTimeout, Phase.TLS),
+    (HandshakeTimeout(), Phase.BANNER, ReplyTimeout, Phase.TLS),
+    (TimeoutError(), Phase.BANNER, ReplyTimeout, Phase.BANNER),
     (ConnectionAbortedError(), Phase.TLS, ReplyTimeout, Phase.TLS),
     (aiosmtplib.SMTPException("x"), Phase.TLS, TransportError, Phase.TLS),
     (UnicodeError("ü"), Phase.EHLO, TransportError, Phase.EHLO),

@@ -354,12 +354,25 @@ async def test_with_implicit_tls_nobody_is_told_to_try_it():
     assert "expects TLS" not in str(error)
 
 
-@pytest.mark.parametrize(("tls", "banner"), [(0.2, 10), (10, 0.2)], ids=["tls", "banner"])
-async def test_the_handshake_of_implicit_tls_has_its_own_limit(tls, banner):
-    """aiosmtplib knows one limit for handshake and greeting; the shorter one ends a handshake."""
+@pytest.mark.parametrize("banner", [10, 0.05], ids=["longer", "shorter"])
+async def test_the_handshake_of_implicit_tls_has_its_own_limit(banner):
+    """Whatever that of the greeting is; aiosmtplib knows one for both."""
+    recorder = Recorder()
     async with evil_server({"tcp": hang}) as server, asyncio.timeout(5):
-        error = await refusal(server, "tls", timeouts=replace(PATIENT, tls=tls, banner=banner))
+        limits = replace(PATIENT, tls=0.3, banner=banner)
+        error = await refusal(server, "tls", recorder, timeouts=limits)
     assert (type(error), error.phase) == (ReplyTimeout, Phase.TLS)
+    assert 290 <= recorder.steps[-1].ms < 3000
+
+
+async def test_the_greeting_has_its_whole_limit_after_the_handshake():
+    recorder = Recorder()
+    async with evil_server({"banner": hang}, implicit=True) as server, asyncio.timeout(5):
+        limits = replace(PATIENT, tls=10, banner=0.4)
+        error = await refusal(server, "tls", recorder, timeouts=limits)
+    assert (type(error), error.phase) == (ReplyTimeout, Phase.BANNER)
+    assert recorder.verdicts()[-2:] == ["tls done", "banner failed"]
+    assert 390 <= recorder.steps[-1].ms < 3000
 
 
 async def drip_tls(peer, honest):

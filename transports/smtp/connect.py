@@ -27,6 +27,7 @@ from transports.errors import (
 )
 from transports.resolve import Destination, resolve
 from transports.smtp.capabilities import read_capabilities
+from transports.smtp.client import Client, within
 from transports.smtp.dialing import dial
 from transports.smtp.protocol import SMTPProtocol
 from transports.smtp.redaction import Redactor
@@ -86,21 +87,6 @@ async def connect(
         raise
 
 
-class _Client(aiosmtplib.SMTP):
-    """Remembers the TLS of the connection it drops: a greeting may fail after a good handshake."""
-
-    _dropped: ssl.SSLObject | None = None
-
-    @property
-    def latest_ssl_object(self) -> ssl.SSLObject | None:
-        """What is known of the encryption; None where there is none, or the handshake did not end."""
-        return self._dropped if self.transport is None else self.transport.get_extra_info("ssl_object")
-
-    def close(self) -> None:
-        self._dropped = self.latest_ssl_object
-        super().close()
-
-
 class _Greeting:
     """What aiosmtplib does for us on one connected socket."""
 
@@ -119,7 +105,7 @@ class _Greeting:
         self.trace = trace
         self.redactor = redactor
         self.ehlo_name = settings.ehlo_name or _address_literal(sock)
-        self.client = _Client(
+        self.client = Client(
             hostname=destination.host,
             port=None,
             sock=sock,
@@ -156,7 +142,10 @@ class _Greeting:
         is_tls = self.settings.security is Security.TLS
         with stage(self.trace, Phase.BANNER) as it:
             try:
-                response = await self.translated(self._connected(), Phase.BANNER)
+                greeted = self.client.greeted(
+                    tls_limit=self.settings.timeouts.tls, limit=self.settings.banner_timeout
+                )
+                response = await self.translated(greeted, Phase.BANNER)
             except (ReplyTimeout, ConnectionLost) as error:
                 if not is_tls:
                     raise _with_a_hint(error) from error.__cause__
@@ -164,26 +153,9 @@ class _Greeting:
             finally:
                 if is_tls:
                     it.since = self.report_implicit_tls(it.since)
+            self.refuse_surplus(Phase.BANNER)
             it.reply = self.hear(response.code, response.message)
             it.evidence["greeting"] = it.reply.text
-
-    async def _connected(self) -> aiosmtplib.SMTPResponse:
-        """Let aiosmtplib connect. It knows one limit, for handshake and greeting each; ours are two."""
-        limit = self.settings.banner_timeout
-        if self.settings.security is not Security.TLS:
-            return await self.client.connect(timeout=limit)
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(None) as clock:
-
-            def end_handshake() -> None:
-                if self.client.transport is None:
-                    clock.reschedule(loop.time())
-
-            timer = loop.call_later(self.settings.timeouts.tls, end_handshake)
-            try:
-                return await self.client.connect(timeout=limit)
-            finally:
-                timer.cancel()
 
     def report_implicit_tls(self, since: float) -> float:
         """Report a handshake that went through as the step it was; returns when it ended."""
@@ -209,17 +181,18 @@ class _Greeting:
         limit = self.settings.timeouts.ehlo
         self.record_command(f"EHLO {self.ehlo_name}")
         try:
-            response = await self.translated(self.client.ehlo(timeout=limit), Phase.EHLO)
+            response = await self.translated(within(limit, self.client.ehlo(timeout=None)), Phase.EHLO)
         except ReplyRefused as error:
             not_known = error.reply is not None and error.reply.code in (500, 502)
             if not not_known or self.settings.needs_esmtp:
                 raise
             self.record_command(f"HELO {self.ehlo_name}")
-            response = await self.translated(self.client.helo(timeout=limit), Phase.EHLO)
+            response = await self.translated(within(limit, self.client.helo(timeout=None)), Phase.EHLO)
             self.hear(response.code, response.message)
         else:
             self.hear(response.code, response.message)
             self.capabilities = read_capabilities(response.message.split("\n"))
+        self.refuse_surplus(Phase.EHLO)
         it.evidence |= {
             "capabilities": self.shown(", ".join(self.capabilities)),
             "size": self.capabilities.get("SIZE", ""),
@@ -238,13 +211,8 @@ class _Greeting:
                 raise TLSNotOffered("The server does not offer STARTTLS on this port.", phase=Phase.TLS)
             limit = self.settings.timeouts.tls
             self.record_command("STARTTLS")
-            response = await self.translated(
-                self.client.execute_command(b"STARTTLS", timeout=limit), Phase.TLS
-            )
+            response = await self.translated(within(limit, self.ask_for_tls(None)), Phase.TLS)
             self.hear(response.code, response.message)
-            if response.code != 220:
-                refused = aiosmtplib.SMTPResponseException(response.code, response.message)
-                raise translate(refused, Phase.TLS, self.redactor)
             self.refuse_surplus(Phase.TLS)
             await self.translated(self.shake_hands(limit), Phase.TLS)
             it.verdict, it.detail = self.certificate_verdict()
@@ -252,6 +220,13 @@ class _Greeting:
                 it.evidence |= describe(cast(ssl.SSLObject, self.client.latest_ssl_object))
                 self.trace.note("TLS begins")
             await self.say_ehlo_again(it)
+
+    async def ask_for_tls(self, limit: float | None) -> aiosmtplib.SMTPResponse:
+        """Say STARTTLS; any answer but 220 is an error, in aiosmtplib's own form."""
+        response = await self.client.execute_command(b"STARTTLS", timeout=limit)
+        if response.code != 220:
+            raise aiosmtplib.SMTPResponseException(response.code, response.message)
+        return response
 
     async def shake_hands(self, limit: float) -> None:
         """Put TLS between aiosmtplib's protocol and the socket."""
@@ -291,7 +266,6 @@ class _Greeting:
         theirs, transport = self.client.protocol, self.client.transport
         if theirs is None or transport is None:
             raise ConnectionLost("The server closed the connection after EHLO.", phase=Phase.EHLO)
-        self.refuse_surplus(Phase.EHLO)
         stream = cast(asyncio.Transport, transport)  # that of a TCP or TLS connection, always
         protocol = SMTPProtocol(stream, self.settings.timeouts.of, trace=self.trace)
         protocol.redactor = self.redactor
@@ -301,7 +275,8 @@ class _Greeting:
     def refuse_surplus(self, phase: Phase) -> None:
         """Raise ProtocolError when more came with the last reply than a reply.
 
-        Before TLS that would be somebody's plain text, after EHLO it would shift every later reply by one.
+        Before TLS that would be somebody's plain text; elsewhere it would be read as the answer to what is
+        said next, and shift every later reply by one.
         """
         theirs = self.client.protocol
         if theirs is not None and theirs._buffer:  # noqa: SLF001 - nothing public tells it
@@ -312,7 +287,7 @@ class _Greeting:
     async def translated(self, call: Awaitable[T], phase: Phase) -> T:
         """Await one of aiosmtplib's calls, errors translated and replies recorded."""
         try:
-            return await _uncovered(call)
+            return await call
         except FOREIGN as error:
             ours = translate(error, phase, self.redactor)
             if ours.reply is not None and isinstance(error, aiosmtplib.SMTPResponseException):
@@ -335,16 +310,6 @@ class _Greeting:
         if self.redactor is not None:
             text = self.redactor.redact(text.encode()).decode()
         return text if len(text) <= MAX_EVIDENCE else text[: MAX_EVIDENCE - 1] + "…"
-
-
-async def _uncovered(call: Awaitable[T]) -> T:
-    """Await what may swallow a cancellation, as wait_for() does before Python 3.12, and let it through."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
-    result = await call
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result
 
 
 def _with_a_hint(error: ReplyTimeout | ConnectionLost) -> TransportError:

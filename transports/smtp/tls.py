@@ -30,6 +30,10 @@ class ChainTooLong(RefusedCertificate):
     """The peer sent more certificates than are looked at."""
 
 
+class HandshakeTimeout(TimeoutError):
+    """The handshake of implicit TLS did not end within its limit."""
+
+
 class WatchedSSLObject(ssl.SSLObject):
     """Knows when its handshake ended, and keeps the certificate that a handshake was broken off for.
 

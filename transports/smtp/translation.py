@@ -16,7 +16,7 @@ from transports.errors import (
 )
 from transports.smtp.redaction import Redactor
 from transports.smtp.reply import parse
-from transports.smtp.tls import ChainTooLong, RefusedCertificate, describe_certificate
+from transports.smtp.tls import ChainTooLong, HandshakeTimeout, RefusedCertificate, describe_certificate
 
 #: Everything that opening a connection may raise; what is not here is a bug of ours.
 FOREIGN = (aiosmtplib.SMTPException, OSError, ValueError)
@@ -99,7 +99,7 @@ def _translated(error: BaseException, phase: Phase, redactor: Redactor | None) -
             return _tls(inner)
     if phase is Phase.BANNER and _is_before_the_greeting(error):
         phase = Phase.TLS
-    if isinstance(error, aiosmtplib.SMTPTimeoutError | TimeoutError) or _gave_up_handshake(error):
+    if isinstance(error, TimeoutError) or _gave_up_handshake(error):
         return ReplyTimeout(f"The server did not answer in time {_WORDS[phase]}.", phase=phase)
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return _response(error, phase, redactor)
@@ -116,9 +116,7 @@ def _gave_up_handshake(error: BaseException) -> bool:
 
 def _is_before_the_greeting(error: BaseException) -> bool:
     """Whether connecting ended in the handshake of implicit TLS; the socket was connected already."""
-    if isinstance(error, TimeoutError) and not isinstance(error, aiosmtplib.SMTPException):
-        return True  # our own limit of the handshake
-    return (
+    return isinstance(error, HandshakeTimeout) or (
         isinstance(error, aiosmtplib.SMTPConnectError)
         and not isinstance(error, aiosmtplib.SMTPResponseException)
         and not isinstance(error.__cause__, aiosmtplib.SMTPException)
