@@ -19,7 +19,7 @@ from smtp_settings import wire
 from tests.builders import a_profile
 from tests.delivery.engine import attempts_of, drained, draining, queued, state_of, until
 from tests.wire.cells import ACTIONS, OFFERS, RECIPIENTS, Cell, action_of, timeouts_of
-from tests.wire.evil import Action, Peer, evil_server_beside, honestly
+from tests.wire.evil import Action, Peer, evil_server_beside, honestly, say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -169,6 +169,24 @@ def test_a_cell_between_two_messages(stage, action, fate, connections, monkeypat
         assert server.connections == int(connections)
     check_rows(server, first, fate)
     check_rows(server, second, "again" if action == "hang" else "sent")
+
+
+def test_d13_hostile_words_are_stored_clean_and_the_commit_works(monkeypatch):
+    """D11-D13: PostgreSQL takes neither NUL nor a lone surrogate; markup is text."""
+    words = b" <script>alert(1)</script> \x1b[2J\x07 \x00 \x80\xff \xed\xa0\x80 \xe2\x80\xae end"
+    plan = {"rcpt": [honestly, say(b"550 5.1.1" + words)], "dot": [say(b"250 2.0.0" + words)]}
+    with evil_server_beside(plan, ehlo=OFFERS, remembers=True) as server:
+        a_way_out(server, "dot", "bytes", monkeypatch)
+        (refused,) = queued(to=RECIPIENTS)
+        drained()
+        assert len(server.ledger) == 1
+    message = Message.objects.get(pk=refused)
+    assert state_of(refused) is SmallState.FAILED
+    (attempt,) = attempts_of(refused)
+    for text in (message.reply, attempt.reply, message.verdicts[RECIPIENTS[1]]["reply"]):
+        assert text.isprintable()
+        assert text.startswith("<script>alert(1)</script> \N{REPLACEMENT CHARACTER}[2J")
+        assert text.endswith("end")
 
 
 def test_the_matrix_of_the_engine_is_whole():

@@ -87,7 +87,7 @@ TABLE = """
     starttls   malformed  tls        ProtocolError     release             breaker      -
     starttls   32k        tls        ProtocolError     release             breaker      -
     starttls   drip       tls        ReplyTimeout      release             breaker      -
-    starttls   extra      dot        250               sent                success      kept
+    starttls   extra      tls        ProtocolError     release             breaker      -
     starttls   bytes      dot        250               sent                success      kept
 
     handshake  fin        tls        TLSFailed         release             breaker      -
@@ -136,7 +136,7 @@ TABLE = """
     auth_step  32k        auth       ProtocolError     release             breaker      -
     auth_step  drip       auth       ReplyTimeout      release             breaker      -
     auth_step  extra      auth       ProtocolError     release             breaker      -
-    auth_step  bytes      dot        250               sent                success      kept
+    auth_step  bytes      auth       ProtocolError     release             breaker      -
 
     mail       fin        mail       ConnectionLost    release             breaker      ended
     mail       rst        mail       ConnectionLost    release             breaker      ended
