@@ -63,6 +63,7 @@ class SMTPProtocol(asyncio.Protocol):
         self._buffer = b""
         self._phases: Sequence[Phase] = ()
         self._replies: list[Reply] = []
+        self._missing = 0
         self._waiter: asyncio.Future[None] | None = None
         self._told: Callable[[Sequence[Reply]], None] | None = None
         self._paused = False
@@ -90,10 +91,10 @@ class SMTPProtocol(asyncio.Protocol):
 
     def expect(self, phases: Sequence[Phase]) -> None:
         """Begin an exchange: what is written next is answered by these replies."""
-        self._phases = phases
+        self._phases, self._missing = phases, len(phases)
         self._replies = []
         self.read_at = []
-        if self.is_open:
+        if self.error is None and self.farewell is None:
             self._await_next()
 
     def write(self, data: bytes | memoryview) -> None:
@@ -118,9 +119,8 @@ class SMTPProtocol(asyncio.Protocol):
                     await self._wait()
             finally:
                 self._told = None
-        replies, self._replies, self._phases = self._replies, [], ()
-        self._deadline = None
-        return replies
+        self._phases, self._missing, self._deadline = (), 0, None
+        return self._replies
 
     async def drain(self) -> None:
         """Wait until the connection takes more, or a reply or an end came instead."""
@@ -131,7 +131,7 @@ class SMTPProtocol(asyncio.Protocol):
     @property
     def is_settled(self) -> bool:
         """Whether every reply of the exchange came, or no more will."""
-        return self.error is not None or self.farewell is not None or len(self._replies) == len(self._phases)
+        return not self._missing or self.error is not None or self.farewell is not None
 
     @property
     def is_within_reply(self) -> bool:
@@ -155,7 +155,7 @@ class SMTPProtocol(asyncio.Protocol):
     @property
     def _phase(self) -> Phase:
         """Where we are: the phase of the reply that is awaited, or of the last; MAIL between two messages."""
-        return self._phases[min(len(self._replies), len(self._phases) - 1)] if self._phases else Phase.MAIL
+        return self._phases[-(self._missing or 1)] if self._phases else Phase.MAIL
 
     # Replies
 
@@ -180,7 +180,7 @@ class SMTPProtocol(asyncio.Protocol):
             return
         if read.unreadable is not None:
             raise UnreadableError(str(read.unreadable), read.unreadable.raw)
-        if len(self._replies) < len(self._phases):
+        if self._missing:
             if read.replies:  # else a server that drips would never be late
                 self._await_next()
         elif self._buffer and not b"421".startswith(self._buffer[:3]):
@@ -188,21 +188,22 @@ class SMTPProtocol(asyncio.Protocol):
 
     def _take(self, read: Sequence[tuple[bytes, Reply]]) -> None:
         """Take each reply as the answer to the oldest open command, up to a 421."""
-        phases, replies = self._phases, self._replies
         for raw, reply in read:
+            code = reply.code
             if self._trace is not None:
                 self._trace.server(raw)
                 self.read_at.append(self._trace.now_ms())
-            if reply.code == 421:
+            if code == 421:
                 self.farewell = reply
-            if len(replies) < len(phases):
-                phase = phases[len(replies)]
-                if reply.code < 400 and reply.code not in _SUCCESSES[phase]:
-                    sentence = f"The server's answer {reply.code} is out of place {WORDS[phase]}."
-                    raise UnreadableError(sentence, raw)
-                replies.append(reply)
-            elif self.farewell is None:
+            elif not self._missing:
                 raise UnreadableError(_SURPLUS, raw)
+            elif code < 400 and code not in _SUCCESSES[self._phases[-self._missing]]:
+                raise UnreadableError(
+                    f"The server's answer {code} is out of place {WORDS[self._phase]}.", raw
+                )
+            if self._missing:
+                self._replies.append(reply)
+                self._missing -= 1
             if self.farewell is not None:
                 return
 
