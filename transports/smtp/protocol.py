@@ -116,7 +116,7 @@ class SMTPProtocol(asyncio.Protocol):
             self._told = told
             try:
                 while not self.is_settled:
-                    await self._wait()
+                    await self._change()
             finally:
                 self._told = None
         self._phases, self._missing, self._deadline = (), 0, None
@@ -125,7 +125,7 @@ class SMTPProtocol(asyncio.Protocol):
     async def drain(self) -> None:
         """Wait until the connection takes more, or a reply or an end came instead."""
         while self._paused and not self.is_settled:
-            await self._wait()
+            await self._change()
         self._await_next()
 
     @property
@@ -138,12 +138,10 @@ class SMTPProtocol(asyncio.Protocol):
         """Whether the beginning of a reply came, and not yet its end."""
         return bool(self._buffer)
 
-    async def _wait(self) -> None:
+    def _change(self) -> asyncio.Future[None]:
+        """Return what is done as soon as something has changed."""
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._told is not None and self.is_settled:

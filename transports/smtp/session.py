@@ -80,7 +80,7 @@ class SMTPSession:
     @property
     def streams(self) -> bool:
         """Whether a following message's envelope travels with the dot."""
-        return self._may_stream and self._clean >= CLEAN_BEFORE_STREAMING and self.is_usable
+        return self._clean >= CLEAN_BEFORE_STREAMING and self._may_stream and self.is_usable
 
     async def deliver(
         self,
