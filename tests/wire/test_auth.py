@@ -312,6 +312,13 @@ async def test_a_refused_token_is_explained_and_the_refusal_is_fetched():
     assert any('"status": "401"' in line for line in recorder.said(Direction.NOTE))
 
 
+async def test_a_refused_token_is_a_refusal_when_nobody_listens():
+    refuse = asking(encoded(json.dumps(NOT_YOU)), then="535 5.7.8 Bad credentials", heard=[])
+    async with evil_server({"auth": refuse}, ehlo=ALL) as server:
+        error = await refusal(server, **SIGN_INS["xoauth2"])
+    assert (type(error), error.reply.code) == (ReplyRefused, 535)
+
+
 async def test_an_explanation_is_cleaned_cut_and_free_of_the_token():
     heard, recorder = [], Recorder()
     wild = b"\x1b[2J\x00 " + TOKEN.encode().hex().encode()[:200] + b" \xe2\x80\xae" + b"y" * 50

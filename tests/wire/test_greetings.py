@@ -18,6 +18,7 @@ from transports.errors import (
     ProtocolError,
     ReplyRefused,
     ReplyTimeout,
+    TLSFailed,
     TransportError,
 )
 from transports.resolve import AddressGuard, Destination
@@ -170,13 +171,15 @@ async def test_a_reply_too_many_after_ehlo_ends_the_connection():
     assert (type(error), error.phase) == (ProtocolError, Phase.EHLO)
 
 
-async def test_a_connection_that_ended_is_not_taken_over():
+async def test_a_connection_that_ended_is_neither_encrypted_nor_taken_over():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         settings = a_transport(2525, ehlo_name="mail.example.org").settings
         greeting = _Greeting(settings, Destination("127.0.0.1", 2525, ()), ours, None, None)
         with pytest.raises(ConnectionLost):
             greeting.take_over()
+        with pytest.raises(TLSFailed):
+            await greeting.shake_hands(1)
 
 
 # Reaching the server
