@@ -77,7 +77,11 @@ def action_of(cell: Cell) -> Action:
     async def act(peer: Peer, honest: bytes) -> None:
         if cell.stage == "handshake":  # the client's first bytes: what comes before them is in the clear
             await peer.reader.read(1)
+        if cell.stage == "body":  # read on, and it might be through before it sees our words
+            peer.writer.transport.pause_reading()
         await made(peer, honest or WORDS_AT.get(cell.stage, b"250 2.0.0 Ok\r\n"))
+        if cell.stage == "body":
+            await stop_reading(peer, honest)
 
     return act
 
@@ -88,17 +92,6 @@ async def more(peer: Peer, honest: bytes) -> None:
 
 async def hostile_words(peer: Peer, honest: bytes) -> None:
     await peer.write(honest.replace(b"\r\n", b" " + HOSTILE + b"\r\n", 1))
-
-
-async def drip_and_stop_reading(peer: Peer, honest: bytes) -> None:
-    peer.writer.transport.pause_reading()
-    await drip(peer, b"552 5.3.4 That is too much for this server")
-
-
-async def say_421_and_read_on(peer: Peer, honest: bytes) -> None:
-    """Closing at once would reset the connection, with our words perhaps unread."""
-    await peer.write(b"421 4.3.2 Closing\r\n")
-    await hang(peer, honest)
 
 
 def after(event: asyncio.Event, action: Action) -> Action:
@@ -137,8 +130,8 @@ SPECIAL: dict[tuple[str, str], Action] = {
     ("handshake", "extra"): raw(b"250 2.0.0 And more\r\n"),
     ("handshake", "bytes"): raw(HOSTILE + b"\r\n"),
     ("body", "hang"): stop_reading,
-    ("body", "drip"): drip_and_stop_reading,
-    ("body", "421"): say_421_and_read_on,
+    # Closing at once would reset the connection, with our words perhaps unread.
+    ("body", "421"): say("421 4.3.2 Closing"),
     ("body", "bytes"): raw(HOSTILE + b"\r\n"),
     ("after_250", "bytes"): raw(HOSTILE + b"\r\n"),
 }

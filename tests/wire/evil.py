@@ -175,7 +175,7 @@ async def drip(peer: Peer, honest: bytes) -> None:
     """Answer one byte at a time: each comes well within the limit of a wait, all of them do not."""
     for byte in honest:
         await peer.write(bytes([byte]))
-        await asyncio.sleep(0.04)
+        await asyncio.sleep(0.06)
 
 
 class EvilServer:
@@ -263,8 +263,12 @@ class EvilServer:
             else:
                 stage = verb.lower() if verb in ("MAIL", "RCPT", "RSET") else "none"
                 await self.do(stage, peer, self.honest_reply(peer, verb))
-                if verb != "RSET" or self.resets:
-                    peer.take(verb, text)
+                self.remember(peer, verb, text)
+
+    def remember(self, peer: Peer, verb: str, line: str) -> None:
+        """Take in a command, as it was answered."""
+        if verb != "RSET" or self.resets:
+            peer.take(verb, line)
 
     def honest_reply(self, peer: Peer, verb: str) -> bytes:
         """Return what a server says that `remembers`; any other is content with everything.
