@@ -29,26 +29,27 @@ SENDER, RECIPIENT = "shop@example.org", "ann@example.org"
 GUARD = AddressGuard(allowed_networks=(ip_network("127.0.0.0/8"),), allowed_ports=(range(1024, 65536),))
 TURNS = 4
 
-#: Sends so many messages over each of its connections.
-Send = Callable[[int], Awaitable[None]]
+#: Makes so many messages for each connection, and returns what sends them.
+Prepare = Callable[[int], Sequence[Awaitable[None]]]
 
 
 @dataclass
 class Side:
     """One contestant and what it has spent."""
 
-    send: Send
+    prepare: Prepare
     seconds: float = 0.0
     cpu: float = 0.0
 
     async def take_turn(self, each: int) -> None:
+        going = self.prepare(each)
         started, cpu = time.perf_counter(), time.process_time()
-        await self.send(each)
+        await asyncio.gather(*going)
         self.seconds += time.perf_counter() - started
         self.cpu += time.process_time() - cpu
 
 
-async def aiosmtplib_side(port: int, options: argparse.Namespace, content: bytes, ca: trustme.CA) -> Send:
+async def aiosmtplib_side(port: int, options: argparse.Namespace, content: bytes, ca: trustme.CA) -> Prepare:
     context = ssl.create_default_context()
     ca.configure_trust(context)
     clients = [
@@ -68,13 +69,10 @@ async def aiosmtplib_side(port: int, options: argparse.Namespace, content: bytes
         for _ in range(messages):
             await client.sendmail(SENDER, [RECIPIENT], content)
 
-    async def send(each: int) -> None:
-        await asyncio.gather(*(one(client, each) for client in clients))
-
-    return send
+    return lambda each: [one(client, each) for client in clients]
 
 
-async def our_side(port: int, options: argparse.Namespace, content: bytes, ca: trustme.CA) -> Send:
+async def our_side(port: int, options: argparse.Namespace, content: bytes, ca: trustme.CA) -> Prepare:
     transport = SMTPTransport(
         SMTPSettings(
             host=HOST,
@@ -87,17 +85,16 @@ async def our_side(port: int, options: argparse.Namespace, content: bytes, ca: t
     )
     sessions = [await transport.open() for _ in range(options.connections)]
 
-    async def one(session: Session, messages: int) -> None:
-        mail = [MailObject(Envelope(SENDER, (RECIPIENT,)), Content((content,))) for _ in range(messages)]
+    async def one(session: Session, mail: Sequence[MailObject]) -> None:
         following: Sequence[MailObject | None] = [*mail[1:], None]
         for (envelope, content_), next_mail in zip(mail, following, strict=True):
             outcome = await session.deliver(envelope, content_, following=next_mail)
             assert outcome.accepted, outcome
 
-    async def send(each: int) -> None:
-        await asyncio.gather(*(one(session, each) for session in sessions))
+    def some_mail(messages: int) -> list[MailObject]:
+        return [MailObject(Envelope(SENDER, (RECIPIENT,)), Content((content,))) for _ in range(messages)]
 
-    return send
+    return lambda each: [one(session, some_mail(each)) for session in sessions]
 
 
 async def measure(
