@@ -105,10 +105,22 @@ def certificate(subject, key, issuer, issuer_key, *, is_ca=False, more=None):
         .not_valid_after(timezone.now() + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(names, critical=False)
+        # From 3.13 on Python asks for these (VERIFY_X509_STRICT); they must not be what is refused.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
+        )
+        .add_extension(usage(may_sign=is_ca), critical=True)
     )
     if more is not None:
         builder = builder.add_extension(more, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
+
+
+def usage(*, may_sign):
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+    flags = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=may_sign, **flags)
 
 
 def named(text):
