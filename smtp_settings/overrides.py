@@ -252,7 +252,7 @@ def read_row(row: object) -> Override:
 
 def as_row(rule: Override) -> dict[str, str | int]:
     """Return a rule as it is stored; what it does not say is left out."""
-    row = {
+    row: dict[str, str | int] = {
         "phase": str(rule.phase or ""),
         "code": rule.code,
         "enhanced": rule.enhanced,

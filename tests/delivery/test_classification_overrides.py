@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from delivery.classification import OVERRIDE, Action, Sign, judge, judge_error, rule_on_reply
@@ -11,7 +12,7 @@ from delivery.queue import AttemptResult, Breaker, Paused
 from smtp_settings import wire
 from smtp_settings.entries import reply_rules
 from smtp_settings.overrides import Overrides, read_line
-from tests.builders import a_profile
+from tests.builders import a_profile, a_user
 from tests.delivery.engine import attempts_of, drained, due_again, entry_of, queued, state_of
 from tests.servers import smtp_server
 from transports.base import Outcome, Phase, Reply
@@ -100,6 +101,18 @@ def test_a_refusal_that_a_rule_calls_final_fails_the_message_and_the_attempt_say
     assert (state_of(message), Failure.objects.get(pk=message).cause) == (SmallState.FAILED, OVERRIDE)
     [attempt] = attempts_of(message)
     assert (attempt.cause, attempt.phase, attempt.code) == (OVERRIDE, "rcpt", 450)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_of_a_message_says_that_a_rule_decided(client):
+    client.force_login(a_user("superuser"))
+    with smtp_server(answers={"RCPT": "450 4.2.1 Mailbox gone for ever"}) as server:
+        profile_for(server, "rcpt 450 -> fail")
+        [message] = queued()
+        drained()
+    page = client.get(reverse("admin:delivery_message_change", args=[message])).content.decode()
+    assert "A rule of the profile about replies says that this one is final:" in page
+    assert "(judged by a rule of the profile)" in page
 
 
 @pytest.mark.django_db(transaction=True)
