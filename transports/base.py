@@ -8,7 +8,6 @@ the message is not decided here (see `delivery.classification`).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -93,20 +92,20 @@ class Reply:
         return " ".join(str(part) for part in (self.code, self.enhanced, self.text) if part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """RFC 5321 reverse-path and forward-paths. `mail_from` is "" for the null sender."""
 
     mail_from: str
     rcpt_to: tuple[str, ...]
 
-    @cached_property
+    @property
     def needs_smtputf8(self) -> bool:
         """Whether an address holds non-ASCII characters (RFC 6531); domains are A-labels already."""
         return not (self.mail_from.isascii() and "".join(self.rcpt_to).isascii())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Content:
     """An RFC 5322 message in segments: CRLF line ends, 7-bit clean, not dot-stuffed.
 
@@ -116,7 +115,7 @@ class Content:
 
     segments: tuple[bytes, ...]
 
-    @cached_property
+    @property
     def size_bytes(self) -> int:
         """Octets before dot-stuffing: what RFC 1870 calls the message size."""
         return sum(map(len, self.segments))

@@ -62,20 +62,16 @@ def groups(
     envelope: Envelope, content: Content, capabilities: Mapping[str, str], *, pipelined: bool, reset: bool
 ) -> list[Group]:
     """Return the commands up to DATA in the groups they are written in; RSET leads when wanted."""
-    options = ""
-    if "SIZE" in capabilities:
-        options += f" SIZE={content.size_bytes + len(ending(content))}"
+    options = f" SIZE={content.size_bytes + len(ending(content))}" if "SIZE" in capabilities else ""
     if envelope.needs_smtputf8:
         options += " SMTPUTF8"
-    commands = ["RSET\r\n"] if reset else []
-    commands.append(f"MAIL FROM:<{envelope.mail_from}>{options}\r\n")
-    commands += [f"RCPT TO:<{recipient}>\r\n" for recipient in envelope.rcpt_to]
-    commands.append("DATA\r\n")
-    phases = _phases(len(envelope.rcpt_to), reset=reset)
-    data = "".join(commands).encode()
+    recipients = ">\r\nRCPT TO:<".join(envelope.rcpt_to)
+    lead = "RSET\r\n" if reset else ""
+    commands = f"{lead}MAIL FROM:<{envelope.mail_from}>{options}\r\nRCPT TO:<{recipients}>\r\nDATA\r\n"
+    data, phases = commands.encode(), _phases(len(envelope.rcpt_to), reset=reset)
     if pipelined and len(data) <= GROUP_BYTES:
         return [Group(data, phases)]
-    return _split([command.encode() for command in commands], phases, GROUP_BYTES if pipelined else 0)
+    return _split(data.splitlines(keepends=True), phases, GROUP_BYTES if pipelined else 0)
 
 
 @lru_cache(maxsize=256)
