@@ -1,7 +1,7 @@
 """How a test ended, in one sentence for people; the server's own words stay apart and unchanged."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -34,20 +34,19 @@ def verdict_of(
     if ended.outcome is not None:
         return _of_outcome(ended.outcome, profile, recipients)
     error = ended.error
+    pending = _after(last_phase, profile.security)
     if isinstance(error, TransportError):
         reply = str(error.reply) if error.reply is not None else ""
         return Verdict(passed=False, sentence=str(error), phase=str(error.phase), reply=reply)
     if isinstance(error, SealingError):
         return Verdict(passed=False, sentence=str(error), phase=str(Phase.AUTH))
     if isinstance(error, TimeoutError):
-        return Verdict(
-            passed=False, sentence=_late(last_phase, seconds, profile.security), phase=_after(last_phase)
-        )
+        return Verdict(passed=False, sentence=_late(pending, seconds, profile.security), phase=str(pending))
     logger.error("A test run ended by a fault.", exc_info=error)
     return Verdict(
         passed=False,
         sentence=_("The test ended because of a fault in mailconf. The log has the details."),
-        phase=_after(last_phase),
+        phase=str(pending),
     )
 
 
@@ -100,28 +99,36 @@ def _refused(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) 
     return sentence
 
 
-_AFTER = {
+_AFTER: Mapping[str, Phase] = {
     "": Phase.DNS,
     Phase.DNS: Phase.CONNECT,
     Phase.CONNECT: Phase.BANNER,
     Phase.BANNER: Phase.EHLO,
-    Phase.TLS: Phase.AUTH,
     Phase.EHLO: Phase.AUTH,
+    Phase.TLS: Phase.AUTH,
     Phase.AUTH: Phase.MAIL,
     Phase.MAIL: Phase.RCPT,
     Phase.RCPT: Phase.DATA,
 }
 
+#: What TLS changes in that, by the profile's security.
+_AFTER_WITH: Mapping[str, Mapping[str, Phase]] = {
+    Security.TLS: {Phase.CONNECT: Phase.TLS, Phase.TLS: Phase.BANNER},
+    Security.STARTTLS: {Phase.EHLO: Phase.TLS},
+}
 
-def _after(last_phase: str) -> str:
+
+def _after(last_phase: str, security: str) -> Phase:
     """Name the stage that follows the last finished one, as well as can be known from outside."""
-    return str(_AFTER.get(last_phase, Phase.DOT))
+    after = _AFTER_WITH.get(security, {}).get(last_phase)
+    return after or _AFTER.get(last_phase, Phase.DOT)
 
 
-def _late(last_phase: str, seconds: float, security: str) -> str:
+def _late(pending: Phase, seconds: float, security: str) -> str:
     waits = {
         Phase.DNS: _("looking up the server"),
         Phase.CONNECT: _("connecting"),
+        Phase.TLS: _("setting up encryption"),
         Phase.BANNER: _("waiting for the greeting"),
         Phase.EHLO: _("waiting for the answer to EHLO"),
         Phase.AUTH: _("signing in"),
@@ -130,11 +137,10 @@ def _late(last_phase: str, seconds: float, security: str) -> str:
         Phase.DATA: _("sending the message"),
         Phase.DOT: _("waiting for the final answer"),
     }
-    phase = Phase(_after(last_phase))
     sentence = _("The test ended after %(seconds)d seconds, while %(waiting)s.") % {
         "seconds": round(seconds),
-        "waiting": waits[phase],
+        "waiting": waits[pending],
     }
-    if phase is Phase.BANNER and security != Security.TLS:  # then both sides wait
+    if pending is Phase.BANNER and security != Security.TLS:  # then both sides wait
         sentence += " " + _("If this port expects TLS from the first byte (usually 465), choose that.")
     return sentence

@@ -459,41 +459,48 @@ def test_a_thread_that_hangs_is_left_behind_at_the_limit():
     assert isinstance(heard[-1].error, TimeoutError)
 
 
-@pytest.mark.parametrize(
-    ("last", "words"),
-    [
-        ("", "looking up the server"),
-        ("dns", "connecting"),
-        ("connect", "waiting for the greeting"),
-        ("ehlo", "signing in"),
-        ("auth", "about the sender"),
-        ("mail", "about the recipient"),
-        ("rcpt", "sending the message"),
-        ("data", "waiting for the final answer"),
-        ("dot", "waiting for the final answer"),
-    ],
-)
-def test_a_late_end_says_what_was_waited_for(last, words):
-    verdict = verdict_of(
+def late_verdict(last, *, security):
+    return verdict_of(
         Ended(error=TimeoutError()),
-        profile=unsaved_profile(),
+        profile=unsaved_profile(security=security),
         recipients=["a@b.example"],
         last_phase=last,
         seconds=45.2,
     )
+
+
+@pytest.mark.parametrize(
+    ("security", "last", "phase", "words"),
+    [
+        ("none", "", "dns", "looking up the server"),
+        ("none", "dns", "connect", "connecting"),
+        ("none", "connect", "banner", "waiting for the greeting"),
+        ("none", "banner", "ehlo", "answer to EHLO"),
+        ("none", "ehlo", "auth", "signing in"),
+        ("none", "tls", "auth", "signing in"),
+        ("none", "auth", "mail", "about the sender"),
+        ("none", "mail", "rcpt", "about the recipient"),
+        ("none", "rcpt", "data", "sending the message"),
+        ("none", "data", "dot", "waiting for the final answer"),
+        ("none", "dot", "dot", "waiting for the final answer"),
+        ("starttls", "connect", "banner", "waiting for the greeting"),
+        ("starttls", "ehlo", "tls", "setting up encryption"),
+        ("starttls", "tls", "auth", "signing in"),
+        ("tls", "connect", "tls", "setting up encryption"),
+        ("tls", "tls", "banner", "waiting for the greeting"),
+        ("tls", "ehlo", "auth", "signing in"),
+    ],
+)
+def test_a_late_end_says_what_was_waited_for(security, last, phase, words):
+    verdict = late_verdict(last, security=security)
     assert words in verdict.sentence
     assert "45 seconds" in verdict.sentence
-    assert not verdict.passed
+    assert (verdict.passed, verdict.phase) == (False, phase)
 
 
 @pytest.mark.parametrize(("security", "is_told"), [("none", True), ("starttls", True), ("tls", False)])
 def test_a_server_that_never_greets_may_expect_tls(security, is_told):
     """WIRE D7: the run's own limit comes before that of the greeting."""
-    verdict = verdict_of(
-        Ended(error=TimeoutError()),
-        profile=unsaved_profile(security=security),
-        recipients=["a@b.example"],
-        last_phase="connect",
-        seconds=45,
-    )
+    verdict = late_verdict("tls" if security == "tls" else "connect", security=security)
+    assert "waiting for the greeting" in verdict.sentence
     assert ("expects TLS from the first byte" in verdict.sentence) is is_told
