@@ -144,7 +144,7 @@ class SMTPProtocol(asyncio.Protocol):
         return self._waiter
 
     def _wake(self) -> None:
-        if self._told is not None and self.is_settled:
+        if self._told is not None and (not self._missing or self.is_settled):
             told, self._told = self._told, None
             told(self._replies)
         if self._waiter is not None and not self._waiter.done():
@@ -166,7 +166,7 @@ class SMTPProtocol(asyncio.Protocol):
             self._read_replies()
         except UnreadableError as error:
             self._fail_unreadable(str(error), error.raw)
-        if self.is_settled:
+        if not self._missing or self.is_settled:
             self._wake()
 
     def _read_replies(self) -> None:

@@ -61,6 +61,7 @@ class SMTPSession:
         self._protocol = protocol
         self._pipelined = pipelined
         self._may_stream = pipelined and may_stream
+        self._is_in_step = False
         self._timeouts = timeouts
         self._trace = trace
         self._loop = asyncio.get_running_loop()
@@ -80,7 +81,7 @@ class SMTPSession:
     @property
     def streams(self) -> bool:
         """Whether a following message's envelope travels with the dot."""
-        return self._clean >= CLEAN_BEFORE_STREAMING and self._may_stream and self.is_usable
+        return self._is_in_step and self.is_usable
 
     async def deliver(
         self,
@@ -193,18 +194,26 @@ class SMTPSession:
                 return stopped
         announced = self._announcement(current.following)
         dot, replies = await self._write_dot(current, last, announced, rcpt_replies)
-        current.read_at = (*current.read_at, *self._protocol.read_at[:1])
+        if self._trace is not None:
+            current.read_at = (*current.read_at, *self._protocol.read_at[:1])
         if dot is None:
             error = self._protocol.error or ProtocolError(_OUT_OF_STEP, phase=Phase.DOT)
             self.abort()
             return self._outcome(Phase.DOT, error=error, rcpt_replies=rcpt_replies, uncertain=True)
-        self._clean += dot.is_success
-        self._needs_reset = announced is not None or not dot.is_success
+        self._learn(dot)
         if current.following is not None and announced is not None:
+            self._needs_reset = True
             self._ahead = self._begun_ahead(current.following, replies)
         if self._protocol.farewell is not None or dot.code in LOST_STEP:
             self.abort()
         return self._outcome(Phase.DOT, dot, rcpt_replies=rcpt_replies)
+
+    def _learn(self, dot: Reply) -> None:
+        """Take in what the reply to a dot says about the next transaction and about the server."""
+        self._needs_reset = not dot.is_success
+        if not self._is_in_step and dot.is_success:
+            self._clean += 1
+            self._is_in_step = self._may_stream and self._clean >= CLEAN_BEFORE_STREAMING
 
     async def _write_dot(
         self,
@@ -245,7 +254,7 @@ class SMTPSession:
         RSET leads: the dot may be refused and leave its transaction open, and then the next message would go
         out under this one's sender (measured with Postfix 3.7).
         """
-        if following is None or not self.streams:
+        if following is None or not self._is_in_step:
             return None
         envelope, content = following
         if check(envelope, content, self.capabilities) is not None:
