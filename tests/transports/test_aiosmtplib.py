@@ -1,7 +1,8 @@
 """What we use of aiosmtplib, and nothing else of it: an upgrade that changes one of these fails here.
 
-`transports.smtp.connect` lets it connect, read the greeting, say EHLO and HELO, and say STARTTLS as a
-command; the handshake and all after the last EHLO is ours. One private name is used: its protocol's buffer.
+`transports.smtp.greeting` gives it a connected socket, and lets it shake hands where TLS comes first, read
+the greeting, say EHLO and HELO, and say STARTTLS as a command; that command's handshake, and all after the
+last EHLO, is ours. One private name is used: its protocol's buffer.
 """
 
 import asyncio
@@ -88,7 +89,7 @@ async def test_nothing_signs_in_or_encrypts_by_itself():
 
 
 async def test_what_came_with_a_reply_stays_in_the_buffer():
-    """The one private name: `take_over` and `start_tls` look into it."""
+    """The one private name: `refuse_surplus` looks into it."""
     async with evil_server({"ehlo": say("250 evil", "250 and more")}) as server:
         client, _ = await connected(server)
         await client.ehlo(timeout=5)

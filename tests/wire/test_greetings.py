@@ -22,8 +22,8 @@ from transports.errors import (
     TransportError,
 )
 from transports.resolve import AddressGuard, Destination
-from transports.smtp import connect as connecting
-from transports.smtp.connect import _Greeting
+from transports.smtp import greeting
+from transports.smtp.greeting import Greeting
 
 
 async def refusal(server, observer=None, timeouts=PATIENT, **settings):
@@ -175,11 +175,11 @@ async def test_a_connection_that_ended_is_neither_encrypted_nor_taken_over():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         settings = a_transport(2525, ehlo_name="mail.example.org").settings
-        greeting = _Greeting(settings, Destination("127.0.0.1", 2525, ()), ours, None, None)
+        it = Greeting(settings, Destination("127.0.0.1", 2525, ()), ours, None, None)
         with pytest.raises(ConnectionLost):
-            greeting.take_over()
+            it.take_over()
         with pytest.raises(TLSFailed):
-            await greeting.shake_hands(1)
+            await it.shake_hands(1)
 
 
 # Reaching the server
@@ -351,7 +351,7 @@ async def test_an_opening_that_is_cancelled_leaves_no_file_open():
 
 async def test_an_address_of_ours_that_cannot_be_read_leaves_no_file_open(monkeypatch):
     async with evil_server() as server:
-        monkeypatch.setattr(connecting, "_address_literal", lambda sock: 1 / 0)
+        monkeypatch.setattr(greeting, "_address_literal", lambda sock: 1 / 0)
         before = open_files()
         with pytest.raises(ZeroDivisionError):
             await a_transport(server.port).open()
