@@ -17,7 +17,7 @@ TransportError
 ├── AuthNotOffered          no mechanism we may use
 ├── AuthNotEncrypted        a sign-in over plain text was not chosen
 ├── CredentialsNotUsable    no server could be told this user name, password or token
-└── NotSendable             the server cannot carry this content (SMTPUTF8, SIZE)
+└── NotSendable             the message cannot be carried there (addresses, SMTPUTF8, SIZE, content)
 """
 
 from collections.abc import Mapping
@@ -119,4 +119,4 @@ class CredentialsNotUsable(TransportError):
 
 
 class NotSendable(TransportError):
-    """The server cannot carry this message: SMTPUTF8 is needed and absent, or it is larger than SIZE."""
+    """Nothing was said of this message: no server could carry it, or this one cannot (SMTPUTF8, SIZE)."""
