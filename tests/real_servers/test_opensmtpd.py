@@ -1,10 +1,9 @@
 """Sessions with OpenSMTPD, which cannot pipeline: what it takes arrives once, what it refuses does not."""
 
-import asyncio
-
 import pytest
 import trustme
 
+from tests.real_servers.ending import keeps_its_word
 from tests.real_servers.mail import a_mail, carry, carry_by, expected, some_mails
 from tests.real_servers.opensmtpd import (
     DISCONNECTED,
@@ -19,7 +18,7 @@ from tests.real_servers.opensmtpd import (
 )
 from tests.wire.clients import Recorder, a_transport
 from transports.base import Direction, Phase
-from transports.errors import CertificateRefused, NotSendable, ReplyRefused, TransportError
+from transports.errors import CertificateRefused, NotSendable, ReplyRefused
 
 #: It passes them on at 40 ms each: it waits for an ACK within a message, and loopback delays that.
 MESSAGES = 100
@@ -165,28 +164,4 @@ async def test_a_message_of_ten_megabytes_arrives_as_it_is(opensmtpd, service, s
 
 
 async def test_a_server_killed_in_the_middle_takes_what_it_said_it_took(opensmtpd):
-    mails, outcomes = some_mails(MESSAGES), []
-    transport = submission(opensmtpd)
-    session = await transport.open()
-
-    carrying = asyncio.create_task(carry(session, mails, outcomes))
-    while len(outcomes) < 50:  # noqa: ASYNC110 - the session's own progress is the event
-        await asyncio.sleep(0.001)
-    try:
-        await asyncio.to_thread(opensmtpd.stop)
-        await carrying
-        with pytest.raises(TransportError) as caught:
-            await transport.open()
-        assert caught.value.phase is Phase.CONNECT
-    finally:
-        opensmtpd.start()
-    accepted = [mail for mail, outcome in zip(mails, outcomes, strict=False) if outcome.accepted]
-    uncertain = [mail for mail, outcome in zip(mails, outcomes, strict=False) if outcome.uncertain]
-    assert len(accepted) >= len(outcomes) - 1
-    assert len(uncertain) <= 1
-    taken = opensmtpd.passed_on()
-    assert not expected(*accepted) - taken, "it lost what it had accepted"
-    assert not taken - expected(*accepted, *uncertain), "it took what we did not see accepted"
-    assert all(outcome.accepted for outcome in await carry_by(transport, mails[len(accepted) :]))
-    assert not (opensmtpd.passed_on() - expected(*mails)) - expected(*uncertain)
-    assert set(opensmtpd.passed_on()) == set(expected(*mails))
+    await keeps_its_word(opensmtpd, submission(opensmtpd), some_mails(MESSAGES))
