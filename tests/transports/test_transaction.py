@@ -82,6 +82,23 @@ def test_the_reply_to_the_dot_counts_when_those_behind_it_fit(replies, dot):
     assert read_dot(replies) is dot
 
 
+@pytest.mark.parametrize(
+    ("replies", "dot"),
+    [
+        ([], None),
+        ([OK], OK),
+        ([OK, OK], OK),
+        ([OK, OK, OK, OK], OK),
+        # the last one may be DATA's, and then the dot has none
+        ([OK, OK, NO], None),
+        ([OK, OK, OK, NO], None),
+        ([NO, OK, OK, NO], NO),  # RSET's is no refusal
+    ],
+)
+def test_when_a_server_falls_silent_its_last_refusal_may_be_datas(replies, dot):
+    assert read_dot(replies, is_silent=True) is dot
+
+
 codes = st.sampled_from([250, 251, 252, 354, 421, 450, 452, 500, 503, 550, 552, 554]).map(Reply)
 
 

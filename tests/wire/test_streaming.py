@@ -188,6 +188,27 @@ async def test_what_was_read_before_the_end_stands(stage, action):
     assert len(server.contents) == WARM + 1
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"rcpt": say("550 5.1.1 No"), "data": say("554 5.5.1 No valid recipients")},
+        {"data": say("451 4.3.0 Later")},
+    ],
+    ids=["nobody accepted", "DATA refused"],
+)
+async def test_when_the_dots_own_reply_is_left_out_no_other_passes_for_it(plan):
+    """All replies behind it move up by one: RSET's 250 would be the dot's, and the last never comes."""
+
+    async def leave_it_out(peer, honest):
+        pass
+
+    plan = {stage: after(WARM + 1, action) for stage, action in plan.items()}
+    async with evil_server({"dot": after(WARM, leave_it_out), **plan}) as server:
+        session = await open_streaming(server, timeouts=short(Phase.DATA))
+        outcome = await session.deliver(*mail(WARM), following=mail(WARM + 1))
+    assert (outcome.uncertain, outcome.accepted) == (True, False)
+
+
 async def test_a_421_to_the_dot_ends_it_there():
     async with evil_server({"dot": after(WARM, say_and_go("421 4.3.2 Going"))}) as server:
         session = await open_streaming(server)

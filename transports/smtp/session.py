@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from transports.base import Content, Envelope, MailObject, Outcome, Phase, Reply
-from transports.errors import ConnectionLost, ProtocolError, TransportError
+from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
 from transports.smtp.content import BLOCK_BYTES, DOT, blocks, whole
 from transports.smtp.protocol import SMTPProtocol
 from transports.smtp.report import report_transaction
@@ -229,7 +229,7 @@ class SMTPSession:
         def told(replies: Sequence[Reply]) -> None:
             nonlocal dot
             if not isinstance(protocol.error, ProtocolError):
-                dot = read_dot(replies)
+                dot = read_dot(replies, is_silent=isinstance(protocol.error, ReplyTimeout))
             if dot is not None and current.after_dot is not None:
                 current.after_dot(dot, rcpt_replies)
 

@@ -139,13 +139,16 @@ def judge(replies: Sequence[Reply], recipients: int) -> Verdict:
     return Verdict(None, None, by_recipient, may_send=True, is_desync=lost)
 
 
-def read_dot(replies: Sequence[Reply]) -> Reply | None:
+def read_dot(replies: Sequence[Reply], *, is_silent: bool = False) -> Reply | None:
     """Return the reply to the final dot, or None when it may be another command's.
 
     `replies` begin with the dot's; those to RSET, MAIL, RCPT.. and DATA of the next message follow when its
     envelope travelled with the dot. A reply too many before the dot's own shifts all of them by one, and then
     RSET, which cannot be refused (RFC 5321 section 4.1.1.5), seems to be; a shift by two lets MAIL seem to be
     refused and a recipient behind it accepted.
+
+    `is_silent`: the connection is there, and no more came in time. When the dot's own reply was left out, all
+    move up by one, and the last of them is DATA's: a refusal, for a 354 would have been out of place.
     """
     if len(replies) < 2:
         return replies[0] if replies else None
@@ -153,5 +156,7 @@ def read_dot(replies: Sequence[Reply]) -> Reply | None:
     if not reset.is_success and reset.code != 421:
         return None
     if group and not group[0].is_success and any(reply.is_success for reply in group[1:]):
+        return None
+    if is_silent and dot.is_success and not replies[-1].is_success:
         return None
     return dot
