@@ -12,77 +12,24 @@ Messages are known by their subjects.
 import asyncio
 import re
 import time
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.line import Line
 from delivery.dispatcher.server import Server
-from delivery.dispatcher.work import Work
-from delivery.queue import Claimed, PoolKey, ProfileStateRow, SmallState
-from smtp_settings.wire import Sender, WayOut
+from delivery.queue import ProfileStateRow, SmallState
+from tests.delivery import works
+from tests.delivery.works import WAY
 from transports.base import Outcome, Phase
 from transports.errors import ConnectionLost
 from transports.memory import MemorySession, MemoryTransport
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-WAY = WayOut(
-    profile_id=7,
-    name="One",
-    version="1.ab",
-    is_default=False,
-    priority="normal",
-    site_ids=frozenset(),
-    sender_domains=frozenset(),
-    max_connections=4,
-    messages_per_connection=100,
-    per_minute=0,
-    per_hour=0,
-    per_day=0,
-    send_offset=0,
-    max_retries=None,
-    retry_delay=60,
-    backoff="exponential",
-    retry_cap=14400,
-    max_size=10,
-    on_uncertain="resend",
-    notify_user_id=None,
-    sender=Sender("", "", "message", "", "", "", ()),
-)
 
-
-def a_work(subject, *, way=WAY, moment=None, **changes):
-    """A claimed message."""
-    claimed = Claimed(
-        message_id=abs(hash(subject)),
-        seat=1,
-        profile_id=way.profile_id,
-        last_profile_id=None,
-        pool_id=1,
-        priority=2,
-        attempts=0,
-        drops=0,
-        crashes=0,
-        uncertain=False,
-        ready_at=NOW,
-        db_now=NOW,
-        due_at=NOW,
-        expires_at=None,
-        mail_from="shop@example.com",
-        rcpt_to=["ann@example.com"],
-        verdicts=None,
-        from_header="shop@example.com",
-        subject=subject,
-        message_id_header="<1@example.com>",
-        sensitive=False,
-        size=100,
-        data=b"To: ann@example.com\r\n\r\nHello.\r\n",
-        cuts=[],
-        blob_ids=[],
-    )
-    return Work(replace(claimed, **changes), way, PoolKey(1, None, None, None), moment)
+def a_work(subject, *, way=WAY, **changes):
+    """A claimed message, known by its subject."""
+    return works.a_work(way, subject=subject, message_id=abs(hash(subject)), **changes)
 
 
 def subject_in(content):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -14,86 +14,31 @@ from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.tokens import Purse
-from delivery.dispatcher.work import Work
 from delivery.queue import (
     AttemptResult,
     Breaker,
-    Claimed,
     Heartbeat,
     Paused,
     Peer,
-    PoolKey,
     ProfileStateRow,
     SmallState,
 )
-from smtp_settings.wire import Sender, WayOut
+from smtp_settings.wire import Sender
+from tests.delivery import works
+from tests.delivery.works import NOW
 from transports.base import Phase, Reply
 from transports.errors import ConnectionRefused
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SENDER = Sender("shop@example.com", "", "message", "", "", "", ("debug@example.com",))
-WAY = WayOut(
-    profile_id=7,
-    name="One",
-    version="1",
-    is_default=False,
-    priority="normal",
-    site_ids=frozenset(),
-    sender_domains=frozenset(),
-    max_connections=4,
-    messages_per_connection=100,
-    per_minute=0,
-    per_hour=0,
-    per_day=0,
-    send_offset=0,
-    max_retries=None,
-    retry_delay=60,
-    backoff="exponential",
-    retry_cap=14400,
-    max_size=10,
-    on_uncertain="resend",
-    notify_user_id=None,
-    sender=SENDER,
-)
+WAY = replace(works.WAY, sender=SENDER)
 OK, LATER, NO = Reply(250, "ok"), Reply(451, "later", "4.3.0"), Reply(550, "no", "5.1.1")
 SENT = Ruling(Action.SENT, Sign.SUCCESS, is_counted=True)
 FAIL = Ruling(Action.FAIL, is_counted=True, cause="recipient")
 RETRY = Ruling(Action.RETRY, is_counted=True)
 
 
-def a_claim(**changes):
-    valid = Claimed(
-        message_id=1,
-        seat=1,
-        profile_id=7,
-        last_profile_id=None,
-        pool_id=1,
-        priority=2,
-        attempts=0,
-        drops=0,
-        crashes=0,
-        uncertain=False,
-        ready_at=NOW,
-        db_now=NOW,
-        due_at=NOW,
-        expires_at=None,
-        mail_from="shop@example.com",
-        rcpt_to=["ann@example.com", "bo@example.com"],
-        verdicts=None,
-        from_header="shop@example.com",
-        subject="Report",
-        message_id_header="<1@example.com>",
-        sensitive=False,
-        size=100,
-        data=b"",
-        cuts=[],
-        blob_ids=[],
-    )
-    return replace(valid, **changes)
-
-
 def a_work(way=WAY, **changes):
-    return Work(a_claim(**changes), way, PoolKey(1, None, None, None))
+    return works.a_work(way, **{"rcpt_to": ["ann@example.com", "bo@example.com"]} | changes)
 
 
 def judgement(*rulings, reply=OK, **changes):
@@ -187,6 +132,26 @@ def test_a_message_refused_here_goes_elsewhere_and_fails_without_another_server(
     assert (result.finished is None) is (other is not None)
 
 
+@pytest.mark.parametrize("decisive", [Action.ELSEWHERE, Action.RETRY])
+def test_recipients_who_were_not_judged_do_not_fail_with_those_who_were(decisive):
+    """452 behind an accepted recipient: too many for one transaction, and the rest follows."""
+    refused = Ruling(decisive, is_counted=True, cause="relay")
+    work = a_work(
+        replace(WAY, max_retries=0), rcpt_to=["ann@example.com", "bo@example.com", "cy@example.com"]
+    )
+    result = written(work, judgement(SENT, refused, Ruling(Action.RELEASE), reply=NO))
+    assert result.finished is None
+    found = {address: verdict["state"] for address, verdict in result.settled.verdicts.items()}
+    assert found == {"ann@example.com": "sent", "bo@example.com": "failed"}
+
+
+def test_recipients_given_back_too_often_fail_together():
+    lost = judgement(Ruling(Action.RELEASE, is_drop=True), FAIL, reply=None, is_drop=True)
+    result = written(a_work(replace(WAY, max_retries=0), drops=3), lost)
+    assert result.finished.state == SmallState.FAILED
+    assert {verdict["state"] for verdict in result.finished.verdicts.values()} == {"failed"}
+
+
 def test_debug_recipients_ride_only_with_the_first_try():
     assert a_work().riders == ("debug@example.com",)
     assert a_work(attempts=1).riders == ()
@@ -244,7 +209,7 @@ def test_one_message_put_off_again_and_again_does_not_open_the_breaker():
 def test_a_wait_the_operator_set_opens_the_breaker_at_once():
     health = Health(max_connections=4)
     health.healthy = 1
-    assert changes(health, LOST, replace(LOST, wait=timedelta(minutes=10))) == [Change.NONE, Change.OPEN]
+    assert changes(health, LOST, replace(LOST, rest=timedelta(minutes=10))) == [Change.NONE, Change.OPEN]
 
 
 def test_three_senders_refused_in_a_row_pause_and_one_sender_only_later():
@@ -379,7 +344,7 @@ def test_a_server_with_much_to_do_takes_nothing_until_half_is_done():
 
 def test_saved_settings_are_taken_over_unless_they_cannot_be_used():
     server = a_server()
-    server.is_live, server.unusable_version = False, "1"
+    server.is_live, server.unusable_version = False, WAY.version
     server.adopt(WAY)
     assert not server.is_live
     server.adopt(replace(WAY, version="2", max_connections=9))

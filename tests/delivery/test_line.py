@@ -13,7 +13,8 @@ from delivery.dispatcher import line, open_session
 from delivery.dispatcher.open_session import OpenSession
 from delivery.dispatcher.preparing import put_together
 from delivery.queue import Breaker, Paused
-from tests.delivery.lines import NOW, WAY, Desk, a_work
+from tests.delivery.lines import Desk, a_work
+from tests.delivery.works import NOW, WAY
 from transports.base import Outcome, Phase, Reply
 from transports.errors import ProtocolError
 from transports.memory import MemorySession, MemoryTransport
