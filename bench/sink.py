@@ -6,9 +6,11 @@ less than the clients it measures.
 
 import asyncio
 import multiprocessing
+import selectors
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from tempfile import NamedTemporaryFile
 
@@ -27,6 +29,16 @@ REPLIES = {
 }
 
 
+END = b"\r\n.\r\n"
+DATA = b"DATA\r\n"
+
+
+@lru_cache
+def replies_to(commands: bytes) -> bytes:
+    """Return one reply a command: the same envelope comes message after message."""
+    return b"".join(REPLIES[command[:4].upper()] for command in commands.splitlines())
+
+
 class Sink(asyncio.Protocol):
     """One connection. Content is not kept: only its end is looked for."""
 
@@ -38,48 +50,55 @@ class Sink(asyncio.Protocol):
         self.transport = transport
         self.buffer = b""
         self.in_content = False
-        self.is_encrypted = False
+        self.is_encrypted = self.is_upgrading = False
         transport.write(b"220 sink ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
-        if self.buffer:
-            data = self.buffer + data
-        replies, position = [], 0
-        while True:
-            mark = b"\r\n.\r\n" if self.in_content else b"\r\n"
-            end = data.find(mark, position)
-            if end < 0:
-                break
+        data = self.buffer + data
+        if self.is_upgrading:  # the client may be ready before we are
+            self.buffer = data
+            return
+        replies = b""
+        while data:
             if self.in_content:
+                end = data.find(END)
+                if end < 0:
+                    data = data[1 - len(END) :]  # no more than the start of its end is needed
+                    break
+                data = data[end + len(END) :]
                 Sink.accepted += 1
                 self.in_content = False
-                replies.append(b"250 2.0.0 Ok: queued as %X\r\n" % Sink.accepted)
+                replies += b"250 2.0.0 Ok: queued as %X\r\n" % Sink.accepted
             else:
-                replies.append(self.answer(data[position : position + 4].upper()))
-            position = end + len(mark)
-        # Of content no more than the start of its end is needed.
-        self.buffer = data[max(position, len(data) - 4) :] if self.in_content else data[position:]
+                end = data.rfind(b"\r\n") + 2 if data.endswith(DATA) else data.find(b"\r\n") + 2
+                if end < 2:
+                    break
+                replies += self.answer(data[:end])
+                data = data[end:]
+        self.buffer = data
         if replies:
-            self.say(b"".join(replies))
+            self.say(replies)
 
-    def answer(self, verb: bytes) -> bytes:
-        if verb == b"DATA":
-            self.in_content = True
-        elif verb == b"EHLO":
+    def answer(self, commands: bytes) -> bytes:
+        """Answer one command, or several of which DATA is the last."""
+        verb = commands[:4].upper()
+        self.in_content = commands.endswith(DATA)
+        if verb == b"EHLO":
             return EHLO_STARTTLS if self.context and not self.is_encrypted else EHLO
-        elif verb == b"STAR":
-            self.upgrading = asyncio.ensure_future(self.start_tls())
+        if verb == b"STAR":
+            self.is_upgrading = True
+            self.upgrade = asyncio.ensure_future(self.start_tls())
             return b""
-        return REPLIES[verb]
+        return replies_to(commands)
 
     async def start_tls(self) -> None:
         self.transport.write(b"220 2.0.0 Go ahead\r\n")
-        self.is_encrypted = True
         loop = asyncio.get_running_loop()
         assert self.context is not None
         encrypted = await loop.start_tls(self.transport, self, self.context, server_side=True)
         assert isinstance(encrypted, asyncio.Transport)
-        self.transport = encrypted
+        self.transport, self.is_encrypted, self.is_upgrading = encrypted, True, False
+        self.data_received(b"")
 
     def say(self, data: bytes) -> None:
         if self.delay:
@@ -103,7 +122,10 @@ async def serve(pipe: Connection, delay: float, pem: bytes) -> None:
 
 
 def sink_process(pipe: Connection, delay: float, pem: bytes) -> None:
-    asyncio.run(serve(pipe, delay, pem))
+    # epoll waits whole milliseconds, which would lengthen each round trip; select() does not.
+    selector = selectors.SelectSelector() if delay else selectors.DefaultSelector()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(serve(pipe, delay, pem))
 
 
 @contextmanager
