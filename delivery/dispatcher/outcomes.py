@@ -1,7 +1,7 @@
 """From a judgement to rows: how a message ends, goes back, and what is noted about the attempt."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,6 +12,9 @@ from delivery.dispatcher.work import Work
 from delivery.queue import AttemptResult, Finished, Settled, SmallState, Tried
 from smtp_settings.models import Backoff, OnUncertain
 from smtp_settings.wire import WayOut
+
+#: Refusals that are final for a recipient when nothing follows for the message.
+_REFUSED = frozenset({Action.RETRY, Action.ELSEWHERE, Action.RELEASE})
 
 #: A message that makes our own code fail comes back so often, then it is held.
 BUGS = 3
@@ -127,7 +130,8 @@ def _sent(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
 def _ended(
     work: Work, judgement: Judgement, state: SmallState, lease: int, ms: float, *, cause: str = ""
 ) -> Result:
-    if work.has_more and state == SmallState.FAILED and len(judgement.recipients):
+    is_for_all = not (work.has_more or _any_spared(judgement))
+    if state == SmallState.FAILED and not is_for_all and judgement.recipients:
         return _given_back(work, judgement, AttemptResult.PARTIAL, lease, ms, is_last=True)
     reply = judgement.reply
     finished = Finished(
@@ -139,7 +143,7 @@ def _ended(
         enhanced=reply.enhanced if reply else None,
         reply=judgement.words,
         cause=cause,
-        verdicts=_verdicts(work, judgement, is_last=True),
+        verdicts=_verdicts(work, judgement, also_failed=_REFUSED),
     )
     if state == SmallState.SENT:
         return Result(work, finished=finished)
@@ -154,7 +158,7 @@ def _elsewhere(work: Work, judgement: Judgement, lease: int, ms: float, other: i
         work.claimed.message_id,
         work.way.profile_id,
         counted=1,
-        verdicts=_verdicts(work, judgement, is_last=False),
+        verdicts=_verdicts(work, judgement),
     )
     tried = _tried(work, judgement, AttemptResult.RETRY, lease, ms)
     return Result(work, settled=settled, tried=tried, elsewhere=other)
@@ -176,7 +180,7 @@ def _again(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
         decision.delay,
         counted=1,
         dropped=int(judgement.is_drop),
-        verdicts=_verdicts(work, judgement, is_last=False),
+        verdicts=_verdicts(work, judgement),
     )
     outcome = AttemptResult.PARTIAL if _any_sent(judgement) else AttemptResult.RETRY
     return Result(work, settled=settled, tried=_tried(work, judgement, outcome, lease, ms))
@@ -191,11 +195,13 @@ def _given_back(
     *,
     is_last: bool = False,
 ) -> Result:
+    """Give the message back for what is left of it; with `is_last` nothing is for those who were refused."""
+    refused = _REFUSED - {Action.RELEASE} if _any_spared(judgement) else _REFUSED
     settled = Settled(
         work.claimed.message_id,
         work.way.profile_id,
         dropped=int(judgement.is_drop),
-        verdicts=_verdicts(work, judgement, is_last=is_last),
+        verdicts=_verdicts(work, judgement, also_failed=refused if is_last else frozenset()),
     )
     if _any_sent(judgement):
         outcome = AttemptResult.PARTIAL
@@ -205,7 +211,7 @@ def _given_back(
 def _uncertain(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
     """Send again after a pause, or hold. One that is given up is held too: it may have arrived."""
     tried = _tried(work, judgement, AttemptResult.UNCERTAIN, lease, ms)
-    verdicts = _verdicts(work, judgement, is_last=False)
+    verdicts = _verdicts(work, judgement)
     decision = _decide(work, judgement)
     if work.way.on_uncertain == OnUncertain.HOLD or decision.next is not retry.Next.AGAIN:
         held = Finished(
@@ -265,17 +271,23 @@ def _any_sent(judgement: Judgement) -> bool:
     return any(verdict.ruling.action is Action.SENT for verdict in judgement.recipients)
 
 
-def _verdicts(work: Work, judgement: Judgement, *, is_last: bool) -> Mapping[str, Any] | None:  # Any: JSON
+def _any_spared(judgement: Judgement) -> bool:
+    """Whether recipients go back who were not judged while others were: too many for one transaction."""
+    released = any(verdict.ruling.action is Action.RELEASE for verdict in judgement.recipients)
+    return released and judgement.action is not Action.RELEASE
+
+
+def _verdicts(
+    work: Work, judgement: Judgement, *, also_failed: Collection[Action] = frozenset()
+) -> Mapping[str, Any] | None:  # Any: JSON
     """Return the final verdicts of this attempt by recipient, or None where the message row says it all.
 
-    With `is_last` nothing follows, so that every refusal is final.
+    `also_failed` are refusals that are final because nothing follows.
     """
     actions = {verdict.ruling.action for verdict in judgement.recipients}
     if not work.verdicts and not work.has_more and (len(actions) < 2 or len(judgement.recipients) < 2):
         return None
-    final = {Action.SENT: "sent", Action.FAIL: "failed"}
-    if is_last:
-        final |= {Action.RETRY: "failed", Action.ELSEWHERE: "failed", Action.RELEASE: "failed"}
+    final = {Action.SENT: "sent", Action.FAIL: "failed"} | dict.fromkeys(also_failed, "failed")
     found = {
         recipient: _as_json(verdict, final[verdict.ruling.action])
         for recipient, verdict in zip(work.recipients, judgement.recipients, strict=False)
