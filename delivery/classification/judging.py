@@ -1,7 +1,7 @@
 """One attempt judged as a whole: each recipient's verdict, what the message needs next, the server's sign."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import repeat
@@ -36,7 +36,8 @@ class Judgement:
     `recipients` holds a verdict per recipient of the message, in the order given to the session (recipients
     that only ride along are left out); it is empty when no transaction was begun. `action` is what the
     message needs next as a whole; `reply` and `cause` belong to the verdict that decided it. `hint` is a
-    wait the server asked for, `wait` the least an operator's rule asks for.
+    wait the server asked for. `wait` (for the message) and `rest` (for the server) are the least that an
+    operator's rules ask for.
     """
 
     action: Action
@@ -50,6 +51,7 @@ class Judgement:
     words: str = ""
     hint: timedelta | None = None
     wait: timedelta | None = None
+    rest: timedelta | None = None
     recipients: tuple[Verdict, ...] = ()
 
 
@@ -67,6 +69,10 @@ _GRAVITY = (
 )
 
 
+#: Signs of a server that is left alone for a while.
+_RESTING = frozenset({Sign.BREAKER, Sign.LOWER_LIMIT})
+
+
 def judge_error(error: TransportError, *, overrides: Overrides = NO_OVERRIDES) -> Judgement:
     """Judge a connection that did not come about: always the server's matter."""
     ruling = rule_on_error(error, overrides=overrides)
@@ -77,7 +83,7 @@ def judge_error(error: TransportError, *, overrides: Overrides = NO_OVERRIDES) -
         reply=error.reply,
         cause=ruling.cause,
         words=str(error),
-        wait=ruling.wait,
+        rest=ruling.wait,
     )
 
 
@@ -110,9 +116,14 @@ def judge(
         cause=deciding.ruling.cause,
         words=_words(deciding.reply, outcome.error),
         hint=max(filter(None, hints), default=None),
-        wait=max((ruling.wait for ruling in rulings if ruling.wait is not None), default=None),
+        wait=_longest(ruling for ruling in rulings if ruling.action is Action.RETRY),
+        rest=_longest(ruling for ruling in rulings if ruling.sign in _RESTING),
         recipients=verdicts,
     )
+
+
+def _longest(rulings: Iterable[Ruling]) -> timedelta | None:
+    return max((ruling.wait for ruling in rulings if ruling.wait is not None), default=None)
 
 
 def _all_accepted(outcome: Outcome, recipients: int) -> bool:

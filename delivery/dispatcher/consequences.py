@@ -30,7 +30,7 @@ class Consequences:
 
         `is_pipelined`: commands travelled together in that session, so that their answers may have mixed.
         """
-        reason, at_least = judgement.words or str(judgement.phase), judgement.wait
+        reason, at_least = judgement.words or str(judgement.phase), judgement.rest
         message_id, mail_from = claimed.message_id, claimed.mail_from
         change = server.health.learn(judgement, message_id=message_id, mail_from=mail_from, ms=ms)
         if is_pipelined and judgement.sign is Sign.DESYNC:

@@ -100,7 +100,7 @@ class Health:
         is_unreachable = judgement.phase in _BEFORE_MAIL and not self.healthy
         half_failed = len(self._recent) == _RECENT and 2 * self._recent.count(False) >= _RECENT
         opens = self.is_probing or is_unreachable or half_failed or self._failures >= _IN_A_ROW
-        opens = opens or judgement.wait is not None  # the operator says so
+        opens = opens or judgement.rest is not None  # the operator says so
         return Change.OPEN if opens else Change.NONE
 
     def _answered(self, judgement: Judgement, message_id: int, mail_from: str, ms: float) -> Change:

@@ -78,6 +78,27 @@ def test_a_recipient_who_has_the_message_keeps_it_whatever_a_rule_says_of_anothe
     assert (found.action, found.cause, found.wait) == (Action.RETRY, OVERRIDE, timedelta(minutes=5))
 
 
+def test_the_wait_of_one_recipient_is_not_the_servers():
+    """Else a greylisted recipient and a lost connection would keep all mail from the server for a day."""
+    lost = ConnectionLost("Lost.", phase=P.DOT)
+    replies = (OK, Reply(450, "greylisted"))
+    outcome = Outcome(P.DOT, error=lost, rcpt_replies=replies, uncertain=True)
+    found = judge(outcome, recipients=2, is_fresh=False, overrides=rules("rcpt 450 -> retry 24h"))
+    assert (found.action, found.sign, found.rest) == (Action.UNCERTAIN, Sign.BREAKER, None)
+    assert found.wait == timedelta(hours=24)
+
+
+def test_the_wait_of_a_crowded_server_is_its_own_and_after_the_content_the_messages_too():
+    crowded = rules("* 450 -> too_many_connections 5m")
+    five = timedelta(minutes=5)
+    early = judge(Outcome(P.MAIL, Reply(450)), recipients=1, is_fresh=False, overrides=crowded)
+    assert (early.rest, early.wait) == (five, None)
+    late = judge(
+        Outcome(P.DOT, Reply(450), rcpt_replies=(OK,)), recipients=1, is_fresh=False, overrides=crowded
+    )
+    assert (late.rest, late.wait) == (five, five)
+
+
 @pytest.mark.django_db
 def test_a_profile_with_nonsense_as_rules_sends_as_if_it_had_none():
 

@@ -209,7 +209,7 @@ def test_one_message_put_off_again_and_again_does_not_open_the_breaker():
 def test_a_wait_the_operator_set_opens_the_breaker_at_once():
     health = Health(max_connections=4)
     health.healthy = 1
-    assert changes(health, LOST, replace(LOST, wait=timedelta(minutes=10))) == [Change.NONE, Change.OPEN]
+    assert changes(health, LOST, replace(LOST, rest=timedelta(minutes=10))) == [Change.NONE, Change.OPEN]
 
 
 def test_three_senders_refused_in_a_row_pause_and_one_sender_only_later():
