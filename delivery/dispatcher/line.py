@@ -116,8 +116,7 @@ class Line:
         except Exception as error:
             # Any bug of ours, met by one message, must not stop the others; three times, and a person looks.
             logger.exception("Message %s could not be handled.", work.claimed.message_id)
-            self._abort()
-            result = outcomes.broken(work, error, lease=self.office.lease.id)
+            result = self._broken(work, error)
         self.office.recorder.add(result)  # before anything else: a hung QUIT must not hold or spoil it
         self.office.count(self.server, result, ms=ms)
         if judgement is not None:
@@ -247,9 +246,18 @@ class Line:
         self._abort()
         if not self._dot_written:
             return outcomes.released(work)
+        return self._uncertain(work, "The worker was stopped before the server answered.")
+
+    def _broken(self, work: Work, error: Exception) -> Result:
+        """Say what a message is that made our own code fail: with its dot written it may have arrived."""
+        self._abort()
+        if not self._dot_written:
+            return outcomes.broken(work, error, lease=self.office.lease.id)
+        return self._uncertain(work, f"Internal error: {type(error).__name__}")
+
+    def _uncertain(self, work: Work, words: str) -> Result:
         outcome = Outcome(Phase.DOT, uncertain=True)
         judgement = judge(outcome, recipients=len(work.recipients), is_fresh=False)
-        words = "The worker was stopped before the server answered."
         return outcomes.result_of(
             work, replace(judgement, words=words, sign=Sign.NONE), lease=self.office.lease.id
         )

@@ -309,6 +309,23 @@ def test_a_bug_met_by_one_message_does_not_lose_what_was_announced():
     assert desk.transport.turns == [("a", 1), ("b", 2)]
 
 
+def test_a_bug_met_after_the_dot_leaves_a_message_that_may_have_arrived():
+    desk = Desk()
+    desk.give("a", "b")
+    judged = line.judge
+
+    def judge(outcome, **options):
+        if not outcome.uncertain and len(desk.transport.messages) == 1:
+            raise RuntimeError("a bug")
+        return judged(outcome, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(line, "judge", judge)
+        desk.carry()
+    assert desk.fates() == {"a": "uncertain", "b": "sent"}
+    assert len(desk.transport.messages) == 2
+
+
 def test_a_connection_that_breaks_down_puts_back_what_it_took_along():
     desk = Desk()
     desk.give("a", "b")
