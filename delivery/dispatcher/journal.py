@@ -103,7 +103,7 @@ class Journal:
             self._empty()
         else:
             self._write(records.done(known))
-            if self._size > COMPACT_BYTES + self._kept:
+            if self.is_kept and self._size > COMPACT_BYTES + self._kept:
                 self._compact()
 
     def close(self) -> None:

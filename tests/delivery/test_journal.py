@@ -201,6 +201,20 @@ def test_a_disk_that_fills_up_while_it_is_written_anew_ends_it_too(folder, monke
     assert not list(folder.iterdir())
 
 
+def test_a_journal_that_was_given_up_is_not_begun_anew(folder, monkeypatch):
+    """The disk was full as it was to be written anew, and has room again with the old file gone."""
+    journal = a_journal(folder)
+    journal.sending(work_of(1))
+    journal.sending(work_of(2))
+    monkeypatch.setattr(journals, "COMPACT_BYTES", len(text_in(folder)))
+    with largest_file(len(text_in(folder))):
+        journal.acknowledged([1])
+    assert journal.was_given_up
+    assert not journal.is_kept
+    assert not list(folder.iterdir())
+    journal.close()
+
+
 def test_a_journal_that_can_be_neither_written_nor_removed_completes_nothing_more(folder, monkeypatch):
     """As on a file system that has become read-only."""
     lease = Lease(812, begun_at=float("inf"))
