@@ -23,7 +23,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -100,11 +100,19 @@ def _replay(path: Path, data: bytes) -> bool:
     except Exception:
         # Whatever is wrong with it, it must not stop every drain; its session is buried when it is stale.
         logger.exception("The journal %s cannot be played back and is set aside.", path)
-        path.rename(path.with_suffix(".broken"))
+        _put_away(path, lambda: path.rename(path.with_suffix(".broken")))
         return False
     if counts is not None or time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS:
-        path.unlink(missing_ok=True)
+        _put_away(path, lambda: path.unlink(missing_ok=True))
     return bool(counts)
+
+
+def _put_away(path: Path, how: Callable[[], object]) -> None:
+    """Remove or rename a journal; one that stays is played back again, which changes nothing."""
+    try:
+        how()
+    except OSError as error:
+        logger.warning("The journal %s stays where it is: %s", path, error.strerror)
 
 
 def _play(journal: Journalled) -> "Counter[str] | None":

@@ -546,3 +546,27 @@ def test_a_journal_of_another_user_stops_nothing(folder, monkeypatch, caplog):
 
 def test_a_folder_that_does_not_exist_holds_nothing():
     assert not replay.replay_all(settings.MAILCONF_STATE_DIR / "nowhere")
+
+
+def test_a_journal_that_cannot_be_removed_stops_nothing(monkeypatch, caplog):
+    """As in a folder that has become read-only: what it says is recorded all the same, and once."""
+    session = Session(a_profile())
+    (message_id,) = queued()
+    session.hear(*session.claim())
+    session.die()
+
+    def refuse(*_args, **_options):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        patched.setattr(os, "rename", refuse)
+        assert replayed()
+        assert not replayed()
+        patched.setattr(records, "read", refuse)
+        assert not replayed()
+    assert state_of(message_id) is SmallState.SENT
+    assert Message.objects.get(pk=message_id).attempts == 1
+    assert "Read-only" in caplog.text
+    assert replayed() is False
+    assert not files()
