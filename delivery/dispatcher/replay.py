@@ -238,6 +238,7 @@ def _crashed(result: Result) -> Result:
         reply=_NO_ANSWER,
         cause="crashes",
         verdicts=result.settled.verdicts,
+        uncertain=True,
     )
     return replace(result, finished=held, settled=None)
 

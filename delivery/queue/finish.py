@@ -18,8 +18,8 @@ _OUTCOME = """
 outcome AS MATERIALIZED (
   SELECT * FROM unnest(%(ids)s::bigint[], %(states)s::smallint[], %(counted)s::smallint[],
        %(profiles)s::int[], %(codes)s::smallint[], %(enhanced)s::text[], %(replies)s::text[],
-       %(causes)s::text[], %(done_at)s::timestamptz[], %(verdicts)s::jsonb[])
-    AS t (message_id, state, counted, profile_id, code, enhanced, reply, cause, done_at, verdicts)
+       %(causes)s::text[], %(done_at)s::timestamptz[], %(verdicts)s::jsonb[], %(uncertain)s::boolean[])
+    AS t (message_id, state, counted, profile_id, code, enhanced, reply, cause, done_at, verdicts, uncertain)
 )"""
 
 # A late success wins while nobody holds the row. A held message keeps its content: a person may release it.
@@ -32,7 +32,8 @@ WITH {outcome}, gone AS (
          OR (e.lease_id IS NULL AND o.state = %(sent)s))
   RETURNING o.message_id, o.state, o.counted, coalesce(o.profile_id, e.last_profile_id) AS profile_id, o.code,
             o.enhanced, o.reply, o.cause, coalesce(o.done_at, now()) AS done_at, o.verdicts,
-            e.attempts, e.uncertain OR o.cause = ANY(%(unsure)s::text[]) AS uncertain, e.pool_id, e.priority
+            e.attempts, e.uncertain OR o.uncertain OR o.cause = ANY(%(unsure)s::text[]) AS uncertain,
+            e.pool_id, e.priority
 ), kept AS (
   INSERT INTO {failure} (message_id, at, state, profile_id, code, cause, uncertain, pool_id, priority)
   SELECT message_id, done_at, state, profile_id, code, cause, uncertain, pool_id, priority FROM gone
@@ -124,6 +125,7 @@ def _parameters(lease: int | None, outcomes: Sequence[Finished]) -> Parameters:
         "causes": [outcome.cause for outcome in outcomes],
         "done_at": [outcome.done_at for outcome in outcomes],
         "verdicts": [outcome.verdicts and Jsonb(outcome.verdicts) for outcome in outcomes],
+        "uncertain": [outcome.uncertain for outcome in outcomes],
         "sent": SmallState.SENT.value,
         "held": SmallState.HELD.value,
         "late": Attempt.Result.LATE.value,

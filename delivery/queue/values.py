@@ -128,6 +128,7 @@ class Finished:
     cause: str = ""
     done_at: datetime | None = None
     verdicts: Mapping[str, Any] | None = None  # Any: JSON
+    uncertain: bool = False  #: this attempt may have arrived, whatever the cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,19 @@ def test_a_message_whose_reply_kills_the_process_is_held_at_the_third_crash():
     assert Failure.objects.get().uncertain
 
 
+def test_a_message_held_for_its_crashes_may_have_arrived_when_the_last_was_at_its_dot():
+    profile = a_profile()
+    (message_id,) = queued()
+    for crash in (1, 2, 3):
+        QueueEntry.objects.update(ready_at=timezone.now() - timedelta(seconds=1))
+        session = Session(profile)
+        (session.send if crash == 3 else session.begin)(*session.claim())
+        session.die()
+        replayed()
+    assert state_of(message_id) is SmallState.HELD
+    assert (Failure.objects.get().cause, Failure.objects.get().uncertain) == ("crashes", True)
+
+
 def test_when_nothing_was_begun_all_that_was_claimed_are_suspects():
     session = Session(a_profile())
     queued(3)
