@@ -220,6 +220,27 @@ async def test_d10_a_421_instead_of_the_354_in_a_travelling_group_leaves_the_sen
         assert len(server.ledger) == 11
 
 
+async def test_d10_what_follows_a_421_is_not_kept():
+    """D10: a session that waits for its next message would keep all of it, up to its idle limit."""
+    flood, was_read = b"x" * 100_000, asyncio.Event()
+
+    async def later(peer, honest):
+        await was_read.wait()
+        await peer.write(b"421 4.4.2 Idle for too long\r\n")
+        await until(lambda: not session.is_usable)
+        for _ in range(100):
+            await peer.write(flood)
+        was_read.clear()
+
+    async with evil_server({"after_250": later}) as server:
+        session = await opened(server)
+        assert (await session.deliver(*a_mail("first"))).accepted
+        was_read.set()
+        await until(lambda: not was_read.is_set())
+        assert len(session._protocol._buffer) <= len(flood)
+        await session.close()
+
+
 # D11-D13: what a server says
 
 NASTY = b"554 5.7.1 \x1b[2J\x07\x08 a\rb \x00 \x80\xff \xed\xa0\x80 \xe2\x80\xae\xe2\x81\xa6 end"

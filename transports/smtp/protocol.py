@@ -159,7 +159,7 @@ class SMTPProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read the replies that are complete, each as the answer to the oldest open command."""
-        if self.error is not None:
+        if self.error is not None or self.farewell is not None:
             return
         self._buffer = self._buffer + data if self._buffer else data
         try:
