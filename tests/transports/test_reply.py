@@ -1,8 +1,11 @@
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.smtp.reply import MAX_TEXT, UnreadableError, clean, parse, read_reply
+from transports.smtp.reply import MAX_TEXT, UnreadableError, clean, parse, read_next, read_reply
 
 
 def read(data):
@@ -131,6 +134,21 @@ def test_any_bytes_are_a_reply_or_not_but_never_a_crash(raw):
             assert 200 <= parse(found[0]).code <= 599
     except UnreadableError:
         pass
+
+
+def test_what_is_remembered_holds_nobody_who_read_it():
+    """A traceback would hold every frame below it: the connection, and with it the secret it redacts."""
+
+    class Reader:
+        def read(self, buffer):
+            return read_next(buffer)
+
+    reader = Reader()
+    assert reader.read(b"250 Ok\r\nno reply at all\r\n").unreadable is not None
+    gone = weakref.ref(reader)
+    del reader
+    gc.collect()
+    assert gone() is None
 
 
 @given(

@@ -89,7 +89,8 @@ def read_replies(buffer: bytes) -> Read:
             replies.append((raw, parse(raw)))
             position = end
     except UnreadableError as error:
-        return Read(tuple(replies), position, error)
+        # What is remembered must not hold the frames of those who read it.
+        return Read(tuple(replies), position, error.with_traceback(None))
     return Read(tuple(replies), position)
 
 
