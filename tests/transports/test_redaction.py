@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from transports.smtp.redaction import MOST_REMEMBERED, Redactor, aligned_base64
+from transports.smtp.redaction import LONGEST_REMEMBERED, MOST_REMEMBERED, Redactor, aligned_base64
 
 SECRET = b"correct horse"
 BOTH = b"\0ann\0" + SECRET
@@ -59,6 +59,13 @@ def test_of_harmless_replies_not_more_than_a_few_are_remembered():
     for number in range(3 * MOST_REMEMBERED):
         redactor.redact(b"250 2.0.0 Ok: queued as %d\r\n" % number)
     assert 0 < len(redactor._harmless) <= MOST_REMEMBERED
+
+
+def test_long_replies_are_not_remembered():
+    redactor = Redactor(SECRET)
+    for number in range(MOST_REMEMBERED):
+        redactor.redact(b"250 %d " % number + b"x" * 30_000)
+    assert sum(map(len, redactor._harmless)) <= MOST_REMEMBERED * LONGEST_REMEMBERED
 
 
 @given(st.binary(min_size=4, max_size=60), st.binary(max_size=20), st.binary(max_size=20))

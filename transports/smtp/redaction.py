@@ -6,6 +6,7 @@ What a hostile server cannot be kept from: it knows the secret and may say it in
 
 import base64
 import re
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 REDACTED = b"<secret>"
@@ -16,10 +17,14 @@ SHORTEST = 4
 #: Replies found harmless that are remembered: "250 2.1.0 Ok" comes once a message.
 MOST_REMEMBERED = 256
 
+#: Longer ones are not: a hostile server would fill the memory.
+LONGEST_REMEMBERED = 512
+
 _SPACE = b" \t\r\n"
 _RUN = (
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_"  # base64, both alphabets, and hex
 )
+_REST_OF_RUN = re.compile(b"[%s]*" % re.escape(_RUN))
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _HEADS = re.compile(rb"^[0-9]{3}[ -]?(?:[245]\.[0-9]{1,3}\.[0-9]{1,3}(?=[ \t\r\n]|$))?", re.MULTILINE)
 _CODE = re.compile(rb"[0-9]{3}(?:[ -]|$)")
@@ -71,6 +76,8 @@ class Redactor:
         return done + end + torn
 
     def _remember(self, harmless: bytes) -> None:
+        if len(harmless) > LONGEST_REMEMBERED:
+            return
         if len(self._harmless) >= MOST_REMEMBERED:
             self._harmless.clear()
         self._harmless.add(harmless)
@@ -159,5 +166,6 @@ def _without_runs(text: bytes, form: bytes, searched: bytes) -> bytes:
         end = start + len(form)
         left = len(text[position:start].rstrip(_RUN)) + position
         kept += [text[position:left], REDACTED]
-        position = len(text) - len(text[end:].lstrip(_RUN))
+        # Not lstrip(): that copies all that follows, each time.
+        position = cast(re.Match[bytes], _REST_OF_RUN.match(text, end)).end()
     return b"".join((*kept, text[position:]))
