@@ -41,10 +41,12 @@ OF_A_MESSAGE = frozenset({Meaning.RETRY, Meaning.FAIL, Meaning.ANOTHER_SERVER})
 #: These may be followed by a wait.
 WAITING = frozenset({Meaning.RETRY, Meaning.TOO_MANY_CONNECTIONS, Meaning.SERVER_TROUBLE})
 #: The stages before a message is begun at which a server can refuse.
-OPENING = frozenset({Phase.BANNER, Phase.TLS, Phase.EHLO, Phase.AUTH})
+BEFORE_MAIL = frozenset({Phase.BANNER, Phase.TLS, Phase.EHLO, Phase.AUTH})
 #: The stages a rule can name, in the order of a session.
 STAGES = tuple(
-    phase for phase in Phase if phase in OPENING | {Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY, Phase.DOT}
+    phase
+    for phase in Phase
+    if phase in BEFORE_MAIL | {Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY, Phase.DOT}
 )
 
 _CODE = re.compile(r"[45](?:[0-9]{0,2}|[0-9]?x{1,2})")
@@ -99,7 +101,7 @@ class Override:
         """Whether this rule speaks of this reply."""
         if not 400 <= reply.code <= 599 or self.phase not in (None, phase):
             return False
-        if phase not in STAGES or (phase in OPENING and self.meaning in OF_A_MESSAGE):
+        if phase not in STAGES or (phase in BEFORE_MAIL and self.meaning in OF_A_MESSAGE):
             return False
         return (
             str(reply.code).startswith(self.code)
@@ -153,7 +155,7 @@ def make(
         raise BadRule(Fault.WAIT, str(wait))
     code, enhanced = _codes(code, enhanced)
     rule = Override(Meaning(meaning), Phase(phase) if phase else None, code, enhanced, _words(words), wait)
-    if rule.phase in OPENING and rule.meaning in OF_A_MESSAGE:
+    if rule.phase in BEFORE_MAIL and rule.meaning in OF_A_MESSAGE:
         raise BadRule(Fault.NO_MESSAGE, f"{phase} -> {meaning}")
     if wait and rule.meaning not in WAITING:
         raise BadRule(Fault.NO_WAIT, meaning)

@@ -14,9 +14,9 @@ from smtp_settings import wire
 from smtp_settings.entries import reply_rules, reply_rules_as_text, rule_fault
 from smtp_settings.models import SMTPProfile
 from smtp_settings.overrides import (
+    BEFORE_MAIL,
     MAX_RULES,
     OF_A_MESSAGE,
-    OPENING,
     STAGES,
     WAITING,
     BadRule,
@@ -155,7 +155,7 @@ def test_empty_lines_are_no_rules():
 
 def any_rule():
     def fitting(phase, meaning, code, detail, words, wait):
-        meaning = Meaning.PAUSE if phase in OPENING and meaning in OF_A_MESSAGE else meaning
+        meaning = Meaning.PAUSE if phase in BEFORE_MAIL and meaning in OF_A_MESSAGE else meaning
         return Override(
             meaning, phase, code, f"{code[:1] or 5}.{detail}" if detail else "", words,
             wait if meaning in WAITING else 0,
