@@ -196,6 +196,15 @@ class Run:
             self.outcomes[name] = await session.deliver(*self.mail(name), following=ahead)
             return session
 
+    async def send_afresh(self, transport: Transport) -> None:
+        """Send one more message: whatever happened before, it goes out on a connection of its own."""
+        self.transport = transport
+        connections = self.server.connections
+        session = await self.send("on a fresh session")
+        assert self.server.connections == connections + 1
+        assert self.judgement("on a fresh session").action is Becomes.SENT
+        await session.close()
+
     def judgement(self, name: str) -> Judgement:
         if name in self.refusals:
             return judge_error(self.refusals[name])

@@ -252,12 +252,7 @@ async def test_a_cell(mode: str, cell: Cell, record_property: Callable[[str, obj
         was_read.set()
         await go_on(cell, run, session)
 
-        run.transport = a_transport(server.port, timeouts=PATIENT, **settings)
-        connections = server.connections
-        fresh = await run.send("on a fresh session")
-        assert server.connections == connections + 1
-        assert run.judgement("on a fresh session").action is Becomes.SENT
-        await fresh.close()
+        await run.send_afresh(a_transport(server.port, timeouts=PATIENT, **settings))
         run.check_ledger()
         run.check_words()
 

@@ -190,12 +190,7 @@ async def test_a_cell(cell: StreamedCell, record_property: Callable[[str, object
         async with asyncio.timeout(5):
             await session.close()
 
-        run.transport = a_transport(server.port, timeouts=PATIENT, **SETTINGS)
-        connections = server.connections
-        fresh = await run.send("on a fresh session")
-        assert server.connections == connections + 1
-        assert run.judgement("on a fresh session").action is Becomes.SENT
-        await fresh.close()
+        await run.send_afresh(a_transport(server.port, timeouts=PATIENT, **SETTINGS))
         await until(lambda: not session.is_usable)
         run.check_ledger()
         run.check_words()
