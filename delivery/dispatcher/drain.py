@@ -66,9 +66,8 @@ class Terms:
     """How long a drain goes on.
 
     `until_empty`: it ends when no message is due that can be sent; a server that stays crowded after a rest
-    can send none. Otherwise when none came for `linger`
-    seconds. In any case after `deadline` seconds, or when `stop` is set. `ring` is called when more workers
-    would help.
+    can send none. Otherwise when none came for `linger` seconds. In any case after `deadline` seconds, or
+    when `stop` is set. `ring` is called when more workers would help.
     """
 
     until_empty: bool
@@ -311,7 +310,7 @@ class Drain:
     # Chores
 
     async def _chores(self) -> None:
-        """Every 15 s take back what dead sessions hold, every 2 s write the statistics."""
+        """Every 15 s take back what dead sessions hold, journals first; every 2 s write the statistics."""
         now = time.monotonic()
         if now >= self._reclaim_at:
             self._reclaim_at = now + RECLAIM_SECONDS
