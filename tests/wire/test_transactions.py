@@ -1,6 +1,7 @@
 """Hostile servers from MAIL to QUIT (WIRE D8-D13, D18-D21, R5, R7, R11, R12): phases, verdicts, certainty."""
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from tests.wire.evil import (
     and_then,
     drip,
     evil_server,
+    evil_server_beside,
     fin,
     flood,
     hang,
@@ -23,7 +25,7 @@ from tests.wire.evil import (
     say_and_reset,
     stop_reading,
 )
-from transports.base import Phase
+from transports.base import Content, Phase
 from transports.errors import ConnectionLost, NotSendable, ProtocolError, ReplyTimeout
 from transports.smtp import Timeouts
 
@@ -382,6 +384,39 @@ async def test_a_loss_during_the_upload_is_not_uncertain(action):
     async with evil_server({"body": action}, ehlo=("250-evil", "250 PIPELINING")) as server:
         outcome, _ = await deliver(server, content=content)
     assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ConnectionLost, False)
+
+
+async def test_a_loss_that_the_last_block_runs_into_is_not_uncertain():
+    """Writing says nothing about it: the loop hears of the reset later, and the dot was never written."""
+    is_asked_for, is_reset = threading.Event(), threading.Event()
+
+    async def ask(peer, honest):
+        is_asked_for.set()
+        await honestly(peer, honest)
+
+    async def reset(peer, honest):
+        try:
+            await rst(peer, honest)
+        finally:
+            asyncio.get_running_loop().call_soon(is_reset.set)  # behind what closes the socket
+
+    class Segments(tuple):
+        def __iter__(self):
+            for segment in super().__iter__():
+                yield segment
+                if is_asked_for.is_set():
+                    assert is_reset.wait(5)
+
+    class Upload(Content):
+        size_bytes = 90_000  # asked for without a look at the segments
+
+    dots = []
+    content = Upload(Segments([(b"x" * 88 + b"\r\n") * 500] * 2))
+    with evil_server_beside({"data": ask, "body": reset}) as server:
+        session = await a_transport(server.port, timeouts=PATIENT).open()
+        outcome = await session.deliver(an_envelope(), content, before_dot=lambda: dots.append(1))
+    assert (outcome.phase, type(outcome.error), outcome.uncertain) == (Phase.BODY, ConnectionLost, False)
+    assert dots == []
 
 
 async def test_a_server_that_never_reads_is_dropped_at_the_limit_of_a_block():

@@ -280,8 +280,10 @@ class SMTPSession:
             if protocol.is_settled:
                 break
         else:
-            if not protocol.is_within_reply:
-                return None  # else the rest of a premature reply would be read as the answer to the dot
+            # The last block may have run into a reset that is not told yet; and the rest of a premature reply
+            # would be read as the answer to the dot.
+            if protocol.is_open and not protocol.is_within_reply:
+                return None
         replies = await protocol.settle()
         error = protocol.error
         self.abort()
