@@ -100,11 +100,11 @@ def ending(content: Content) -> bytes:
     return b""
 
 
-def whole(content: Content) -> bytes:
-    """Return everything in one piece, the final dot too: for a single write."""
+def whole(content: Content, dot: bytes = DOT) -> bytes:
+    """Return everything in one piece for a single write; `dot` is the final dot and what goes with it."""
     if len(content.segments) == 1:  # small content always is
-        return stuffed(content.segments[0]) + ending(content) + DOT
-    return b"".join([*map(stuffed, content.segments), ending(content), DOT])
+        return stuffed(content.segments[0]) + ending(content) + dot
+    return b"".join([*map(stuffed, content.segments), ending(content), dot])
 
 
 def blocks(content: Content) -> Iterator[bytes | memoryview]:

@@ -7,6 +7,7 @@ replies that came, and `error` says why no more did.
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Sequence
 
 from transports.base import Phase, Reply
@@ -254,7 +255,7 @@ class SMTPProtocol(asyncio.Protocol):
 
     def _await_next(self) -> None:
         """Give the reply that is awaited now its own limit."""
-        self._deadline = deadline = min(self._loop.time() + self._limit(self._phase), self.latest)
+        self._deadline = deadline = min(time.monotonic() + self._limit(self._phase), self.latest)
         if self._timer is None or self._timer.when() > deadline:
             if self._timer is not None:
                 self._timer.cancel()
@@ -264,7 +265,7 @@ class SMTPProtocol(asyncio.Protocol):
         self._timer = None
         if self._deadline is None:
             return
-        if self._loop.time() < self._deadline:
+        if time.monotonic() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._check_deadline)
             return
         phase = self._phase

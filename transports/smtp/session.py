@@ -6,8 +6,8 @@ content with the final dot. Three modes tell what travels together: *sequential*
 holds the dot, so that a message costs one round trip.
 """
 
-import asyncio
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,7 +64,6 @@ class SMTPSession:
         self._is_in_step = False
         self._timeouts = timeouts
         self._trace = trace
-        self._loop = asyncio.get_running_loop()
         self._is_closed = False
         # A transaction that did not end in an acceptance may still be open on the server's side.
         self._needs_reset = False
@@ -93,7 +92,7 @@ class SMTPSession:
         after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None,
     ) -> Outcome:
         """Carry one message; see `transports.base.Session.deliver`."""
-        self._started = self._loop.time()
+        self._started = time.monotonic()
         try:
             current = self._current(envelope, content)
             current.following, current.before_dot, current.after_dot = following, before_dot, after_dot
@@ -185,14 +184,13 @@ class SMTPSession:
         content = current.mail.content
         if self._trace is not None:
             self._trace.note(f"The message: {content.size_bytes} bytes")
-        if content.size_bytes <= BLOCK_BYTES:
-            last = whole(content)
-        else:
-            last = DOT
-            stopped = await self._upload(content, rcpt_replies)
-            if stopped is not None:
-                return stopped
+        is_large = content.size_bytes > BLOCK_BYTES
+        if is_large and (stopped := await self._upload(content, rcpt_replies)) is not None:
+            return stopped
         announced = self._announcement(current.following)
+        last = DOT if announced is None else DOT + announced.data
+        if not is_large:
+            last = whole(content, last)
         dot, replies = await self._write_dot(current, last, announced, rcpt_replies)
         if self._trace is not None:
             current.read_at = (*current.read_at, *self._protocol.read_at[:1])
@@ -222,7 +220,7 @@ class SMTPSession:
         announced: Group | None,
         rcpt_replies: tuple[Reply | None, ...],
     ) -> tuple[Reply | None, Sequence[Reply]]:
-        """Write what ends the content; return the reply to the dot, None without a certain one, and all."""
+        """Write `last`, which holds the dot; return the reply to it, None without a certain one, and all."""
         protocol, limits = self._protocol, self._timeouts
         dot: Reply | None = None
 
@@ -236,9 +234,8 @@ class SMTPSession:
         protocol.latest = math.inf
         phases: tuple[Phase, ...] = (Phase.DOT,)
         if announced is not None:
-            protocol.latest = self._loop.time() + limits.dot + limits.mail + limits.rcpt + limits.data
+            protocol.latest = time.monotonic() + limits.dot + limits.mail + limits.rcpt + limits.data
             phases += announced.phases
-            last += announced.data
         protocol.expect(phases)
         if current.before_dot is not None:
             current.before_dot()
@@ -272,7 +269,7 @@ class SMTPSession:
         """Write large content in blocks; an outcome when the server answered or went before the end."""
         protocol = self._protocol
         # An upload has its own time: its envelope may have travelled with the dot before it.
-        protocol.latest = self._loop.time() + self._timeouts.block + content.size_bytes / SLOWEST
+        protocol.latest = time.monotonic() + self._timeouts.block + content.size_bytes / SLOWEST
         protocol.expect((Phase.BODY,))
         for block in blocks(content):
             protocol.write(block)
@@ -307,7 +304,7 @@ class SMTPSession:
             phase = Phase.MAIL
         if error is not None and error.phase is Phase.RSET:
             error.phase = Phase.MAIL
-        ms = (self._loop.time() - self._started) * 1000
+        ms = (time.monotonic() - self._started) * 1000
         return Outcome(phase, reply, error, rcpt_replies, uncertain, ms)
 
     def _now_ms(self) -> float:
