@@ -13,6 +13,7 @@ from mailconf.env import BASE_DIR
 from tests.acceptance.processes import celery_worker, finished, manage, until
 from tests.builders import a_profile
 from tests.delivery.engine import drained
+from tests.ports import free_port, is_listening
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,11 +32,6 @@ def letter(tmp_path):
 def environment(process_environment, tmp_path):
     """Processes with a broker folder of their own."""
     return {**process_environment, "MAILCONF_VAR": str(tmp_path), "REDIS_URL": ""}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def all_sent(count):
@@ -74,11 +70,6 @@ def redis(needs_redis, tmp_path):
     finally:
         server.terminate()
         server.wait()
-
-
-def is_listening(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.redis

@@ -16,13 +16,9 @@ import pytest
 
 from mailconf import children, embedded
 from mailconf.env import BASE_DIR
+from tests.ports import free_port, free_ports, is_listening
 
 SECONDS = 60  # for one start on a busy machine; alone it takes five
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def get(port, path):
@@ -34,17 +30,12 @@ def get(port, path):
     return int(head.split()[1]), body
 
 
-def is_listening(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
 class House:
     """One `manage.py up` in a folder and on ports of its own."""
 
     def __init__(self, var):
         self.var = var
-        self.port, self.sandbox_port = free_port(), free_port()
+        self.port, self.sandbox_port = free_ports(2)
         self.place = embedded.place_for(var)
         self.process = None
 

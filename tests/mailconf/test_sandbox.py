@@ -14,6 +14,7 @@ import pytest
 
 from mailconf import sandbox
 from mailconf.env import BASE_DIR
+from tests.ports import free_port
 
 MESSAGE = b"From: a@example.com\r\nSubject: =?utf-8?b?w4RwZmVs?=\r\n\r\n.a line with a dot\r\nthe end\r\n"
 
@@ -22,11 +23,6 @@ MESSAGE = b"From: a@example.com\r\nSubject: =?utf-8?b?w4RwZmVs?=\r\n\r\n.a line 
 def folder(settings, tmp_path):
     settings.MAILCONF_VAR = tmp_path
     return tmp_path / "sandbox"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @contextmanager

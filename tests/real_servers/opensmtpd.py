@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.needs import missing
+from tests.ports import free_ports, wait_until_deaf, wait_until_listening
 from tests.real_servers.mail import arrived, wait_until_empty
-from tests.real_servers.ports import free_ports, wait_until_deaf, wait_until_listening
 from tests.servers import authority, smtp_server
 
 HOST = "127.0.0.1"

@@ -14,8 +14,8 @@ from pathlib import Path
 import trustme
 
 from tests.needs import missing
+from tests.ports import free_ports
 from tests.real_servers.mail import arrived, wait_until_empty
-from tests.real_servers.ports import free_ports
 from tests.servers import authority, smtp_server
 
 HOST = "127.0.0.1"

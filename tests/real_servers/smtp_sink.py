@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.needs import missing
-from tests.real_servers.ports import free_ports, wait_until_listening
+from tests.ports import free_port, wait_until_listening
 
 
 class SMTPSink:
@@ -31,7 +31,7 @@ def smtp_sink(*options):
     program = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         missing("smtp-sink is not installed (Debian package postfix)")
-    (port,) = free_ports(1)
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="mailconf-smtp-sink-") as folder:
         if not os.geteuid():
             Path(folder).chmod(0o777)  # it wants to be somebody without rights then
