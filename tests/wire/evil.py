@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+import pytest
+
 from tests.servers import loop_in_a_thread, server_context
 
 STAGES = (
@@ -24,6 +26,10 @@ STAGES = (
 
 BANNER = b"220 evil.example.org ESMTP\r\n"
 EHLO = ("250-evil.example.org", "250-PIPELINING", "250-SIZE 1000000", "250-AUTH PLAIN LOGIN", "250 SMTPUTF8")
+UNPIPELINED = tuple(line for line in EHLO if "PIPELINING" not in line)
+
+#: For tests of what holds however the commands travel.
+both_modes = pytest.mark.parametrize("ehlo", [EHLO, UNPIPELINED], ids=["grouped", "sequential"])
 
 
 #: What a client must take for an acceptance: one complete line of a bearable length.

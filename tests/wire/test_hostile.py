@@ -18,7 +18,7 @@ from tests.wire.cells import OFFERS, RECIPIENTS, content_of, more
 from tests.wire.clients import PATIENT, a_content, a_transport, an_envelope, short, until
 from tests.wire.evil import (
     BANNER,
-    EHLO,
+    both_modes,
     evil_server,
     fin,
     flood,
@@ -34,9 +34,6 @@ from tests.wire.evil import (
 )
 from transports.base import MailObject, Phase
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
-
-SEQUENTIAL = tuple(line for line in EHLO if "PIPELINING" not in line)
-both_modes = pytest.mark.parametrize("ehlo", [EHLO, SEQUENTIAL], ids=["grouped", "sequential"])
 
 LARGE = content_of("large", is_large=True)
 

@@ -7,10 +7,9 @@ import pytest
 from delivery.classification import OVERRIDE, Action, Sign, judge, judge_error
 from smtp_settings.overrides import NO_OVERRIDES, Overrides, read_line
 from tests.wire.clients import PASSWORD, PATIENT, a_content, a_transport, an_envelope
-from tests.wire.evil import EHLO, evil_server, honestly, say
+from tests.wire.evil import EHLO, both_modes, evil_server, honestly, say
 from transports.errors import TransportError
 
-PLAIN_EHLO = tuple(line for line in EHLO if "PIPELINING" not in line)
 WITHOUT_SIZE = ("250-evil.example.org", "250 PIPELINING")
 HUGE = a_content(b"Subject: huge\r\n\r\n" + (b"x" * 98 + b"\r\n") * 200_000)
 
@@ -65,7 +64,7 @@ SAMPLE = [
 ]
 
 
-@pytest.mark.parametrize("ehlo", [EHLO, PLAIN_EHLO], ids=["grouped", "sequential"])
+@both_modes
 @pytest.mark.parametrize(("stage", "words", "action", "sign", "cause"), SAMPLE)
 async def test_what_a_server_says_at_a_stage_is_judged_as_the_table_says(
     stage, words, action, sign, cause, ehlo

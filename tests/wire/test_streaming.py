@@ -6,7 +6,7 @@ import pytest
 
 from tests.servers import smtp_server
 from tests.wire.clients import PATIENT, a_content, a_transport, an_envelope, short
-from tests.wire.evil import EHLO, and_then, evil_server, fin, hang, honestly, say, say_and_go
+from tests.wire.evil import EHLO, UNPIPELINED, and_then, evil_server, fin, hang, honestly, say, say_and_go
 from transports.base import MailObject, Phase
 from transports.errors import ConnectionLost, ProtocolError
 from transports.smtp.session import CLEAN_BEFORE_STREAMING
@@ -79,7 +79,7 @@ async def test_nothing_streams_where_it_was_not_wanted(settings, sequential):
 
 
 async def test_without_pipelining_nothing_streams():
-    async with evil_server(ehlo=tuple(line for line in EHLO if "PIPELINING" not in line)) as server:
+    async with evil_server(ehlo=UNPIPELINED) as server:
         session = await open_streaming(server)
         assert not session.streams
         await session.close()

@@ -8,8 +8,9 @@ import pytest
 
 from tests.wire.clients import PATIENT, a_content, a_transport, an_envelope, short, until
 from tests.wire.evil import (
-    EHLO,
+    UNPIPELINED,
     and_then,
+    both_modes,
     drip,
     evil_server,
     evil_server_beside,
@@ -29,13 +30,10 @@ from transports.base import Content, Phase
 from transports.errors import ConnectionLost, NotSendable, ProtocolError, ReplyTimeout
 from transports.smtp import Timeouts
 
-PLAIN_EHLO = tuple(line for line in EHLO if "PIPELINING" not in line)
 LARGE = a_content(b"Subject: large\r\n\r\n" + b"0123456789\r\n" * 25_000)
 HUGE = a_content(b"Subject: huge\r\n\r\n" + (b"x" * 98 + b"\r\n") * 200_000)
 
 PHASES = {"mail": Phase.MAIL, "rcpt": Phase.RCPT, "data": Phase.DATA, "dot": Phase.DOT}
-
-both_modes = pytest.mark.parametrize("ehlo", [EHLO, PLAIN_EHLO], ids=["grouped", "sequential"])
 
 
 async def deliver(server, envelope=None, content=None, *, timeouts=PATIENT, **settings):
@@ -281,7 +279,7 @@ async def test_after_a_refused_dot_the_next_group_leads_with_a_reset():
 
 
 async def test_without_pipelining_nothing_is_said_after_a_refusal():
-    async with evil_server({"rcpt": [say("550 5.1.1 No")]}, ehlo=PLAIN_EHLO) as server:
+    async with evil_server({"rcpt": [say("550 5.1.1 No")]}, ehlo=UNPIPELINED) as server:
         refused, session = await deliver(server)
         assert (refused.phase, refused.reply.code) == (Phase.RCPT, 550)
         assert (await session.deliver(an_envelope(), a_content())).accepted
