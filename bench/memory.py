@@ -12,23 +12,21 @@ is copied to be stuffed.
 import argparse
 import asyncio
 import json
-import multiprocessing
 import random
 import re
 import socket
 import time
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_network
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from bench.sink import HOST, a_process
 from transports.base import Content, Envelope, Security, Session
 from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport
 
-HOST = "127.0.0.1"
 MB = 1_000_000
 GUARD = AddressGuard(allowed_networks=(ip_network("127.0.0.0/8"),), allowed_ports=(range(1024, 65536),))
 ENVELOPE = Envelope("shop@example.org", ("ann@example.org",))
@@ -83,24 +81,11 @@ class Sink(asyncio.BufferedProtocol):
 async def serve(pipe: Connection) -> None:
     server = await asyncio.get_running_loop().create_server(Sink, HOST, 0)
     pipe.send(server.sockets[0].getsockname()[1])
-    await asyncio.to_thread(pipe.recv)
+    await server.serve_forever()
 
 
 def sink_process(pipe: Connection) -> None:
     asyncio.run(serve(pipe))
-
-
-@contextmanager
-def a_sink() -> Iterator[int]:
-    """Run the sink; gives its port."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=sink_process, args=(theirs,))
-    process.start()
-    try:
-        yield ours.recv()
-    finally:
-        ours.send("end")
-        process.join(10)
 
 
 def a_part(size_bytes: int, *, dots: bool) -> bytes:
@@ -196,8 +181,8 @@ def main() -> None:
     parser.add_argument("--dots", action="store_true", help="begin a line in ten with a dot")
     parser.add_argument("--json", action="store_true", help="the output is JSON in any case")
     options = parser.parse_args()
-    with a_sink() as port:
-        print(json.dumps(asyncio.run(measure(port, options))), flush=True)
+    with a_process(sink_process) as pipe:
+        print(json.dumps(asyncio.run(measure(pipe.recv(), options))), flush=True)
 
 
 if __name__ == "__main__":

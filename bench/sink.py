@@ -129,6 +129,22 @@ def sink_process(pipe: Connection, delay: float, pem: bytes) -> None:
 
 
 @contextmanager
+def a_process(target: Callable[..., None], *args: object) -> Iterator[Connection]:
+    """Run the other end in a process of its own until the block ends; gives the pipe to it.
+
+    `target` gets its end of the pipe, then `args`.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=target, args=(theirs, *args))
+    process.start()
+    try:
+        yield ours
+    finally:
+        process.terminate()
+        process.join(10)
+
+
+@contextmanager
 def a_sink(
     delay: float = 0.0, *, certificate: trustme.LeafCert | None = None
 ) -> Iterator[tuple[int, Callable[[], int]]]:
@@ -136,14 +152,11 @@ def a_sink(
 
     Gives its port and a way to end it that returns how many messages it took.
     """
-    ours, theirs = multiprocessing.Pipe()
     pem = certificate.private_key_and_cert_chain_pem.bytes() if certificate is not None else b""
-    process = multiprocessing.get_context("spawn").Process(target=sink_process, args=(theirs, delay, pem))
-    process.start()
+    with a_process(sink_process, delay, pem) as pipe:
 
-    def end() -> int:
-        ours.send("end")
-        return int(ours.recv())
+        def end() -> int:
+            pipe.send("end")
+            return int(pipe.recv())
 
-    yield ours.recv(), end
-    process.join(10)
+        yield pipe.recv(), end
