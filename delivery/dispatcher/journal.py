@@ -126,6 +126,7 @@ class Journal:
         """Write a new file, take its lock, and only then give it the name that others look for."""
         fd, made = tempfile.mkstemp(NEW, f"worker-{self._lease.id}-", folder)  # 0600, O_CLOEXEC
         new = Path(made)
+        path = self._path or new.with_suffix(".journal")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
@@ -133,11 +134,15 @@ class Journal:
             _write_all(fd, head)
             if self._header is not None and self._header.is_synced:
                 _sync_data(fd)
-            path = self._path or new.with_suffix(".journal")
             new.replace(path)
+            if self._header is not None and self._header.is_synced:
+                _sync_name(folder)
         except OSError:
-            os.close(fd)
-            new.unlink(missing_ok=True)
+            try:
+                for file in (new, path):  # without its lock it would be taken for a dead session's
+                    file.unlink(missing_ok=True)
+            finally:
+                os.close(fd)
             raise
         if self._fd >= 0:
             os.close(self._fd)
@@ -204,6 +209,14 @@ class Journal:
         os.close(self._fd)
         self._fd = -1
         self._notes.clear()
+
+
+def _sync_name(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -275,3 +275,33 @@ def test_with_sync_what_decides_is_on_the_disk_before_it_goes_on(folder, monkeyp
     journal.replied(work_of(1), OK, (OK, OK))
     assert synced == [begun, before_dot, len(text_in(folder))]
     journal.close()
+
+
+def test_with_sync_the_name_of_the_file_is_on_the_disk_as_well(folder, monkeypatch):
+    """Else a power cut would leave lines that nobody finds: under no name, or under that of a new file."""
+    synced, sync = [], os.fsync
+
+    def noted(fd):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            synced.append([path.suffix for path in folder.iterdir()])
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    a_journal(folder).close()
+    assert not synced
+    journal = a_journal(folder, sync=True)
+    journal._compact()
+    assert synced == [[".journal"], [".journal"]]
+    journal.close()
+
+
+def test_a_name_that_cannot_be_synced_leaves_no_file_without_an_owner(folder, monkeypatch):
+    def refuse(_fd):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        journal = a_journal(folder, sync=True)
+    assert not journal.is_kept
+    assert not list(folder.iterdir())
+    journal.close()
