@@ -172,12 +172,14 @@ class EventAdmin(ReadOnly):
     fields = ("time", "level", "what", "who", "about")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:  # Any: ChangeList
-        """Fetch the people of the page at once; the log has no foreign key to join on."""
+        """Fetch the people and profiles of the page at once; the log has no foreign key to join on."""
         page = super().get_changelist_instance(request)
         rows = list(page.result_list)
         people = get_user_model()._default_manager.in_bulk({row.user_id for row in rows if row.user_id})
+        profiles = SMTPProfile.objects.in_bulk({row.profile_id for row in rows if row.profile_id})
         for row in rows:
             row.listed_who = str(people.get(row.user_id, "")) if row.user_id else ""
+            row.listed_profile = str(profiles.get(row.profile_id, "")) if row.profile_id else ""
         page.result_list = rows
         return page
 
@@ -204,12 +206,14 @@ class EventAdmin(ReadOnly):
         return getattr(event, "listed_who", "") or (str(event.user_id) if event.user_id else "-")
 
     @admin.display(description=gettext_lazy("About"))
-    def about(self, event: Event) -> str:
+    def about(self, event: Any) -> str:  # Any: a row with what the page fetched beside it
         """Return what the event is about."""
         if event.data.get("name"):
             return str(event.data["name"])
         if event.message_id:
             return _("Message %(id)s") % {"id": event.message_id}
+        if getattr(event, "listed_profile", ""):
+            return str(event.listed_profile)
         return _("Profile %(id)s") % {"id": event.profile_id} if event.profile_id else "-"
 
 

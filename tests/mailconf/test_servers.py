@@ -73,6 +73,21 @@ def test_the_event_log_names_it():
     assert "One command at a time for a day reason: 354 out of place" in page
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("server.breaker_opened", "Breaker opened"),
+        ("server.breaker_closed", "Breaker closed"),
+        ("server.paused", "Profile paused"),
+    ],
+)
+def test_the_event_log_says_in_words_what_became_of_which_server(kind, words):
+    profile = a_profile()
+    queue.add_event(kind, profile_id=profile.pk, data={"reason": "it said so"})
+    page = text_of(client_of("operator").get(reverse("admin:smtp_settings_event_changelist")))
+    assert f"{words} reason: it said so - {profile.name}" in page
+
+
 def test_the_form_explains_what_automatic_pipelining_does():
     page = text_of(client_of("administrator").get(reverse("admin:smtp_settings_smtpprofile_add")))
     assert "goes to one round trip a message after ten clean ones" in page
