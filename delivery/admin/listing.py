@@ -14,6 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from delivery import stats
+from delivery.admin.sentences import words_of
 from delivery.admin.states import Standing, State, messages_in, standings
 from delivery.models import Attempt, Failure, Message, QueueEntry
 from smtp_settings.models import SMTPProfile
@@ -202,7 +203,7 @@ def lines(messages: "list[Message]") -> list[tuple[Message, Line]]:
             Line(
                 standing[message.pk],
                 names.get(standing[message.pk].profile_id or 0, ""),
-                reply_of(last[message.pk]) if message.pk in last else message.reply or "",
+                reply_of(last[message.pk]) if message.pk in last else words_of(message),
             ),
         )
         for message in messages
@@ -211,7 +212,7 @@ def lines(messages: "list[Message]") -> list[tuple[Message, Line]]:
 
 def reply_of(attempt: Attempt) -> str:
     """Return what the server said, or what happened instead."""
-    return attempt.reply or str(Attempt.Result(attempt.outcome).label)
+    return words_of(attempt) or str(Attempt.Result(attempt.outcome).label)
 
 
 def _last_attempts(message_ids: list[int]) -> "QuerySet[Attempt]":

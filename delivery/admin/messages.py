@@ -120,6 +120,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
             "rcpt_to",
             "subject",
             "code",
+            "enhanced",
             "reply",
         )
 

@@ -8,7 +8,7 @@ from email.utils import getaddresses
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from delivery.admin.sentences import Sentence, sentence
+from delivery.admin.sentences import Sentence, sentence, words_of
 from delivery.admin.states import TONES, Standing, State, standings
 from delivery.classification import OVERRIDE
 from delivery.composing import readable
@@ -172,9 +172,7 @@ def _timeline(
             "n": message.attempts,
             "profile": profile.name if profile else _("a removed profile"),
         }
-        moments.insert(
-            0, Moment(message.done_at, title, _("Accepted"), "is-ok", one_line(message.reply or ""))
-        )
+        moments.insert(0, Moment(message.done_at, title, _("Accepted"), "is-ok", one_line(words_of(message))))
     elif standing.state in (State.CANCELLED, State.HELD, State.SUPPRESSED, State.EXPIRED) and message.done_at:
         moments.insert(
             0, Moment(message.done_at, str(standing.state.label), standing.state.label, standing.tone)
@@ -206,5 +204,10 @@ def _moment(attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int,
         else Attempt.Result.RELEASED
     )
     return Moment(
-        attempt.at, " ".join(parts), result.label, _RESULT_TONES[result], one_line(attempt.reply), attempt.ms
+        attempt.at,
+        " ".join(parts),
+        result.label,
+        _RESULT_TONES[result],
+        one_line(words_of(attempt)),
+        attempt.ms,
     )

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from delivery.admin.states import Standing, State
+from delivery.classification import OVERRIDE
 from delivery.models import Attempt, Message
 
 #: Why a message failed, by the stable word the classification gave, and what a person may do.
@@ -84,7 +85,7 @@ def sentence(message: Message, standing: Standing, last: Attempt | None, profile
         return _open(standing, last)
     if standing.state is State.HELD:
         held = _HELD.get(standing.cause, gettext_lazy("This message is held: release it or cancel it."))
-        return Sentence(str(held), _words(message))
+        return Sentence(str(held), words_of(message))
     return _ended(message, standing, profile)
 
 
@@ -103,7 +104,9 @@ def _open(standing: Standing, last: Attempt | None) -> Sentence:
         return Sentence(text)
     if not last.code:
         return Sentence(text, last.reply)
-    return Sentence(_("%(text)s The server asked to wait:") % {"text": text}, last.reply)
+    if last.cause == OVERRIDE:
+        return Sentence(_("%(text)s A rule of the profile says to wait:") % {"text": text}, words_of(last))
+    return Sentence(_("%(text)s The server asked to wait:") % {"text": text}, words_of(last))
 
 
 def _ended(message: Message, standing: Standing, profile: str) -> Sentence:
@@ -112,7 +115,7 @@ def _ended(message: Message, standing: Standing, profile: str) -> Sentence:
             return Sentence(
                 _("Accepted by the server of %(profile)s. Accepted is not the same as delivered.")
                 % {"profile": profile or _("a profile since removed")},
-                _words(message),
+                words_of(message),
             )
         case State.EXPIRED:
             return _expired(message, standing)
@@ -126,22 +129,26 @@ def _ended(message: Message, standing: Standing, profile: str) -> Sentence:
 
 def _expired(message: Message, standing: Standing) -> Sentence:
     if standing.cause == "expires_at":
-        return Sentence(_("It was not sent in time: its sender wanted it sent no later."), _words(message))
-    return Sentence(_("Given up: it could not be sent for too long. Last answer:"), _words(message))
+        return Sentence(_("It was not sent in time: its sender wanted it sent no later."), words_of(message))
+    return Sentence(_("Given up: it could not be sent for too long. Last answer:"), words_of(message))
 
 
 def _failed(message: Message, standing: Standing) -> Sentence:
     if standing.cause in _CAUSES:
         why, advice = _CAUSES[standing.cause]
-        return Sentence(_("Given up. %(why)s") % {"why": why}, _words(message), str(advice))
+        return Sentence(_("Given up. %(why)s") % {"why": why}, words_of(message), str(advice))
     count = ngettext("Given up after %(n)d try.", "Given up after %(n)d tries.", standing.attempts) % {
         "n": standing.attempts
     }
-    return Sentence(_("%(count)s Last answer:") % {"count": count}, _words(message))
+    return Sentence(_("%(count)s Last answer:") % {"count": count}, words_of(message))
 
 
-def _words(message: Message) -> str:
-    return message.reply or ""
+def words_of(row: Attempt | Message) -> str:
+    """Return what the server said as it said it, with its codes; or what happened instead."""
+    text = row.reply or ""
+    if row.code is None or text.startswith(str(row.code)):
+        return text
+    return " ".join(str(part) for part in (row.code, row.enhanced, text) if part)
 
 
 def _when(standing: Standing) -> str:

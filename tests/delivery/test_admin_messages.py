@@ -44,7 +44,7 @@ def a_message(*, subject="Report", html=HTML, files=(("report.pdf", b"%PDF-", "a
 
 
 def tried(
-    message_id, *, reply="451 4.7.1 Try again later", code=451, outcome="retry", lease=None, profile_id=None
+    message_id, *, reply="Try again later", code=451, outcome="retry", lease=None, profile_id=None
 ):
     queue.record([queue.Tried(message_id, lease, profile_id, 1, "rcpt", outcome, code, "4.7.1", reply, 1800)])
 
@@ -60,7 +60,7 @@ def deferred(**fields):
     return message_id
 
 
-def ended(state, *, reply="550 5.1.1 No such user", cause="recipient", uncertain=False, message_id=None):
+def ended(state, *, reply="No such user", cause="recipient", uncertain=False, message_id=None):
     """A message that ended so; its id."""
     profile = a_row_of_profile(name=f"Profile {state}")
     lease = queue.register_worker()

@@ -137,6 +137,18 @@ def test_the_page_of_a_message_says_that_a_rule_decided(client):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_page_of_a_message_tells_a_rules_wait_from_the_servers(client):
+    client.force_login(a_user("superuser"))
+    with smtp_server(answers={"RCPT": "450 4.2.1 Daily quota reached"}) as server:
+        profile_for(server, "rcpt 450 -> retry 30m")
+        [message] = queued()
+        drained()
+    page = client.get(reverse("admin:delivery_message_change", args=[message])).content.decode()
+    assert "A rule of the profile says to wait:" in page
+    assert page.count("<code>450 4.2.1 Daily quota reached</code>") == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_an_attempt_the_table_judged_has_the_tables_cause():
     with smtp_server(answers={"RCPT": "550 5.1.1 Nobody"}) as server:
         profile_for(server, "rcpt 551 -> retry")
