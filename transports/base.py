@@ -135,7 +135,9 @@ class Outcome:
     `phase` is where it was decided, `reply` the deciding reply (None after a loss, a time-out or a local
     refusal, and then `error` says which). `rcpt_replies` has one entry per recipient in the order of
     `rcpt_to`, None where none was read. `uncertain` is true when the final dot was written and no readable
-    answer came (RFC 1047).
+    answer came (RFC 1047). `transcript` is what was said of this message, never its content, at most 200
+    lines, times from its first line; only where not every recipient was accepted, and empty when nothing was
+    said.
     """
 
     phase: Phase
@@ -144,6 +146,7 @@ class Outcome:
     rcpt_replies: tuple[Reply | None, ...] = ()
     uncertain: bool = False
     ms: float = 0.0
+    transcript: "tuple[TranscriptLine, ...]" = ()
 
     @property
     def accepted(self) -> bool:

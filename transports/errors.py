@@ -22,13 +22,14 @@ TransportError
 
 from collections.abc import Mapping
 
-from transports.base import Phase, Reply
+from transports.base import Phase, Reply, TranscriptLine
 
 
 class TransportError(Exception):
     """The base: `phase` is where, `reply` the server's words if any, str() one sentence for people.
 
     `evidence` is what a `Step` shows beside the sentence, such as the certificate that was refused.
+    `transcript` is what was said until then, when a connection did not come about.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class TransportError(Exception):
         self.phase = phase
         self.reply = reply
         self.evidence: dict[str, str] = dict(evidence or {})
+        self.transcript: tuple[TranscriptLine, ...] = ()
 
 
 class NameNotFound(TransportError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from transports.base import Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
+from transports.smtp.conversation import Reading
 from transports.smtp.redaction import Redactor
 from transports.smtp.reply import SHOWN_BYTES, UnreadableError, read_next
 from transports.smtp.transcript import Trace
@@ -54,11 +55,11 @@ class SMTPProtocol(asyncio.Protocol):
         self.farewell: Reply | None = None
         #: No deadline of the present exchange lies beyond this: the cap on a server that drips replies.
         self.latest = math.inf
-        #: Milliseconds at which the replies of the present exchange came; kept for an observer only.
-        self.read_at: list[float] = []
+        #: The replies of the present exchange, with their bytes and moments, for a conversation.
+        self.heard: list[Reading] = []
+        self.trace = trace
         self.redactor: Redactor | None = None
         self._limit = limit
-        self._trace = trace
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._buffer = b""
@@ -85,8 +86,8 @@ class SMTPProtocol(asyncio.Protocol):
         an observer sees instead of `data`.
         """
         self.expect(phases)
-        if self._trace is not None:
-            self._trace.client(data if shown is None else shown)
+        if self.trace is not None:
+            self.trace.client(data if shown is None else shown)
         self.write(data)
         return await self.settle()
 
@@ -94,7 +95,7 @@ class SMTPProtocol(asyncio.Protocol):
         """Begin an exchange: what is written next is answered by these replies."""
         self._phases, self._missing = phases, len(phases)
         self._replies = []
-        self.read_at = []
+        self.heard = []
         if self.error is None and self.farewell is None:
             self._await_next()
 
@@ -173,6 +174,8 @@ class SMTPProtocol(asyncio.Protocol):
     def _read_replies(self) -> None:
         buffer = self._buffer if self.redactor is None else self.redactor.redact(self._buffer)
         read = read_next(buffer)
+        if read.replies:
+            self.heard.append((time.monotonic(), read.replies))
         self._take(read.replies)
         self._buffer = buffer[read.end :]
         if self.farewell is not None:
@@ -189,9 +192,8 @@ class SMTPProtocol(asyncio.Protocol):
         """Take each reply as the answer to the oldest open command, up to a 421."""
         for raw, reply in read:
             code = reply.code
-            if self._trace is not None:
-                self._trace.server(raw)
-                self.read_at.append(self._trace.now_ms())
+            if self.trace is not None:
+                self.trace.server(raw)
             if code == 421:
                 self.farewell = reply
             elif not self._missing:
@@ -212,8 +214,8 @@ class SMTPProtocol(asyncio.Protocol):
         if self.redactor is not None:
             raw = self.redactor.redact_torn(raw)  # cut only then: half a secret would not be found
         shown = f"{sentence} (hex: {raw[:SHOWN_BYTES].hex()})"
-        if self._trace is not None:
-            self._trace.note(shown)
+        if self.trace is not None:
+            self.trace.note(shown)
         self._fail(ProtocolError(shown, phase=self._phase))
 
     def _fail(self, error: TransportError) -> None:

@@ -9,11 +9,21 @@ holds the dot, so that a message costs one round trip.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from transports.base import Content, Envelope, MailObject, Outcome, Phase, Reply
+from transports.base import (
+    Content,
+    Direction,
+    Envelope,
+    MailObject,
+    Outcome,
+    Phase,
+    Reply,
+    TranscriptLine,
+)
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
 from transports.smtp.content import BLOCK_BYTES, DOT, blocks, whole
+from transports.smtp.conversation import Exchange, Reading, conversation
 from transports.smtp.protocol import SMTPProtocol
 from transports.smtp.report import report_transaction
 from transports.smtp.settings import Timeouts
@@ -27,6 +37,8 @@ SLOWEST = 500
 CLEAN_BEFORE_STREAMING = 10
 
 
+_CONTENT = "The message: {} bytes"
+_UNSURE_WHOSE = "The next message's envelope travelled with the final dot. The answers to both: {}."
 _OUT_OF_STEP = "The server's answers do not fit the commands they would answer."
 
 
@@ -42,6 +54,13 @@ class _Transaction:
     following: MailObject | None = None
     before_dot: Callable[[], None] | None = None
     after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None
+    #: For a conversation, as cheap as can be: when each group was written, and what was read then.
+    said: Sequence[tuple[float, bytes, Sequence[Reading]]] = ()
+    #: Whether its envelope travelled with another message's dot, and whether one travelled with its own.
+    was_announced: bool = False
+    has_announced: bool = False
+    #: When the content was begun; monotonic.
+    content_at: float | None = None
 
 
 class SMTPSession:
@@ -70,7 +89,7 @@ class SMTPSession:
         self._clean = 0
         # The message whose envelope travelled with the last dot.
         self._ahead: _Transaction | None = None
-        self._started = 0.0
+        self._started = self._dot_at = 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -102,6 +121,9 @@ class SMTPSession:
             raise
         if self._trace is not None:
             report_transaction(self._trace, current.since, current.read_at, envelope, content, outcome)
+        reply, verdict = outcome.reply, current.verdict
+        if reply is None or reply.code >= 400 or (verdict is not None and verdict.is_partial):
+            return replace(outcome, transcript=self._conversation(current, outcome))
         return outcome
 
     def _current(self, envelope: Envelope, content: Content) -> _Transaction:
@@ -148,10 +170,13 @@ class SMTPSession:
         has_lead, self._needs_reset = self._needs_reset, True
         replies: list[Reply] = []
         read_at: list[float] = []
+        current.said = said = []
         verdict = judge(replies, recipients)
         for group in groups(envelope, content, self.capabilities, pipelined=self._pipelined, reset=has_lead):
+            at = time.monotonic()
             replies += await protocol.exchange(group.data, group.phases)
-            read_at += protocol.read_at
+            said.append((at, group.data, protocol.heard))
+            read_at += self._read_at()
             if has_lead and replies and replies[0].code != 421:  # whatever else RSET is answered with
                 del replies[0], read_at[:1]
             has_lead = False
@@ -183,9 +208,9 @@ class SMTPSession:
         """Write the content and the dot. From the dot on, no readable reply means uncertain (RFC 1047)."""
         content = current.mail.content
         if self._trace is not None:
-            self._trace.note(f"The message: {content.size_bytes} bytes")
+            self._trace.note(_CONTENT.format(content.size_bytes))
         is_large = content.size_bytes > BLOCK_BYTES
-        if is_large and (stopped := await self._upload(content, rcpt_replies)) is not None:
+        if is_large and (stopped := await self._upload(current, rcpt_replies)) is not None:
             return stopped
         announced = self._announcement(current.following)
         last = DOT if announced is None else DOT + announced.data
@@ -193,7 +218,7 @@ class SMTPSession:
             last = whole(content, last)
         dot, replies = await self._write_dot(current, last, announced, rcpt_replies)
         if self._trace is not None:
-            current.read_at = (*current.read_at, *self._protocol.read_at[:1])
+            current.read_at = (*current.read_at, *self._read_at()[:1])
         if dot is None:
             error = self._protocol.error or ProtocolError(_OUT_OF_STEP, phase=Phase.DOT)
             self.abort()
@@ -201,7 +226,7 @@ class SMTPSession:
         self._learn(dot)
         if current.following is not None and announced is not None:
             self._needs_reset = True
-            self._ahead = self._begun_ahead(current.following, replies)
+            self._ahead = self._begun_ahead(current.following, announced, replies)
         if self._protocol.farewell is not None or dot.code in LOST_STEP:
             self.abort()
         return self._outcome(Phase.DOT, dot, rcpt_replies=rcpt_replies)
@@ -231,10 +256,14 @@ class SMTPSession:
             if dot is not None and current.after_dot is not None:
                 current.after_dot(dot, rcpt_replies)
 
+        self._dot_at = now = time.monotonic()
+        if current.content_at is None:
+            current.content_at = now
         protocol.latest = math.inf
         phases: tuple[Phase, ...] = (Phase.DOT,)
         if announced is not None:
-            protocol.latest = time.monotonic() + limits.dot + limits.mail + limits.rcpt + limits.data
+            current.has_announced = True
+            protocol.latest = now + limits.dot + limits.mail + limits.rcpt + limits.data
             phases += announced.phases
         protocol.expect(phases)
         if current.before_dot is not None:
@@ -259,17 +288,19 @@ class SMTPSession:
         found = groups(envelope, content, self.capabilities, pipelined=True, reset=True)
         return found[0] if len(found) == 1 else None
 
-    def _begun_ahead(self, mail: MailObject, replies: Sequence[Reply]) -> _Transaction:
+    def _begun_ahead(self, mail: MailObject, announced: Group, replies: Sequence[Reply]) -> _Transaction:
         """Return the transaction whose envelope travelled, judged by the replies behind the dot's."""
         has_reset = len(replies) > 1 and replies[1].code != 421
         verdict = judge(replies[2 if has_reset else 1 :], len(mail.envelope.rcpt_to))
-        return _Transaction(mail, verdict, self._now_ms(), self._protocol.read_at[2:])
+        said = ((self._dot_at, announced.data, self._protocol.heard),)
+        return _Transaction(mail, verdict, self._now_ms(), self._read_at()[2:], said=said, was_announced=True)
 
-    async def _upload(self, content: Content, rcpt_replies: tuple[Reply | None, ...]) -> Outcome | None:
+    async def _upload(self, current: _Transaction, rcpt_replies: tuple[Reply | None, ...]) -> Outcome | None:
         """Write large content in blocks; an outcome when the server answered or went before the end."""
-        protocol = self._protocol
+        protocol, content = self._protocol, current.mail.content
+        current.content_at = now = time.monotonic()
         # An upload has its own time: its envelope may have travelled with the dot before it.
-        protocol.latest = time.monotonic() + self._timeouts.block + content.size_bytes / SLOWEST
+        protocol.latest = now + self._timeouts.block + content.size_bytes / SLOWEST
         protocol.expect((Phase.BODY,))
         for block in blocks(content):
             protocol.write(block)
@@ -307,8 +338,34 @@ class SMTPSession:
         ms = (time.monotonic() - self._started) * 1000
         return Outcome(phase, reply, error, rcpt_replies, uncertain, ms)
 
+    # What was said
+
+    def _conversation(self, current: _Transaction, outcome: Outcome) -> tuple[TranscriptLine, ...]:
+        """Return what was said of this message and no other; of its content, the size."""
+        skipped = int(current.was_announced)  # the reply to the dot before it
+        exchanges = [Exchange(at, Direction.CLIENT, data, heard, skipped) for at, data, heard in current.said]
+        notes = []
+        if current.content_at is not None:
+            heard, taken = self._protocol.heard, None
+            if current.has_announced:
+                taken = 0 if outcome.reply is None else 1
+            size = _CONTENT.format(current.mail.content.size_bytes).encode()
+            exchanges.append(Exchange(current.content_at, Direction.NOTE, size, heard, taken=taken))
+            if taken == 0:  # some are of the next message, nobody knows which: their words are not shown
+                codes = " ".join(str(reply.code) for _, read in heard for _, reply in read)
+                notes.append(_UNSURE_WHOSE.format(codes or "none"))
+        if outcome.error is not None:
+            notes.append(str(outcome.error))
+        return conversation(exchanges, *notes)
+
     def _now_ms(self) -> float:
         return self._trace.now_ms() if self._trace is not None else 0.0
+
+    def _read_at(self) -> list[float]:
+        """Return when each reply of the present exchange came, for an observer."""
+        if self._trace is None:
+            return []
+        return [self._trace.at_ms(at) for at, read in self._protocol.heard for _ in read]
 
     async def close(self) -> None:
         """Say QUIT and wait for its answer at most 5 s; then, or at once where it is of no use, drop it."""

@@ -104,6 +104,8 @@ class Verdict(NamedTuple):
     may_send: bool = False
     #: The replies do not fit together, or the server is lost: end the connection.
     is_desync: bool = False
+    #: Somebody was refused among others who were not.
+    is_partial: bool = False
 
 
 _code = attrgetter("code")
@@ -136,7 +138,7 @@ def judge(replies: Sequence[Reply], recipients: int) -> Verdict:
         return Verdict(None, None, by_recipient)
     if not opened:
         return Verdict(Phase.DATA, data[0], by_recipient, is_desync=lost or data[0].code in LOST_STEP)
-    return Verdict(None, None, by_recipient, may_send=True, is_desync=lost)
+    return Verdict(None, None, by_recipient, may_send=True, is_desync=lost, is_partial=True)
 
 
 def read_dot(replies: Sequence[Reply], *, is_silent: bool = False) -> Reply | None:

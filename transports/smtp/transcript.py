@@ -10,12 +10,18 @@ from transports.errors import TransportError
 #: Characters of a line that are kept.
 MAX_LINE = 1000
 
+#: Lines of one conversation that are kept for others than an observer.
+MAX_LINES = 200
+
+#: The steps of an opening that say more than the lines do.
+_TELLING = frozenset({Phase.DNS, Phase.CONNECT, Phase.TLS})
+
 
 class Trace:
     """One session's record as it happens, for one observer. Made only when there is one."""
 
     def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+        self.observer = observer
         self._started = time.monotonic()
 
     def now_ms(self) -> float:
@@ -40,8 +46,8 @@ class Trace:
 
     def _lines(self, direction: Direction, data: bytes) -> None:
         at = self.now_ms()
-        for line in data.removesuffix(b"\n").split(b"\n"):
-            self._observer.line(TranscriptLine(direction, escape(line.removesuffix(b"\r")), at))
+        for line in split(data):
+            self.observer.line(TranscriptLine(direction, escape(line), at))
 
     def step(
         self,
@@ -56,7 +62,21 @@ class Trace:
     ) -> None:
         """Report a finished stage; `since` and `until` (None is now) are milliseconds of the session."""
         ms = (self.now_ms() if until is None else until) - since
-        self._observer.step(Step(phase, verdict, since, ms, detail, reply, evidence or {}))
+        self.observer.step(Step(phase, verdict, since, ms, detail, reply, evidence or {}))
+
+
+def split(data: bytes) -> list[bytes]:
+    r"""Return the lines of commands or replies without their ends.
+
+    >>> split(b"250-One\r\n250 Two\r\n")
+    [b'250-One', b'250 Two']
+    """
+    return [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")]
+
+
+def left_out(count: int) -> str:
+    """Say that so many lines are missing here."""
+    return f"{count} lines are left out."
 
 
 def escape(line: bytes) -> str:
@@ -72,6 +92,49 @@ def escape(line: bytes) -> str:
             for character in text
         )
     return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
+
+
+class Opening:
+    """An observer of an opening: keeps what explains a failed one, and tells another all it hears."""
+
+    def __init__(self, other: Observer | None) -> None:
+        self._other = other
+        self._lines: list[TranscriptLine] = []
+        self._left_out = 0
+
+    def step(self, step: Step) -> None:
+        """Take one finished stage: what was found out about names, addresses and TLS."""
+        if step.phase in _TELLING and step.verdict is not StepVerdict.FAILED:
+            self._note(step.phase, step.detail, step.evidence, step.started_ms + step.ms)
+        if self._other is not None:
+            self._other.step(step)
+
+    def line(self, line: TranscriptLine) -> None:
+        """Take one line."""
+        self._keep(line)
+        if self._other is not None:
+            self._other.line(line)
+
+    def ended_by(self, error: TransportError, at_ms: float) -> tuple[TranscriptLine, ...]:
+        """Return all that is kept, with the sentence of the error that ended it."""
+        self._note(error.phase, str(error), error.evidence, at_ms)
+        lines = self._lines[:]
+        if self._left_out:
+            half = MAX_LINES // 2
+            lines.insert(half, TranscriptLine(Direction.NOTE, left_out(self._left_out), lines[half].at_ms))
+        return tuple(lines)
+
+    def _note(self, phase: Phase, detail: str, evidence: Mapping[str, str], at_ms: float) -> None:
+        words = filter(None, (detail, *(f"{name} {value}" for name, value in evidence.items() if value)))
+        text = f"{phase}: " + "; ".join(words)
+        self._keep(TranscriptLine(Direction.NOTE, escape(text.encode()), at_ms))
+
+    def _keep(self, line: TranscriptLine) -> None:
+        """Keep a line; of very many, the first and the last, with room for one that says so."""
+        self._lines.append(line)
+        if len(self._lines) >= MAX_LINES:
+            del self._lines[MAX_LINES // 2]
+            self._left_out += 1
 
 
 class Stage:

@@ -4,13 +4,15 @@ import ssl
 from functools import cached_property
 
 from transports.base import Observer, Security, Session
+from transports.errors import TransportError
 from transports.smtp.auth import sign_in
 from transports.smtp.connect import connect
+from transports.smtp.greeting import Connection
 from transports.smtp.redaction import Redactor
 from transports.smtp.session import SMTPSession
 from transports.smtp.settings import SMTPSettings
 from transports.smtp.tls import make_context
-from transports.smtp.transcript import Trace
+from transports.smtp.transcript import Opening, Trace
 
 
 class SMTPTransport:
@@ -28,7 +30,30 @@ class SMTPTransport:
     async def open(self, observer: Observer | None = None, *, sequential: bool = False) -> Session:
         """Reach the server and sign in. Raises TransportError; nothing stays open then."""
         self.settings.refuse_unknown()
-        trace = Trace(observer) if observer is not None else None
+        opening = Opening(observer)
+        trace = Trace(opening)
+        try:
+            connection = await self._connect(trace)
+        except TransportError as error:
+            error.transcript = opening.ended_by(error, trace.now_ms())
+            raise
+        # An ordinary session is not observed: that would cost more than its messages.
+        session_trace = None
+        if observer is not None:
+            trace.observer, session_trace = observer, trace
+        connection.protocol.trace = session_trace
+        offered = "PIPELINING" in connection.capabilities
+        return SMTPSession(
+            connection.protocol,
+            connection.capabilities,
+            pipelined=offered and not sequential and self.settings.pipelining != "sequential",
+            may_stream=self.settings.pipelining == "auto",
+            timeouts=self.settings.timeouts,
+            trace=session_trace,
+        )
+
+    async def _connect(self, trace: Trace) -> Connection:
+        """Return a signed-in connection; nothing stays open when that fails."""
         connection = await connect(self.settings, self._context, trace, self._redactor)
         try:
             await sign_in(
@@ -43,12 +68,4 @@ class SMTPTransport:
             raise
         finally:
             self._redactor = connection.protocol.redactor
-        offered = "PIPELINING" in connection.capabilities
-        return SMTPSession(
-            connection.protocol,
-            connection.capabilities,
-            pipelined=offered and not sequential and self.settings.pipelining != "sequential",
-            may_stream=self.settings.pipelining == "auto",
-            timeouts=self.settings.timeouts,
-            trace=trace,
-        )
+        return connection
