@@ -294,6 +294,7 @@ class Attempt(_Row):
     enhanced = models.CharField(max_length=16, null=True)  # noqa: DJ001  # NULL: the server gave none
     reply = models.TextField(db_default="")
     cause = models.CharField(max_length=20, db_default="")  # why it ended so, a short word
+    transcript = models.TextField(db_default="")  # the conversation, a line each, at most 8 KB
 
     class Meta:
         indexes = [models.Index(fields=["message_id"], name="attempt_message")]

@@ -220,6 +220,7 @@ def _last_attempts(message_ids: list[int]) -> "QuerySet[Attempt]":
         Attempt.objects.filter(message_id__in=message_ids)
         .order_by("message_id", "-pk")
         .distinct("message_id")
+        .defer("transcript")
         if message_ids
         else Attempt.objects.none()
     )

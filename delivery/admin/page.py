@@ -1,6 +1,7 @@
 """What a message's page shows: envelope, recipients with their verdicts, the timeline of attempts."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import getaddresses
@@ -15,6 +16,7 @@ from delivery.composing import readable
 from delivery.models import Attempt, Content, Message, Worker
 from delivery.reading import headers_of, one_line
 from smtp_settings.models import SMTPProfile
+from transports.smtp.transcript import escape
 
 #: Attempts shown; the oldest are left out. A message deferred for two days has about twenty.
 MAX_ATTEMPTS = 100
@@ -30,6 +32,9 @@ _RESULT_TONES = {
     Attempt.Result.PARTIAL: "is-warn",
     Attempt.Result.LATE: "is-mark",
 }
+
+#: How a line of a conversation begins, and its class.
+_SPEAKERS = {"C: ": "is-client", "S: ": "is-server"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Moment:
     tone: str
     reply: str = ""
     ms: int | None = None
+    transcript: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,8 @@ def page_of(message: Message, *, may_see_content: bool) -> MessagePage:
         profile=profile,
         pinned_profile=profiles.get(message.pinned_profile_id or 0),
         recipients=seen,
-        hidden_recipients=hidden,
-        timeline=_timeline(message, standing, attempts, profiles),
+        hidden_recipients=len(hidden),
+        timeline=_timeline(message, standing, attempts, profiles, hidden),
         size_bytes=content["size"] if content else None,
     )
 
@@ -125,16 +131,20 @@ def _named(data: bytes | None) -> set[str]:
     return {address.lower() for _name, address in getaddresses(values)}
 
 
-def _recipients(message: Message, standing: Standing, named: set[str] | None) -> tuple[list[Recipient], int]:
-    """Return the recipients and how many are not named.
+def _recipients(
+    message: Message, standing: Standing, named: set[str] | None
+) -> tuple[list[Recipient], list[str]]:
+    """Return the recipients, and the addresses that are not named.
 
     `named` None names all. The first one always is: the list shows it.
     """
-    shown = []
+    shown, hidden = [], []
     for place, address in enumerate(message.rcpt_to):
         if named is None or place == 0 or address.lower() in named:
             shown.append(_recipient(address, message, standing))
-    return shown, len(message.rcpt_to) - len(shown)
+        else:
+            hidden.append(address)
+    return shown, hidden
 
 
 def _recipient(address: str, message: Message, standing: Standing) -> Recipient:
@@ -158,14 +168,18 @@ def _verdict(known: object) -> tuple[str, str]:
 
 
 def _timeline(
-    message: Message, standing: Standing, attempts: list[Attempt], profiles: Mapping[int, SMTPProfile]
+    message: Message,
+    standing: Standing,
+    attempts: list[Attempt],
+    profiles: Mapping[int, SMTPProfile],
+    hidden: Sequence[str],
 ) -> list[Moment]:
     """Return what happened, newest first.
 
     A success is on the message row: attempts are only what went wrong.
     """
     workers = _workers(attempts)
-    moments = [_moment(attempt, workers, profiles) for attempt in attempts]
+    moments = [_moment(attempt, workers, profiles, hidden) for attempt in attempts]
     if standing.state is State.SENT and message.done_at:
         profile = profiles.get(message.profile_id or 0)
         title = _("Attempt %(n)d through %(profile)s") % {
@@ -186,7 +200,9 @@ def _workers(attempts: list[Attempt]) -> dict[int, str]:
     return dict(Worker.objects.filter(pk__in=ids).values_list("pk", "host")) if ids else {}
 
 
-def _moment(attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int, SMTPProfile]) -> Moment:
+def _moment(
+    attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int, SMTPProfile], hidden: Sequence[str]
+) -> Moment:
     profile = profiles.get(attempt.profile_id or 0)
     worker = workers.get(attempt.worker_id or 0)
     parts = [_("Attempt %(n)d") % {"n": attempt.n}]
@@ -210,4 +226,16 @@ def _moment(attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int,
         _RESULT_TONES[result],
         one_line(words_of(attempt)),
         attempt.ms,
+        _conversation(attempt.transcript, hidden),
     )
+
+
+def _conversation(transcript: str, hidden: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (class, text) for each line; addresses that are not named are not named here either."""
+    if hidden:
+        forms = {form for address in hidden for form in (address, escape(address.encode()))}
+        shown = _("(blind recipient)")
+        longest_first = sorted(forms, key=len, reverse=True)
+        any_of_them = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        transcript = any_of_them.sub(lambda _found: shown, transcript)
+    return [(_SPEAKERS.get(line[:3], "is-note"), line) for line in transcript.split("\n") if line]

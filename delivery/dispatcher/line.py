@@ -9,6 +9,7 @@ with the present one's dot. That message is the server's, not begun, until its o
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -17,6 +18,7 @@ from delivery.classification import Action, Judgement, Sign, judge, judge_error
 from delivery.composing import CannotCompose
 from delivery.dispatcher import outcomes
 from delivery.dispatcher.blobs import Blobs
+from delivery.dispatcher.conversation import written
 from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease, LeaseLost
 from delivery.dispatcher.open_session import NotUsable, OpenSession, open_session
@@ -25,7 +27,7 @@ from delivery.dispatcher.preparing import NobodyLeft, Overdue, check, put_togeth
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.work import Work
-from transports.base import MailObject, Outcome, Phase, Transport
+from transports.base import MailObject, Outcome, Phase, TranscriptLine, Transport
 from transports.errors import ConnectionLost, TransportError
 
 logger = logging.getLogger(__name__)
@@ -106,8 +108,10 @@ class Line:
         self._dot_written = False
         judgement, ms = None, 0.0
         try:
-            judgement, ms = await self._attempt(work)
+            judgement, ms, transcript = await self._attempt(work)
             result = self._result(work, judgement, ms)
+            if transcript and result.tried is not None:
+                result = replace(result, tried=replace(result.tried, transcript=written(transcript)))
         except asyncio.CancelledError:
             self.office.recorder.add(self._interrupted(work))
             raise
@@ -157,10 +161,10 @@ class Line:
         if self.server.purse.is_too_late(work.moment):
             raise TurnMissed("Its reserved moment was missed.")
 
-    async def _attempt(self, work: Work) -> tuple[Judgement, float]:
+    async def _attempt(self, work: Work) -> tuple[Judgement, float, Sequence[TranscriptLine]]:
         """Carry the message over an open session, once more when an idle one turned out to be gone.
 
-        Returns the judgement and the milliseconds of the transaction.
+        Returns the judgement, the milliseconds of the transaction, and what was said where it went wrong.
         """
         check(work)
         mail, work.mail = work.mail or await self._put_together(work), None
@@ -173,11 +177,11 @@ class Line:
                 current = await self._opened(work, mail)
                 outcome = await self._deliver(current, work, mail)
         except TransportError as error:
-            return judge_error(error, overrides=work.way.overrides), 0.0
+            return judge_error(error, overrides=work.way.overrides), 0.0, error.transcript
         is_fresh = current.messages == 1
         rules = work.way.overrides
         judgement = judge(outcome, recipients=len(work.recipients), is_fresh=is_fresh, overrides=rules)
-        return judgement, outcome.ms
+        return judgement, outcome.ms, outcome.transcript
 
     async def _deliver(self, current: OpenSession, work: Work, mail: MailObject) -> Outcome:
         await self._wait_for_turn(work)

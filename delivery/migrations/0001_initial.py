@@ -155,6 +155,7 @@ class Migration(migrations.Migration):
                 ('enhanced', models.CharField(max_length=16, null=True)),
                 ('reply', models.TextField(db_default='')),
                 ('cause', models.CharField(db_default='', max_length=20)),
+                ('transcript', models.TextField(db_default='')),
             ],
             options={
                 'indexes': [models.Index(fields=['message_id'], name='attempt_message')],

@@ -37,12 +37,13 @@ WHERE lease_id = %(lease)s AND message_id <> ALL(%(kept)s::bigint[]) RETURNING m
 
 _RECORD = named("""
 INSERT INTO {attempt} (message_id, at, worker_id, profile_id, n, phase, outcome, code, enhanced, reply, ms,
-  cause)
-SELECT message_id, now(), worker_id, profile_id, n, phase, outcome, code, enhanced, reply, ms, cause
+  cause, transcript)
+SELECT message_id, now(), worker_id, profile_id, n, phase, outcome, code, enhanced, reply, ms, cause,
+  transcript
 FROM unnest(%(messages)s::bigint[], %(workers)s::bigint[], %(profiles)s::int[], %(numbers)s::smallint[],
   %(phases)s::text[], %(outcomes)s::text[], %(codes)s::smallint[], %(enhanced)s::text[], %(replies)s::text[],
-  %(ms)s::int[], %(causes)s::text[])
-  AS t (message_id, worker_id, profile_id, n, phase, outcome, code, enhanced, reply, ms, cause)
+  %(ms)s::int[], %(causes)s::text[], %(transcripts)s::text[])
+  AS t (message_id, worker_id, profile_id, n, phase, outcome, code, enhanced, reply, ms, cause, transcript)
 """)
 
 
@@ -98,5 +99,6 @@ def record(tried: Sequence[Tried]) -> None:
                 "replies": [one.reply for one in tried],
                 "ms": [one.ms for one in tried],
                 "causes": [one.cause for one in tried],
+                "transcripts": [one.transcript for one in tried],
             },
         )

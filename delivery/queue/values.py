@@ -154,7 +154,8 @@ class Settled:
 class Tried:
     """One attempt that did not end in *sent*. `outcome` is a value of `AttemptResult`.
 
-    `cause` is the judgement's short word ("recipient", "override"), "" when it has none.
+    `cause` is the judgement's short word ("recipient", "override"), "" when it has none. `transcript` is the
+    conversation with the server, a line each, "" when there was none.
     """
 
     message_id: int
@@ -168,6 +169,7 @@ class Tried:
     reply: str = ""
     ms: int | None = None
     cause: str = ""
+    transcript: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
