@@ -54,10 +54,10 @@ class _Transaction:
     following: MailObject | None = None
     before_dot: Callable[[], None] | None = None
     after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None
-    #: For a conversation, as cheap as can be: when each group was written, and what was read then.
-    said: Sequence[tuple[float, bytes, Sequence[Reading]]] = ()
-    #: Whether its envelope travelled with another message's dot, and whether one travelled with its own.
-    was_announced: bool = False
+    #: For a conversation, as cheap as can be: when each group was written, what was read then, and how many
+    #: replies at its start are another message's.
+    said: Sequence[tuple[float, bytes, Sequence[Reading], int]] = ()
+    #: Whether another message's envelope travelled with its dot.
     has_announced: bool = False
     #: When the content was begun; monotonic.
     content_at: float | None = None
@@ -175,7 +175,7 @@ class SMTPSession:
         for group in groups(envelope, content, self.capabilities, pipelined=self._pipelined, reset=has_lead):
             at = time.monotonic()
             replies += await protocol.exchange(group.data, group.phases)
-            said.append((at, group.data, protocol.heard))
+            said.append((at, group.data, protocol.heard, 0))
             read_at += self._read_at()
             if has_lead and replies and replies[0].code != 421:  # whatever else RSET is answered with
                 del replies[0], read_at[:1]
@@ -292,8 +292,10 @@ class SMTPSession:
         """Return the transaction whose envelope travelled, judged by the replies behind the dot's."""
         has_reset = len(replies) > 1 and replies[1].code != 421
         verdict = judge(replies[2 if has_reset else 1 :], len(mail.envelope.rcpt_to))
-        said = ((self._dot_at, announced.data, self._protocol.heard),)
-        return _Transaction(mail, verdict, self._now_ms(), self._read_at()[2:], said=said, was_announced=True)
+        said = ((self._dot_at, announced.data, self._protocol.heard, 1),)
+        if self._trace is None:
+            return _Transaction(mail, verdict, said=said)
+        return _Transaction(mail, verdict, self._now_ms(), self._read_at()[2:], said=said)
 
     async def _upload(self, current: _Transaction, rcpt_replies: tuple[Reply | None, ...]) -> Outcome | None:
         """Write large content in blocks; an outcome when the server answered or went before the end."""
@@ -342,8 +344,9 @@ class SMTPSession:
 
     def _conversation(self, current: _Transaction, outcome: Outcome) -> tuple[TranscriptLine, ...]:
         """Return what was said of this message and no other; of its content, the size."""
-        skipped = int(current.was_announced)  # the reply to the dot before it
-        exchanges = [Exchange(at, Direction.CLIENT, data, heard, skipped) for at, data, heard in current.said]
+        exchanges = [
+            Exchange(at, Direction.CLIENT, data, heard, skipped) for at, data, heard, skipped in current.said
+        ]
         notes = []
         if current.content_at is not None:
             heard, taken = self._protocol.heard, None
