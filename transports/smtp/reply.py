@@ -152,6 +152,4 @@ def clean(raw: bytes) -> str:
     text = raw.decode("utf-8", "replace").replace("\t", " ").strip()
     if text.isprintable():
         return text
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+    return "".join(character if character.isprintable() else REPLACEMENT for character in text)

@@ -9,26 +9,17 @@ holds the dot, so that a message costs one round trip.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from transports.base import (
-    Content,
-    Direction,
-    Envelope,
-    MailObject,
-    Outcome,
-    Phase,
-    Reply,
-    TranscriptLine,
-)
+from transports.base import Content, Envelope, MailObject, Outcome, Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
 from transports.smtp.content import BLOCK_BYTES, DOT, blocks, whole
-from transports.smtp.conversation import Exchange, Reading, conversation
 from transports.smtp.protocol import SMTPProtocol
 from transports.smtp.report import report_transaction
 from transports.smtp.settings import Timeouts
 from transports.smtp.transaction import LOST_STEP, Group, Verdict, check, groups, judge, read_dot
 from transports.smtp.transcript import Trace
+from transports.smtp.underway import SIZE_NOTE, Transaction
 
 #: The slowest upload that is waited for, in bytes per second.
 SLOWEST = 500
@@ -36,31 +27,7 @@ SLOWEST = 500
 #: So many accepted messages in a row show that a server's replies keep in step; then its sessions stream.
 CLEAN_BEFORE_STREAMING = 10
 
-
-_CONTENT = "The message: {} bytes"
-_UNSURE_WHOSE = "The next message's envelope travelled with the final dot. The answers to both: {}."
 _OUT_OF_STEP = "The server's answers do not fit the commands they would answer."
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """One message on its way; moments in milliseconds are for an observer only."""
-
-    mail: MailObject
-    #: What the replies to its envelope came to; None until it was said.
-    verdict: Verdict | None = None
-    since: float = 0.0
-    read_at: Sequence[float] = ()
-    following: MailObject | None = None
-    before_dot: Callable[[], None] | None = None
-    after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None
-    #: For a conversation, as cheap as can be: when each group was written, what was read then, and how many
-    #: replies at its start are another message's.
-    said: Sequence[tuple[float, bytes, Sequence[Reading], int]] = ()
-    #: Whether another message's envelope travelled with its dot.
-    has_announced: bool = False
-    #: When the content was begun; monotonic.
-    content_at: float | None = None
 
 
 class SMTPSession:
@@ -88,7 +55,7 @@ class SMTPSession:
         self._needs_reset = False
         self._clean = 0
         # The message whose envelope travelled with the last dot.
-        self._ahead: _Transaction | None = None
+        self._ahead: Transaction | None = None
         self._started = self._dot_at = 0.0
 
     @property
@@ -123,19 +90,19 @@ class SMTPSession:
             report_transaction(self._trace, current.since, current.read_at, envelope, content, outcome)
         reply, verdict = outcome.reply, current.verdict
         if reply is None or reply.code >= 400 or (verdict is not None and verdict.is_partial):
-            return replace(outcome, transcript=self._conversation(current, outcome))
+            return replace(outcome, transcript=current.conversation(outcome, self._protocol.heard))
         return outcome
 
-    def _current(self, envelope: Envelope, content: Content) -> _Transaction:
+    def _current(self, envelope: Envelope, content: Content) -> Transaction:
         """Return the transaction of this message: begun with the last dot, or new."""
         ahead, self._ahead = self._ahead, None
         if ahead is None:
-            return _Transaction(MailObject(envelope, content), since=self._now_ms())
+            return Transaction(MailObject(envelope, content), since=self._now_ms())
         if ahead.mail.content is not content or ahead.mail.envelope != envelope:
             raise ValueError("Another message was announced to the server.")
         return ahead
 
-    async def _deliver(self, current: _Transaction) -> Outcome:
+    async def _deliver(self, current: Transaction) -> Outcome:
         if current.verdict is None:
             obstacle = self._obstacle(current.mail)
             if obstacle is not None:
@@ -161,7 +128,7 @@ class SMTPSession:
             return ConnectionLost("The connection had ended before the message was begun.", phase=Phase.MAIL)
         return None
 
-    async def _begin(self, current: _Transaction) -> Verdict:
+    async def _begin(self, current: Transaction) -> Verdict:
         """Say RSET where needed, MAIL, RCPT and DATA, until something is decided."""
         (envelope, content), protocol, limits = current.mail, self._protocol, self._timeouts
         upload = limits.block + content.size_bytes / SLOWEST
@@ -204,11 +171,11 @@ class SMTPSession:
 
     # The content
 
-    async def _hand_over(self, current: _Transaction, rcpt_replies: tuple[Reply | None, ...]) -> Outcome:
+    async def _hand_over(self, current: Transaction, rcpt_replies: tuple[Reply | None, ...]) -> Outcome:
         """Write the content and the dot. From the dot on, no readable reply means uncertain (RFC 1047)."""
         content = current.mail.content
         if self._trace is not None:
-            self._trace.note(_CONTENT.format(content.size_bytes))
+            self._trace.note(SIZE_NOTE.format(content.size_bytes))
         is_large = content.size_bytes > BLOCK_BYTES
         if is_large and (stopped := await self._upload(current, rcpt_replies)) is not None:
             return stopped
@@ -240,7 +207,7 @@ class SMTPSession:
 
     async def _write_dot(
         self,
-        current: _Transaction,
+        current: Transaction,
         last: bytes,
         announced: Group | None,
         rcpt_replies: tuple[Reply | None, ...],
@@ -288,16 +255,16 @@ class SMTPSession:
         found = groups(envelope, content, self.capabilities, pipelined=True, reset=True)
         return found[0] if len(found) == 1 else None
 
-    def _begun_ahead(self, mail: MailObject, announced: Group, replies: Sequence[Reply]) -> _Transaction:
+    def _begun_ahead(self, mail: MailObject, announced: Group, replies: Sequence[Reply]) -> Transaction:
         """Return the transaction whose envelope travelled, judged by the replies behind the dot's."""
         has_reset = len(replies) > 1 and replies[1].code != 421
         verdict = judge(replies[2 if has_reset else 1 :], len(mail.envelope.rcpt_to))
         said = ((self._dot_at, announced.data, self._protocol.heard, 1),)
         if self._trace is None:
-            return _Transaction(mail, verdict, said=said)
-        return _Transaction(mail, verdict, self._now_ms(), self._read_at()[2:], said=said)
+            return Transaction(mail, verdict, said=said)
+        return Transaction(mail, verdict, self._now_ms(), self._read_at()[2:], said=said)
 
-    async def _upload(self, current: _Transaction, rcpt_replies: tuple[Reply | None, ...]) -> Outcome | None:
+    async def _upload(self, current: Transaction, rcpt_replies: tuple[Reply | None, ...]) -> Outcome | None:
         """Write large content in blocks; an outcome when the server answered or went before the end."""
         protocol, content = self._protocol, current.mail.content
         current.content_at = now = time.monotonic()
@@ -340,26 +307,7 @@ class SMTPSession:
         ms = (time.monotonic() - self._started) * 1000
         return Outcome(phase, reply, error, rcpt_replies, uncertain, ms)
 
-    # What was said
-
-    def _conversation(self, current: _Transaction, outcome: Outcome) -> tuple[TranscriptLine, ...]:
-        """Return what was said of this message and no other; of its content, the size."""
-        exchanges = [
-            Exchange(at, Direction.CLIENT, data, heard, skipped) for at, data, heard, skipped in current.said
-        ]
-        notes = []
-        if current.content_at is not None:
-            heard, taken = self._protocol.heard, None
-            if current.has_announced:
-                taken = 0 if outcome.reply is None else 1
-            size = _CONTENT.format(current.mail.content.size_bytes).encode()
-            exchanges.append(Exchange(current.content_at, Direction.NOTE, size, heard, taken=taken))
-            if taken == 0:  # some are of the next message, nobody knows which: their words are not shown
-                codes = " ".join(str(reply.code) for _, read in heard for _, reply in read)
-                notes.append(_UNSURE_WHOSE.format(codes or "none"))
-        if outcome.error is not None:
-            notes.append(str(outcome.error))
-        return conversation(exchanges, *notes)
+    # For an observer
 
     def _now_ms(self) -> float:
         return self._trace.now_ms() if self._trace is not None else 0.0
