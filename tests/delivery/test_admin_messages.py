@@ -43,9 +43,7 @@ def a_message(*, subject="Report", html=HTML, files=(("report.pdf", b"%PDF-", "a
     return queue.enqueue([queue.Handover(compose_message(message))])[0].id
 
 
-def tried(
-    message_id, *, reply="Try again later", code=451, outcome="retry", lease=None, profile_id=None
-):
+def tried(message_id, *, reply="Try again later", code=451, outcome="retry", lease=None, profile_id=None):
     queue.record([queue.Tried(message_id, lease, profile_id, 1, "rcpt", outcome, code, "4.7.1", reply, 1800)])
 
 
