@@ -18,17 +18,14 @@ import socket
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_network
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.sink import HOST, a_process
+from bench.sink import GUARD, HOST, a_process
 from transports.base import Content, Envelope, Security, Session
-from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport
 
 MB = 1_000_000
-GUARD = AddressGuard(allowed_networks=(ip_network("127.0.0.0/8"),), allowed_ports=(range(1024, 65536),))
 ENVELOPE = Envelope("shop@example.org", ("ann@example.org",))
 
 REPLIES = {

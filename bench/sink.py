@@ -11,12 +11,17 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from ipaddress import ip_network
 from multiprocessing.connection import Connection
 from tempfile import NamedTemporaryFile
 
 import trustme
 
+from transports.resolve import AddressGuard
+
 HOST = "127.0.0.1"
+#: Lets our side reach it.
+GUARD = AddressGuard(allowed_networks=(ip_network("127.0.0.0/8"),), allowed_ports=(range(1024, 65536),))
 
 EHLO = b"250-sink\r\n250-SIZE 50000000\r\n250 PIPELINING\r\n"
 EHLO_STARTTLS = EHLO.replace(b"250 PIPELINING", b"250-STARTTLS\r\n250 PIPELINING")

@@ -15,18 +15,15 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 import aiosmtplib
 import trustme
 
-from bench.sink import HOST, a_sink
+from bench.sink import GUARD, HOST, a_sink
 from transports.base import Content, Envelope, MailObject, Security, Session
-from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport
 
 SENDER, RECIPIENT = "shop@example.org", "ann@example.org"
-GUARD = AddressGuard(allowed_networks=(ip_network("127.0.0.0/8"),), allowed_ports=(range(1024, 65536),))
 TURNS = 4
 
 #: Makes so many messages for each connection, and returns what sends them.
