@@ -24,9 +24,9 @@ from delivery.queue import Paused
 from delivery.showing import mail_setting
 from delivery.stats import MessageState
 from mailconf.servers import Health, clock, health, names_of
-from smtp_settings import standing
+from smtp_settings.clearance import standing
+from smtp_settings.clearance.standing import Standing
 from smtp_settings.models import DeliveryMethod, SMTPProfile
-from smtp_settings.standing import Standing
 
 logger = logging.getLogger("mailconf.pages")
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from delivery import handover
 from mailconf import sample_pdf
-from smtp_settings import activation, test_send
+from smtp_settings import test_send
+from smtp_settings.clearance import activation
 from smtp_settings.models import Auth, Priority, Security, SMTPProfile, TestRun
 
 #: Reserved names (RFC 2606): what goes there by mistake reaches nobody.

@@ -11,8 +11,8 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.utils.translation import gettext as _
 
-from smtp_settings import rules
-from smtp_settings.entries import JUDGES
+from smtp_settings.entries import rules
+from smtp_settings.entries.judges import JUDGES
 from smtp_settings.models import OAuthCredential, SMTPProfile
 
 _TRUE = frozenset({"1", "true", "yes", "on"})

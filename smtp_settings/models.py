@@ -171,7 +171,7 @@ class SMTPProfile(models.Model):
     """The stored, named settings for one way out.
 
     A profile is live only while `cleared_fingerprint` equals the fingerprint of its present settings; only
-    `smtp_settings.activation` writes that column.
+    `smtp_settings.clearance.activation` writes that column.
     """
 
     id = models.AutoField(primary_key=True)  # four bytes: the queue's rows carry it

@@ -11,8 +11,9 @@ from typing import Any
 
 from django.db import models, transaction
 
-from smtp_settings import activation, key_check, sealing
-from smtp_settings.candidate import run_binding
+from smtp_settings import key_check, sealing
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import run_binding
 from smtp_settings.models import OAuthCredential, SMTPProfile, TestRun
 
 BATCH = 100

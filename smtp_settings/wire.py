@@ -11,11 +11,11 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from smtp_settings import sealing
-from smtp_settings.activation import fingerprint_of, is_live
-from smtp_settings.candidate import stored_secret
-from smtp_settings.entries import rule_fault
+from smtp_settings.clearance.activation import fingerprint_of, is_live
+from smtp_settings.clearance.candidate import stored_secret
+from smtp_settings.entries.judges import rule_fault
+from smtp_settings.entries.overrides import NO_OVERRIDES, Overrides, read_rows
 from smtp_settings.models import Auth, DeliveryMethod, Pipelining, SMTPProfile, Verification
-from smtp_settings.overrides import NO_OVERRIDES, Overrides, read_rows
 from transports.base import Secret, Security, Transport
 from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport, Timeouts

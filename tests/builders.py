@@ -12,7 +12,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from smtp_settings import activation, test_send
+from smtp_settings import test_send
+from smtp_settings.clearance import activation
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 

@@ -16,7 +16,7 @@ from delivery.classification.table import (
     rule_on_error,
     rule_on_reply,
 )
-from smtp_settings.overrides import NO_OVERRIDES, Overrides
+from smtp_settings.entries.overrides import NO_OVERRIDES, Overrides
 from transports.base import Outcome, Phase, Reply
 from transports.errors import ProtocolError, TransportError
 

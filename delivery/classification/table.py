@@ -2,7 +2,7 @@
 
 A row is (phase, code, enhanced status code) or (error, phase); of the rows that match, the most specific one
 wins. The first digit of a code never decides alone: the same 550 means three things at MAIL, at RCPT and
-after the dot. A profile's own rules (`smtp_settings.overrides`) come first, for refusals only.
+after the dot. A profile's own rules (`smtp_settings.entries.overrides`) come first, for refusals only.
 
 Where the tables say less or more than is obvious:
 
@@ -25,7 +25,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 from delivery.classification.rulings import Action, Ruling, Sign
-from smtp_settings.overrides import NO_OVERRIDES, Meaning, Override, Overrides
+from smtp_settings.entries.overrides import NO_OVERRIDES, Meaning, Override, Overrides
 from transports.base import Phase, Reply
 from transports.errors import (
     AddressNotAllowed,

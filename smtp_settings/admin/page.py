@@ -8,9 +8,10 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from smtp_settings import activation, facts
+from smtp_settings import facts
 from smtp_settings.admin import words
 from smtp_settings.admin.panel import panel_for, step_rows, transcript_rows
+from smtp_settings.clearance import activation
 from smtp_settings.forms import Act, ProfileForm, act_of
 from smtp_settings.models import SMTPProfile, TestRun
 

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from smtp_settings import activation, verdicts
+from smtp_settings.clearance import activation, verdicts
 from smtp_settings.forms import ProfileForm
 from smtp_settings.gate import Reason, Verdict
 from smtp_settings.models import Security, SMTPProfile, TestRun

@@ -22,12 +22,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from smtp_settings import activation, facts, key_check, sealing, test_send
+from smtp_settings import facts, key_check, sealing, test_send
 from smtp_settings.admin import words
 from smtp_settings.admin.listing import Columns, ProfileList
 from smtp_settings.admin.page import asks_first, page_context
 from smtp_settings.admin.records import runs_for
 from smtp_settings.admin.sections import SECTIONS, VIEW_SECTIONS
+from smtp_settings.clearance import activation
 from smtp_settings.forms import Act, ProfileForm, act_of, password_age
 from smtp_settings.models import SMTPProfile, TestRun
 

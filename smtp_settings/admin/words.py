@@ -12,7 +12,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from smtp_settings import entries, standing
+from smtp_settings.clearance import standing
+from smtp_settings.entries import judges
 from smtp_settings.facts import ProfileFacts
 from smtp_settings.models import Security, SMTPProfile, TestRun
 
@@ -153,7 +154,7 @@ def reply_rules(profile: SMTPProfile) -> SafeString | str:
     """Return a profile's rules about replies, one a line."""
     if not profile.classification_overrides:
         return _("None")
-    lines = entries.reply_rules_as_text(profile.classification_overrides).splitlines()
+    lines = judges.reply_rules_as_text(profile.classification_overrides).splitlines()
     items = format_html_join("", "<li>{}</li>", ((line,) for line in lines))
     return format_html('<ul class="mc-plain-list mc-mono">{}</ul>', items)
 

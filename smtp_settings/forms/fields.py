@@ -15,8 +15,11 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings import entries, sealing
-from smtp_settings.candidate import stored_secret
+from smtp_settings import sealing
+from smtp_settings.clearance.candidate import stored_secret
+from smtp_settings.clearance.standing import UNREADABLE
+from smtp_settings.entries import judges
+from smtp_settings.entries.rules import AVAILABLE_AUTH, AVAILABLE_METHODS
 from smtp_settings.forms.acts import Act
 from smtp_settings.forms.inputs import (
     ListField,
@@ -28,9 +31,7 @@ from smtp_settings.forms.inputs import (
 from smtp_settings.forms.sentences import password_age
 from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import SMTPProfile, TestRun
-from smtp_settings.rules import AVAILABLE_AUTH, AVAILABLE_METHODS
 from smtp_settings.sealing import Secret
-from smtp_settings.standing import UNREADABLE
 from smtp_settings.test_send import recipients_for
 
 #: The shown mask has one length, whatever the password's (V47).
@@ -229,8 +230,11 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     def clean(self) -> dict[str, Any]:
         """Make each value canonical, or refuse it where it stands."""
         data: dict[str, Any] = super().clean() or self.cleaned_data  # Any: values of every field
-        judges = {**entries.JUDGES, "test_to": entries.addresses}
-        for name, judge in {**judges, "password": lambda text: Secret(entries.password(text))}.items():
+        own: dict[str, Callable[[Any], Any]] = {  # Any: as `_replace`
+            "test_to": judges.addresses,
+            "password": lambda text: Secret(judges.password(text)),
+        }
+        for name, judge in {**judges.JUDGES, **own}.items():
             if data.get(name):
                 self._replace(name, judge)
         if data.get("test_to") is not None and self.act is Act.TEST:

@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from smtp_settings.entries import reply_rules, reply_rules_as_text
+from smtp_settings.entries.judges import reply_rules, reply_rules_as_text
 
 
 class ListField(forms.CharField):

@@ -9,8 +9,12 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from smtp_settings import activation, rules, sealing
-from smtp_settings.candidate import NO_SECRET, EffectiveSecret, required_secret, settings_of
+from smtp_settings import sealing
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import NO_SECRET, EffectiveSecret, required_secret, settings_of
+from smtp_settings.clearance.standing import UNREADABLE
+from smtp_settings.clearance.verdicts import refusal
+from smtp_settings.entries import rules
 from smtp_settings.fingerprint import changed_fields, uses_secret
 from smtp_settings.forms.acts import Act
 from smtp_settings.forms.fields import MINIMUM_REASON, ProfileFields
@@ -19,8 +23,6 @@ from smtp_settings.gate import Reason, Verdict
 from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.secret_source import PasswordMissing, PasswordNeeded, SecretSource
-from smtp_settings.standing import UNREADABLE
-from smtp_settings.verdicts import refusal
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from smtp_settings.entries import reply_rules_as_text
+from smtp_settings.entries.judges import reply_rules_as_text
 from smtp_settings.models import SMTPProfile
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from smtp_settings import entries
+from smtp_settings.entries import judges
 from smtp_settings.models import SMTPProfile, TestRun
 from transports.base import Content, Envelope
 
@@ -29,7 +29,7 @@ def recipients_for(user: AbstractBaseUser | None, typed: Sequence[str] = ()) -> 
     anywhere.
     """
     own = str(getattr(user, "email", "") or "")
-    recipients = entries.addresses(typed or filter(None, [own]))
+    recipients = judges.addresses(typed or filter(None, [own]))
     if not recipients:
         raise ValidationError(_("Your account has no email address. Enter one here."))
     if len(recipients) > MAX_RECIPIENTS:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from smtp_settings import sealing, wire
-from smtp_settings.candidate import candidate_of_run, fingerprints_of, run_binding, settings_of
+from smtp_settings.clearance.candidate import candidate_of_run, fingerprints_of, run_binding, settings_of
 from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import Event, SMTPProfile, TestRun
 from smtp_settings.secret_source import PasswordMissing

@@ -19,7 +19,7 @@ from delivery.classification import (
     judge_error,
     rule_on_reply,
 )
-from smtp_settings.overrides import STAGES, Meaning, Overrides, as_row, make, read_rows
+from smtp_settings.entries.overrides import STAGES, Meaning, Overrides, as_row, make, read_rows
 from transports.base import Outcome, Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, ReplyRefused, ReplyTimeout
 from transports.smtp.reply import parse

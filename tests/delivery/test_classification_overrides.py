@@ -10,8 +10,8 @@ from delivery.classification import OVERRIDE, Action, Sign, judge, judge_error, 
 from delivery.models import Failure, ProfileState, SmallState
 from delivery.queue import AttemptResult, Breaker, Paused
 from smtp_settings import wire
-from smtp_settings.entries import reply_rules
-from smtp_settings.overrides import Overrides, read_line
+from smtp_settings.entries.judges import reply_rules
+from smtp_settings.entries.overrides import Overrides, read_line
 from tests.builders import a_profile, a_user
 from tests.delivery.engine import attempts_of, drained, due_again, entry_of, queued, state_of
 from tests.servers import smtp_server

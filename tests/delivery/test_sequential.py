@@ -8,7 +8,8 @@ from django.utils import timezone
 from delivery import queue
 from delivery.models import ProfileState
 from delivery.queue import AttemptResult
-from smtp_settings import activation, wire
+from smtp_settings import wire
+from smtp_settings.clearance import activation
 from smtp_settings.models import Event, SMTPProfile
 from tests.builders import a_profile, evidence
 from tests.delivery.engine import attempts_of, drained, due_again, queued

@@ -8,9 +8,10 @@ from django.contrib.sites.models import Site
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from smtp_settings import activation, sealing
-from smtp_settings.activation import NO_SECRET, GateShut, PasswordNeeded, StaleProfile
-from smtp_settings.candidate import adopt_uuid, stored_secret
+from smtp_settings import sealing
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.activation import NO_SECRET, GateShut, PasswordNeeded, StaleProfile
+from smtp_settings.clearance.candidate import adopt_uuid, stored_secret
 from smtp_settings.gate import Reason
 from smtp_settings.models import Event, KeyCheck, OAuthCredential, SMTPProfile
 from smtp_settings.sealing import Secret

@@ -9,8 +9,9 @@ from django.core.management import call_command
 from django.core.serializers.base import DeserializationError
 from django.db import connection
 
-from smtp_settings import activation, sealing, wire
-from smtp_settings.candidate import stored_secret
+from smtp_settings import sealing, wire
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.fingerprint import shaping_fields
 from smtp_settings.models import SMTPProfile
 from smtp_settings.sealing import SealBroken, Secret

@@ -10,8 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from smtp_settings import activation, rotation, sealing, test_send, wire
-from smtp_settings.candidate import effective_secret, stored_secret
+from smtp_settings import rotation, sealing, test_send, wire
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import effective_secret, stored_secret
 from smtp_settings.models import SMTPProfile
 from smtp_settings.sealing import Secret, new_key
 from tests.builders import unsaved_profile

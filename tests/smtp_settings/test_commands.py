@@ -10,8 +10,9 @@ from django.contrib.sites.models import Site
 from django.core.management import CommandError, call_command, load_command_class
 from django.core.management.base import SystemCheckError
 
-from smtp_settings import activation, sealing
-from smtp_settings.candidate import stored_secret
+from smtp_settings import sealing
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.models import OAuthCredential, SMTPProfile, TestRun
 from smtp_settings.sealing import parse_keys
 from tests.builders import a_draft, a_profile, a_user

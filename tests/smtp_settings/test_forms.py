@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from smtp_settings import entries
+from smtp_settings.entries import judges
 from smtp_settings.forms import Act, act_of
 from tests.servers import authority_pem
 
@@ -22,7 +22,7 @@ from tests.servers import authority_pem
     ],
 )
 def test_a_server_is_kept_in_one_form(typed, kept):
-    assert entries.host_name(typed) == kept
+    assert judges.host_name(typed) == kept
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_server_is_kept_in_one_form(typed, kept):
 )
 def test_more_than_a_host_name_is_refused_with_the_host_that_was_meant(typed, meant):
     with pytest.raises(ValidationError) as refused:
-        entries.host_name(typed)
+        judges.host_name(typed)
     assert refused.value.messages == [f"Enter only the host name: {meant}"]
 
 
@@ -47,7 +47,7 @@ def test_more_than_a_host_name_is_refused_with_the_host_that_was_meant(typed, me
 )
 def test_what_is_no_name_is_refused(typed):
     with pytest.raises(ValidationError, match="is not a host name"):
-        entries.host_name(typed)
+        judges.host_name(typed)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_is_no_name_is_refused(typed):
     ],
 )
 def test_an_address_is_kept_bare_with_its_domain_in_a_labels(typed, kept):
-    assert entries.address(typed) == kept
+    assert judges.address(typed) == kept
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,16 @@ def test_an_address_is_kept_bare_with_its_domain_in_a_labels(typed, kept):
 )
 def test_what_is_no_single_strict_address_is_refused(typed):
     with pytest.raises(ValidationError, match="is not a mail address"):
-        entries.address(typed)
+        judges.address(typed)
 
 
 def test_a_list_of_addresses_loses_duplicates_and_names_every_fault():
-    assert entries.addresses(["a@example.com", "b@example.com", "a@example.com"]) == [
+    assert judges.addresses(["a@example.com", "b@example.com", "a@example.com"]) == [
         "a@example.com",
         "b@example.com",
     ]
     with pytest.raises(ValidationError) as refused:
-        entries.addresses(["a@example.com", "x", "y"])
+        judges.addresses(["a@example.com", "x", "y"])
     assert len(refused.value.messages) == 2
 
 
@@ -105,13 +105,13 @@ def test_a_list_of_addresses_loses_duplicates_and_names_every_fault():
 )
 def test_header_text_cannot_break_its_line(typed):
     with pytest.raises(ValidationError):
-        entries.header_text(typed)
+        judges.header_text(typed)
     with pytest.raises(ValidationError):
-        entries.subject_prefix(typed)
+        judges.subject_prefix(typed)
 
 
 def test_the_space_at_the_end_of_a_subject_prefix_stays():
-    assert entries.subject_prefix(" [STAGING] ") == "[STAGING] "
+    assert judges.subject_prefix(" [STAGING] ") == "[STAGING] "
 
 
 @pytest.mark.parametrize(
@@ -124,41 +124,41 @@ def test_the_space_at_the_end_of_a_subject_prefix_stays():
     ],
 )
 def test_an_ehlo_name_is_a_name_or_an_address_literal(typed, kept):
-    assert entries.ehlo_name(typed) == kept
+    assert judges.ehlo_name(typed) == kept
 
 
 @pytest.mark.parametrize("typed", ["host example", "host\r\nRSET", "[300.1.1.1]", "[x]"])
 def test_an_ehlo_name_cannot_hold_a_command(typed):
     with pytest.raises(ValidationError):
-        entries.ehlo_name(typed)
+        judges.ehlo_name(typed)
 
 
 def test_a_source_address_is_an_address():
-    assert entries.source_address(" 192.0.2.1 ") == "192.0.2.1"
-    assert entries.source_address("") == ""
+    assert judges.source_address(" 192.0.2.1 ") == "192.0.2.1"
+    assert judges.source_address("") == ""
     with pytest.raises(ValidationError):
-        entries.source_address("eth0")
+        judges.source_address("eth0")
 
 
 def test_certificates_are_pem_and_a_private_key_is_not_taken():
     pem = authority_pem()
-    assert entries.ca_certificates(pem.replace("\n", "\r\n")) == pem.strip() + "\n"
-    assert entries.ca_certificates("  ") == ""
+    assert judges.ca_certificates(pem.replace("\n", "\r\n")) == pem.strip() + "\n"
+    assert judges.ca_certificates("  ") == ""
     with pytest.raises(ValidationError, match="PEM"):
-        entries.ca_certificates("not a certificate")
+        judges.ca_certificates("not a certificate")
     with pytest.raises(ValidationError, match="private key"):
-        entries.ca_certificates(pem + "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n")
+        judges.ca_certificates(pem + "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n")
 
 
 @pytest.mark.parametrize("typed", [" pass word ", "päss:wörd 🔑", "•" * 8, "x" * 1024])
 def test_a_password_is_kept_exactly(typed):
-    assert entries.password(typed) == typed
+    assert judges.password(typed) == typed
 
 
 @pytest.mark.parametrize("typed", ["a\x00b", "x" * 1025])
 def test_a_password_with_nul_or_of_more_than_1024_characters_is_refused(typed):
     with pytest.raises(ValidationError):
-        entries.password(typed)
+        judges.password(typed)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from mailconf.env import BASE_DIR
 from smtp_settings import wire
-from smtp_settings.entries import reply_rules, reply_rules_as_text, rule_fault
-from smtp_settings.models import SMTPProfile
-from smtp_settings.overrides import (
+from smtp_settings.entries.judges import reply_rules, reply_rules_as_text, rule_fault
+from smtp_settings.entries.overrides import (
     BEFORE_MAIL,
     MAX_RULES,
     OF_A_MESSAGE,
@@ -31,6 +30,7 @@ from smtp_settings.overrides import (
     read_row,
     read_rows,
 )
+from smtp_settings.models import SMTPProfile
 from tests.builders import a_profile
 from transports.base import Phase, Reply
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from smtp_settings import activation
+from smtp_settings.clearance import activation
 from smtp_settings.forms.inputs import ReplyRulesField
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_profile, a_user

@@ -10,7 +10,8 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from smtp_settings import activation, sealing
+from smtp_settings import sealing
+from smtp_settings.clearance import activation
 from smtp_settings.models import Event, SMTPProfile, TestRun
 from tests.builders import a_draft, a_profile, a_user, evidence
 from tests.servers import smtp_server

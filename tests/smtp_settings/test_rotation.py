@@ -8,8 +8,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from smtp_settings import activation, rotation, sealing, wire
-from smtp_settings.candidate import run_binding, stored_secret
+from smtp_settings import rotation, sealing, wire
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import run_binding, stored_secret
 from smtp_settings.fields import SealedField
 from smtp_settings.models import OAuthCredential, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret, new_key

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtp_settings import rules
+from smtp_settings.entries import rules
 
 SOUND = {
     "transport": "smtp",

@@ -2,9 +2,10 @@
 
 import pytest
 
-from smtp_settings import sealing, standing
+from smtp_settings import sealing
+from smtp_settings.clearance import standing
+from smtp_settings.clearance.standing import Cause
 from smtp_settings.models import SMTPProfile
-from smtp_settings.standing import Cause
 from tests.builders import a_profile
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +64,7 @@ def test_a_saved_profile_keeps_the_key_of_its_clearance_until_it_is_cleared_agai
     before = profile.cleared_key
     use_keys(settings, sealing.new_key(), settings.MAILCONF_KEYS)
     profile.notes = "new"
-    from smtp_settings import activation
+    from smtp_settings.clearance import activation
 
     activation.save_profile(profile, activation.NO_SECRET, user=None)
     assert SMTPProfile.objects.get().cleared_key == before

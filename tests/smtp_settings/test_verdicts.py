@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtp_settings import verdicts
+from smtp_settings.clearance import verdicts
 from smtp_settings.gate import Reason, Verdict
 from tests.builders import a_user
 

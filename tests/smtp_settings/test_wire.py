@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 from django.contrib.sites.models import Site
 
-from smtp_settings import activation, sealing, wire
+from smtp_settings import sealing, wire
+from smtp_settings.clearance import activation
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_draft, a_profile, a_user, unsaved_profile
 from transports.smtp import SMTPTransport

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from delivery.classification import OVERRIDE, Action, Sign, judge, judge_error
-from smtp_settings.overrides import NO_OVERRIDES, Overrides, read_line
+from smtp_settings.entries.overrides import NO_OVERRIDES, Overrides, read_line
 from tests.wire.clients import PASSWORD, PATIENT, a_content, a_transport, an_envelope
 from tests.wire.evil import EHLO, both_modes, evil_server, honestly, say
 from transports.errors import TransportError

@@ -9,8 +9,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from smtp_settings import activation, entries, field_values, key_check, sealing, test_send
-from smtp_settings.candidate import NO_SECRET, EffectiveSecret, required_secret
+from smtp_settings import field_values, key_check, sealing, test_send
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import NO_SECRET, EffectiveSecret, required_secret
+from smtp_settings.entries import judges
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.secret_source import PasswordMissing
@@ -113,7 +115,7 @@ def _typed(from_stdin: bool) -> Secret | None:  # noqa: FBT001  # one caller, th
     value = sys.stdin.readline().rstrip("\r\n")
     if not value:
         raise ValidationError(_("There is no password on standard input."))
-    return Secret(entries.password(value))
+    return Secret(judges.password(value))
 
 
 def _secret(profile: SMTPProfile, typed: Secret | None) -> EffectiveSecret:

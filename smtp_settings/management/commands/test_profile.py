@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from smtp_settings import key_check, sealing, test_send
-from smtp_settings.candidate import stored_secret
+from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.models import SMTPProfile, TestRun
 
 _NO_RECIPIENT = (

@@ -16,8 +16,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings import overrides
-from smtp_settings.overrides import BadRule, Fault
+from smtp_settings.entries import overrides
+from smtp_settings.entries.overrides import BadRule, Fault
 
 #: The longest password taken, in characters: longer ones are a pasted file (E10).
 MAX_PASSWORD = 1024

@@ -1,6 +1,6 @@
 """A profile with the values a person is about to save: as plain values, with its secret, and before the gate.
 
-Reads only. What is written to make a profile live is in `smtp_settings.activation`.
+Reads only. What is written to make a profile live is in `smtp_settings.clearance.activation`.
 """
 
 from collections.abc import Mapping

@@ -14,8 +14,9 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from smtp_settings import key_check, sealing, verdicts
-from smtp_settings.candidate import (
+from smtp_settings import key_check, sealing
+from smtp_settings.clearance import verdicts
+from smtp_settings.clearance.candidate import (
     NO_SECRET,
     EffectiveSecret,
     effective_secret,

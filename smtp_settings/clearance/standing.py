@@ -7,7 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from smtp_settings import sealing
-from smtp_settings.candidate import is_live, stored_secret
+from smtp_settings.clearance.candidate import is_live, stored_secret
 from smtp_settings.models import SMTPProfile
 
 

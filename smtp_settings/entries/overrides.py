@@ -59,7 +59,7 @@ _TYPED = str.maketrans({"“": '"', "”": '"', "„": '"', "→": "->"})
 
 
 class Fault(StrEnum):
-    """What is wrong with a rule; `smtp_settings.entries` has the sentences."""
+    """What is wrong with a rule; `smtp_settings.entries.judges` has the sentences."""
 
     SHAPE = "shape"
     STAGE = "stage"

@@ -1,0 +1,1 @@
+"""What people may enter: the judge of each value, what values ask of each other, rules about replies."""
