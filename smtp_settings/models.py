@@ -395,11 +395,21 @@ class TestRun(models.Model):
         FAILED = RunState.FAILED, _("Failed")
         STOPPED = RunState.STOPPED, _("Stopped")
 
+    class Kind(models.TextChoices):
+        """What the run does; only a sent email is evidence for the gate."""
+
+        SEND = "send", _("Test email")
+        CONNECT = "connect", _("Connection check")
+        SEARCH = "search", _("Search for settings")
+
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     profile = models.ForeignKey(SMTPProfile, models.SET_NULL, null=True, related_name="test_runs")
     profile_uuid = models.UUIDField()  # of a profile not yet saved, too: the secret is bound to it
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.SEND)
+    batch = models.UUIDField(null=True)  # runs of one order, "test all": they come one after another
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    stop_asked_at = models.DateTimeField(null=True)
     fingerprint = models.CharField(max_length=64)
     settings = models.JSONField()  # the candidate's fields, no secret
     secret = SealedField(null=True)
@@ -413,6 +423,12 @@ class TestRun(models.Model):
     failed_phase = models.CharField(max_length=10, blank=True)
     sentence = models.TextField(blank=True)  # the outcome for people
     reply = models.TextField(blank=True)
+    symptom = models.JSONField(default=dict)  # what `diagnosis` reads; {} when nothing is wrong
+    results = models.JSONField(default=list)  # of a search: what answered
+    link_base = models.CharField(
+        max_length=255, blank=True
+    )  # "https://mail.example.com", for the email's link
+    received_at = models.DateTimeField(null=True)  # when somebody followed that link
 
     class Meta:
         verbose_name = _("test run")
