@@ -29,8 +29,11 @@ class TransportError(Exception):
     """The base: `phase` is where, `reply` the server's words if any, str() one sentence for people.
 
     `evidence` is what a `Step` shows beside the sentence, such as the certificate that was refused.
-    `transcript` is what was said until then, when a connection did not come about.
+    `transcript` is what was said until then, when a connection did not come about. `reason` is a stable word
+    for the cause, within the phase; each class has one of its own, and says below which others it is given.
     """
+
+    reason = "other"
 
     def __init__(
         self,
@@ -39,86 +42,152 @@ class TransportError(Exception):
         phase: Phase,
         reply: Reply | None = None,
         evidence: Mapping[str, str] | None = None,
+        reason: str = "",
     ) -> None:
         super().__init__(sentence)
         self.phase = phase
         self.reply = reply
+        self.reason = reason or self.reason
         self.evidence: dict[str, str] = dict(evidence or {})
         self.transcript: tuple[TranscriptLine, ...] = ()
 
 
 class NameNotFound(TransportError):
-    """The server's name does not exist."""
+    """The server's name does not exist.
+
+    `reason`: no-name, bad-name (what stands there is no name), no-address (none of the wanted family).
+    """
+
+    reason = "no-name"
 
 
 class NameLookupFailed(TransportError):
     """DNS gave no usable answer in time."""
 
+    reason = "no-answer"
+
 
 class AddressNotAllowed(TransportError):
-    """The address guard or the port list refused; nothing was opened."""
+    """The address guard or the port list refused; nothing was opened.
+
+    `reason`: address, port.
+    """
+
+    reason = "address"
 
 
 class CouldNotConnect(TransportError):
-    """No address of the server could be reached."""
+    """No address of the server could be reached.
+
+    `reason`: refused, timeout, unreachable (no route), forbidden (a firewall of this machine or near it),
+    exhausted (no socket left here), source-address (not one of this machine), other.
+    """
+
+    reason = "other"
 
 
 class ConnectionRefused(CouldNotConnect):
     """The machine answers, but nothing listens on the port."""
 
+    reason = "refused"
+
 
 class ConnectTimeout(CouldNotConnect):
     """Nothing answered within the limit."""
+
+    reason = "timeout"
 
 
 class ConnectionLost(TransportError):
     """The peer closed or reset the connection."""
 
+    reason = "lost"
+
 
 class ReplyTimeout(TransportError):
     """No complete reply within the phase's limit."""
 
+    reason = "timeout"
+
 
 class ProtocolError(TransportError):
-    """What came is not a readable SMTP reply, or one reply too many."""
+    """What came is not a readable SMTP reply, or one reply too many.
+
+    `reason`: unreadable, surplus, and at the greeting what the peer speaks: ssh, http, imap, pop3, redis,
+    not-smtp.
+    """
+
+    reason = "unreadable"
 
 
 class ReplyRefused(TransportError):
     """A readable reply that ends the session before a message was begun."""
 
+    reason = "refused"
+
 
 class TLSNotOffered(TransportError):
     """STARTTLS is required and the server does not offer it."""
 
+    reason = "not-offered"
+
 
 class TLSFailed(TransportError):
-    """The TLS handshake broke."""
+    """The TLS handshake broke.
+
+    `reason`: handshake, no-tls (the peer does not speak it), timeout, cut, version, cipher,
+    client-certificate (it wants one from us), weak (its certificate's key), large (its certificates),
+    own-ca (the profile's own cannot be read).
+    """
+
+    reason = "handshake"
 
 
 class CertificateRefused(TLSFailed):
     """The certificate is not one we accept.
 
-    `reason` is a stable word: expired, early, name, self-signed, unknown, weak, long, other.
+    `reason`: expired, early, name, self-signed, unknown, weak, form (made as is no longer accepted), long,
+    other. `pem` is the certificate itself, "" where it cannot be had.
     """
 
     def __init__(
-        self, sentence: str, *, phase: Phase, reason: str, evidence: Mapping[str, str] | None = None
+        self,
+        sentence: str,
+        *,
+        phase: Phase,
+        reason: str,
+        evidence: Mapping[str, str] | None = None,
+        pem: str = "",
     ) -> None:
-        super().__init__(sentence, phase=phase, evidence=evidence)
-        self.reason = reason
+        super().__init__(sentence, phase=phase, evidence=evidence, reason=reason)
+        self.pem = pem
 
 
 class AuthNotOffered(TransportError):
-    """The server offers no sign-in mechanism this profile may use."""
+    """The server offers no sign-in mechanism this profile may use.
+
+    `reason`: not-offered (no sign-in at all), no-mechanism (none that fits; `evidence` lists the `offered`).
+    """
+
+    reason = "not-offered"
 
 
 class AuthNotEncrypted(TransportError):
     """The profile signs in, the connection is not encrypted, and nobody chose that."""
 
+    reason = "not-encrypted"
+
 
 class CredentialsNotUsable(TransportError):
     """The user name, password or token cannot be said in a sign-in: NUL, no text, too long, missing."""
 
+    reason = "credentials"
+
 
 class NotSendable(TransportError):
-    """Nothing was said of this message: no server could carry it, or this one cannot (SMTPUTF8, SIZE)."""
+    """Nothing was said of this message: no server could carry it, or this one cannot.
+
+    `reason`: content, addresses, smtputf8, size.
+    """
+
+    reason = "content"
