@@ -416,6 +416,7 @@ class TestRun(models.Model):
     recipients = ArrayField(models.CharField(max_length=320))
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)  # of who runs it, by the database's clock
     finished_at = models.DateTimeField(null=True)
     ran_on = models.CharField(max_length=255, blank=True)  # "worker mail-2", "web", "shell"
     steps = models.JSONField(default=list)

@@ -180,6 +180,7 @@ class Migration(migrations.Migration):
                 ('recipients', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=320), size=None)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('started_at', models.DateTimeField(null=True)),
+                ('heartbeat_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('ran_on', models.CharField(blank=True, max_length=255)),
                 ('steps', models.JSONField(default=list)),
