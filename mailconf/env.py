@@ -7,6 +7,7 @@ against it, and a `MAILCONF_` variable that is not in it is refused: a typing er
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,20 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         return value
 
     return parse
+
+
+def _name_servers(value: str) -> tuple[tuple[str, int], ...]:
+    return tuple(_name_server(part) for part in _words(value))
+
+
+def _name_server(part: str) -> tuple[str, int]:
+    host, colon, port = part.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):  # an IPv6 address without a port
+        host, port = part, "53"
+    try:
+        return str(ip_address(host.removeprefix("[").removesuffix("]"))), _port(port)
+    except ValueError:
+        raise ValueError("use addresses, with a port where it is not 53") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +239,15 @@ class Environment:
     allow_private: bool = field(
         metadata=_variable(
             "MAILCONF_ALLOW_PRIVATE", _flag, "false", "Profiles may reach every private network (RFC 1918)."
+        )
+    )
+    dns_servers: tuple[tuple[str, int], ...] = field(
+        metadata=_variable(
+            "MAILCONF_DNS_SERVERS",
+            _name_servers,
+            "",
+            "Name servers asked about domains (MX, SPF, DKIM, DMARC): `10.0.0.53,10.0.0.54:5353`. "
+            "Empty: the system's.",
         )
     )
     test_before_save: str = field(

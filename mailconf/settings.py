@@ -39,6 +39,7 @@ MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "
 MAILCONF_ALLOWED_PORTS = (25, 465, 587, 2465, 2525, 2587, *_env.allowed_ports)
 MAILCONF_ALLOWED_NETWORKS = [*_env.allowed_networks]
 MAILCONF_ALLOW_PRIVATE = _env.allow_private
+MAILCONF_DNS_SERVERS = _env.dns_servers
 if MAILCONF_LOCAL:  # the sandbox
     MAILCONF_ALLOWED_PORTS += (MAILCONF_SANDBOX_PORT,)
     MAILCONF_ALLOWED_NETWORKS += ["127.0.0.1/32"]

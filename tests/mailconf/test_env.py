@@ -29,6 +29,12 @@ def test_an_empty_variable_counts_as_not_set():
         ("MAILCONF_HOSTS", "a.example, b.example,", "hosts", ("a.example", "b.example")),
         ("MAILCONF_ALLOWED_PORTS", "26,1025-1030", "allowed_ports", (26, (1025, 1030))),
         ("MAILCONF_TEST_BEFORE_SAVE", "always", "test_before_save", "always"),
+        (
+            "MAILCONF_DNS_SERVERS",
+            "10.0.0.53, 10.0.0.54:5353,2001:db8::1,[2001:db8::2]:54",
+            "dns_servers",
+            (("10.0.0.53", 53), ("10.0.0.54", 5353), ("2001:db8::1", 53), ("2001:db8::2", 54)),
+        ),
     ],
 )
 def test_a_variable_is_read_as_its_type(name, value, field, expected):
@@ -45,6 +51,8 @@ def test_a_variable_is_read_as_its_type(name, value, field, expected):
         ("MAILCONF_DEBUG", "maybe"),
         ("MAILCONF_ALLOWED_PORTS", "25-"),
         ("MAILCONF_HTTPS", "perhaps"),
+        ("MAILCONF_DNS_SERVERS", "dns.example.com"),
+        ("MAILCONF_DNS_SERVERS", "10.0.0.53:dns"),
         ("MAILCONF_TEST_BEFORE_SAVE", "never"),
     ],
 )
