@@ -49,6 +49,12 @@ def _port(value: str) -> int:
     return int(value)
 
 
+def _days(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and int(value) <= 3650):
+        raise ValueError("use a number of days, 0 to 3650")
+    return int(value)
+
+
 def _ports(value: str) -> Ports:
     return tuple(_port_or_range(part) for part in _words(value))
 
@@ -248,6 +254,14 @@ class Environment:
             "",
             "Name servers asked about domains (MX, SPF, DKIM, DMARC): `10.0.0.53,10.0.0.54:5353`. "
             "Empty: the system's.",
+        )
+    )
+    password_age_days: int = field(
+        metadata=_variable(
+            "MAILCONF_PASSWORD_AGE_DAYS",
+            _days,
+            "90",
+            "Days after which a profile's password is called old. `0`: never.",
         )
     )
     test_before_save: str = field(

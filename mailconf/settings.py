@@ -33,6 +33,7 @@ MAILCONF_ENVIRONMENT = _env.environment
 MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
 MAILCONF_JOURNAL_SYNC = _env.journal_sync
 MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
+MAILCONF_PASSWORD_AGE_DAYS = _env.password_age_days
 MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "true"
 
 # What a profile may reach; transports.resolve guards it. The high ports are the providers' spare ones.

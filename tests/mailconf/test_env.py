@@ -28,6 +28,7 @@ def test_an_empty_variable_counts_as_not_set():
         ("MAILCONF_VAR", "/srv/mailconf", "var", Path("/srv/mailconf")),
         ("MAILCONF_HOSTS", "a.example, b.example,", "hosts", ("a.example", "b.example")),
         ("MAILCONF_ALLOWED_PORTS", "26,1025-1030", "allowed_ports", (26, (1025, 1030))),
+        ("MAILCONF_PASSWORD_AGE_DAYS", "0", "password_age_days", 0),
         ("MAILCONF_TEST_BEFORE_SAVE", "always", "test_before_save", "always"),
         (
             "MAILCONF_DNS_SERVERS",
@@ -53,6 +54,7 @@ def test_a_variable_is_read_as_its_type(name, value, field, expected):
         ("MAILCONF_HTTPS", "perhaps"),
         ("MAILCONF_DNS_SERVERS", "dns.example.com"),
         ("MAILCONF_DNS_SERVERS", "10.0.0.53:dns"),
+        ("MAILCONF_PASSWORD_AGE_DAYS", "-1"),
         ("MAILCONF_TEST_BEFORE_SAVE", "never"),
     ],
 )
