@@ -3,7 +3,7 @@
 The profile pages may not import the queue, so they ask `smtp_settings.facts`; the project answers here.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from delivery import stats
+from delivery import assignment, stats
 from delivery.queue import Breaker, Paused
-from smtp_settings.facts import ProfileFacts
+from smtp_settings.facts import Candidate, ProfileFacts
+from smtp_settings.facts import Health as Kind
 
 #: A mean time of an attempt above this is called slow, milliseconds.
 SLOW_MS = 3_000
@@ -22,39 +23,39 @@ SLOW_MS = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a server is doing: a phrase and its tone. `is_down`: it is not used now."""
+    """How a server is doing: a phrase, its tone and the word for filters. `is_down`: it is not used now."""
 
     words: str
     tone: str
     is_down: bool = False
+    kind: Kind = Kind.IDLE
 
 
 def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
     """Say how a server is doing; `people` names those who may have paused it."""
-    since = clock(numbers.changed_at)
-    if numbers.paused is Paused.PERSON:
-        who = people.get(numbers.paused_by_id or 0) or _("somebody")
-        return Health(
-            _("Paused by %(who)s since %(since)s") % {"who": who, "since": since}, "is-warn", is_down=True
-        )
-    if numbers.paused is Paused.FAULT:
-        reason = numbers.reason or _("the server refuses us")
-        return Health(
-            _("Paused: %(reason)s since %(since)s") % {"reason": reason, "since": since},
-            "is-bad",
-            is_down=True,
-        )
+    if numbers.paused is not Paused.NO:
+        return _paused(numbers, people)
     if numbers.breaker is Breaker.OPEN:
-        return Health(
-            _("Breaker open, next try %(at)s") % {"at": clock(numbers.open_until)}, "is-bad", is_down=True
-        )
+        words = _("Breaker open, next try %(at)s") % {"at": clock(numbers.open_until)}
+        return Health(words, "is-bad", is_down=True, kind=Kind.BREAKER)
     if numbers.breaker is Breaker.HALF_OPEN:
-        return Health(_("Trying again with one message"), "is-warn")
+        return Health(_("Trying again with one message"), "is-warn", kind=Kind.BREAKER)
     if numbers.ms is None:
         return Health(_("No traffic"), "is-quiet")
     if numbers.ms > SLOW_MS:
-        return Health(_("Slow: %(s).1f s per message") % {"s": numbers.ms / 1000}, "is-warn")
-    return Health(_("Working"), "is-ok")
+        return Health(_("Slow: %(s).1f s per message") % {"s": numbers.ms / 1000}, "is-warn", kind=Kind.SLOW)
+    return Health(_("Working"), "is-ok", kind=Kind.WORKING)
+
+
+def _paused(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
+    since = clock(numbers.changed_at)
+    if numbers.paused is Paused.PERSON:
+        who = people.get(numbers.paused_by_id or 0) or _("somebody")
+        words = _("Paused by %(who)s since %(since)s") % {"who": who, "since": since}
+        return Health(words, "is-warn", is_down=True, kind=Kind.PAUSED)
+    reason = numbers.reason or _("the server refuses us")
+    words = _("Paused: %(reason)s since %(since)s") % {"reason": reason, "since": since}
+    return Health(words, "is-bad", is_down=True, kind=Kind.PAUSED)
 
 
 def facts(ids: Collection[int]) -> dict[int, ProfileFacts]:
@@ -62,6 +63,22 @@ def facts(ids: Collection[int]) -> dict[int, ProfileFacts]:
     found = stats.profile_facts(ids)
     people = names_of(found.values())
     return {profile_id: _facts(numbers, health(numbers, people)) for profile_id, numbers in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The route of ordinary mail of one site."""
+
+    site_id: int | None
+    id: int = 0
+    sender_domain: str | None = None
+    profile_id: int | None = None
+
+
+def order(candidates: Sequence[Candidate], site_id: int | None) -> Sequence[int]:
+    """Answer `smtp_settings.facts.order_of_use` as the dispatcher would choose."""
+    free = {one.profile_id: one.free_connections for one in candidates}
+    return assignment.order(candidates, _Route(site_id), free)
 
 
 def names_of(numbers: Collection[stats.ProfileNumbers]) -> dict[int, str]:
@@ -75,11 +92,15 @@ def names_of(numbers: Collection[stats.ProfileNumbers]) -> dict[int, str]:
 def _facts(numbers: stats.ProfileNumbers, how: Health) -> ProfileFacts:
     return ProfileFacts(
         health=how.words,
+        kind=how.kind,
         tone=how.tone,
         paused=how.words if numbers.paused is not Paused.NO else "",
+        is_down=how.is_down,
+        can_try_now=numbers.paused is Paused.NO and numbers.breaker is Breaker.OPEN,
         note=_note(numbers),
         waiting=numbers.waiting,
         sent_24h=numbers.sent_24h,
+        connections_in_use=numbers.connections_in_use,
         may_delete=numbers.may_delete,
     )
 

@@ -1,44 +1,106 @@
-"""What profile pages want to know of the queue, without importing it.
+"""What profile pages want to know of the queue, and ask of it, without importing it.
 
-The project gives one function that answers for many profiles at once (`provide`); without one, as in an
-installation that only keeps settings, nothing is known of any profile.
+The project says who answers (`provide`); without an answer, as in an installation that only keeps settings,
+nothing is known of any profile and nothing can be asked.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Health(StrEnum):
+    """How a server does, as a word for filters; `ProfileFacts.health` is the phrase for people."""
+
+    WORKING = "working"
+    SLOW = "slow"
+    PAUSED = "paused"
+    BREAKER = "breaker"
+    IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileFacts:
     """One profile as the queue sees it.
 
-    `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), "" when nothing is known, `tone`
-    its badge's (see static/mailconf/components.css); `paused` says who paused it and since when, "" when it
-    is not. `note` is a sentence about how the server is spoken to for now, "" when as usual. `waiting` and
-    `sent_24h` count messages. `may_delete` is False while messages wait for this profile.
+    `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), "" when nothing is known, `kind`
+    the word it comes under and `tone` its badge's (see static/mailconf/components.css); `paused` says who
+    paused it and since when, "" when it is not. `is_down`: it is not used now; `can_try_now`: it waits for
+    its next try, which a person may bring forward. `note` is a sentence about how the server is spoken to for
+    now, "" when as usual. `waiting` and `sent_24h` count messages, `connections_in_use` open connections.
+    `may_delete` is False while messages wait for this profile.
     """
 
     health: str = ""
+    kind: Health = Health.IDLE
     tone: str = "is-ok"
     paused: str = ""
+    is_down: bool = False
+    can_try_now: bool = False
     note: str = ""
     waiting: int = 0
     sent_24h: int = 0
+    connections_in_use: int = 0
     may_delete: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A live profile as the order of use sees it; no sites means every site."""
+
+    profile_id: int
+    is_default: bool
+    priority: str
+    site_ids: frozenset[int] = field(default=frozenset())
+    sender_domains: frozenset[str] = field(default=frozenset())
+    free_connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """What people do with a server: profile id and user id in, whether it changed anything out.
+
+    Each is one transaction with its event.
+    """
+
+    pause: Callable[[int, int], bool]
+    resume: Callable[[int, int], bool]
+    try_now: Callable[[int, int], bool]
+
+
 Provider = Callable[[Collection[int]], Mapping[int, ProfileFacts]]
+#: The ids of these candidates in the order they would be used for mail of a site (None: of no site).
+Order = Callable[[Sequence[Candidate], int | None], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    facts: Provider
+    order: Order | None
+    acts: Acts | None
+
 
 _NOTHING = ProfileFacts()
-_providers: list[Provider] = []
+_providers: list[_Answers] = []
 
 
-def provide(provider: Provider | None) -> None:
-    """Set who answers from now on; None takes the answer away."""
-    _providers[:] = [provider] if provider is not None else []
+def provide(provider: Provider | None, *, order: Order | None = None, acts: Acts | None = None) -> None:
+    """Set who answers from now on; None takes every answer away."""
+    _providers[:] = [_Answers(provider, order, acts)] if provider is not None else []
 
 
 def facts_for(ids: Collection[int]) -> dict[int, ProfileFacts]:
     """Return the facts of each profile asked for."""
-    known = _providers[0](ids) if _providers and ids else {}
+    known = _providers[0].facts(ids) if _providers and ids else {}
     return {id_: known.get(id_, _NOTHING) for id_ in ids}
+
+
+def order_of_use(candidates: Sequence[Candidate], site_id: int | None = None) -> list[int]:
+    """Return the ids of those that serve mail of this site, first choice first; empty when nobody knows."""
+    order = _providers[0].order if _providers else None
+    return list(order(candidates, site_id)) if order is not None else []
+
+
+def acts() -> Acts | None:
+    """Return what can be done with servers; None where there is no queue."""
+    return _providers[0].acts if _providers else None

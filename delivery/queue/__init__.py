@@ -27,6 +27,7 @@ from delivery.queue.servers import (
     profile_states,
     resume,
     thaw,
+    try_now,
 )
 from delivery.queue.settle import record, release_others, settle
 from delivery.queue.slots import give_slots, set_limits, take_slots, take_tokens
@@ -138,4 +139,5 @@ __all__ = [
     "take_slots",
     "take_tokens",
     "thaw",
+    "try_now",
 ]

@@ -94,6 +94,12 @@ WHERE profile_id = %(profile)s
 RETURNING profile_id
 """)
 
+# The probe stays one session's: the breaker is due, not closed.
+_TRY_NOW = named("""
+UPDATE {profile_state} SET open_until = now()
+WHERE profile_id = %(profile)s AND breaker = %(open)s AND open_until > now() AND paused = %(no)s
+RETURNING profile_id
+""")
 
 # A fault may have been the provider's: one try after a quarter of an hour, then after twice as long each.
 _THAW = named("""
@@ -177,6 +183,11 @@ def thaw(profile_id: int, *, version: str) -> bool:
 def resume(profile_id: int, *, why: Paused | None = None) -> bool:
     """Use a server again, breaker closed; with `why`, only one paused for that. False: nothing changed."""
     return bool(run(_RESUME, _values(profile_id) | {"why": None if why is None else why.value}))
+
+
+def try_now(profile_id: int) -> bool:
+    """Make the next try of a server whose breaker is open due now; False: it waits for none."""
+    return bool(run(_TRY_NOW, _values(profile_id)))
 
 
 def _values(profile_id: int, lease: int | None = None) -> dict[str, Any]:  # Any: statement parameters

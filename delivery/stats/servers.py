@@ -2,20 +2,19 @@
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection
-from django.db.models import Count, Sum
+from django.db.models import Q, Value
 from django.utils import timezone
 
 from delivery import assignment
 from delivery.models import Breaker, Paused, Pool, ProfileState, QueueEntry, Slot, Stat
 from delivery.stats.counts import CAP
 from smtp_settings.models import SMTPProfile
-
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +49,73 @@ class ProfileNumbers:
 
 
 def profile_facts(ids: Collection[int]) -> dict[int, ProfileNumbers]:
-    """Return the numbers of each profile asked for, in a constant number of statements."""
+    """Return the numbers of each profile asked for, in three statements however many there are."""
     if not ids:
         return {}
-    sources = (*_waiting(), _last_day(ids), _connections(ids), _states(ids))
-    facts: _Numbers = {profile_id: {} for profile_id in ids}
-    for source in sources:
-        for profile_id in facts.keys() & source.keys():
-            facts[profile_id] |= source[profile_id]
-    return {profile_id: ProfileNumbers(profile_id, **numbers) for profile_id, numbers in facts.items()}
+    waiting, pinned = _waiting()
+    known = {row["profile_id"]: row for row in _numbers(ids)}
+    return {
+        profile_id: ProfileNumbers(
+            **known.get(profile_id, {"profile_id": profile_id}),
+            waiting=min(waiting[profile_id], CAP),
+            pinned=min(pinned[profile_id], CAP),
+        )
+        for profile_id in ids
+    }
 
-
-_Numbers = dict[int, dict[str, Any]]  # Any: a field of ProfileNumbers each
 
 # A count that stops: a pool with a million rows is read as far as the cap.
 _PER_POOL = """
-SELECT pool.id, counted.rows FROM {pool} pool
+SELECT pool.id, pool.site_id, pool.sender_domain, pool.profile_id, counted.rows FROM {pool} pool
 CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
   SELECT 1 FROM {entry} e WHERE e.lease_id IS NULL AND e.pool_id = pool.id LIMIT %(cap)s) capped) counted
 WHERE counted.rows > 0
 """
+
+# Of profiles that exist. `sequential_until` only while it binds the present settings: `dispatcher.server`
+# asks the same.
+_OF_PROFILES = """
+SELECT p.id AS profile_id,
+       day.sent AS sent_24h, day.deferred AS deferred_24h, day.failed AS failed_24h, day.ms,
+       slots.total AS connections, slots.used AS connections_in_use,
+       state.breaker, state.open_until, state.paused, state.reason, state.paused_by_id, state.changed_at,
+       CASE WHEN state.sequential_until > %(now)s
+             AND starts_with(p.cleared_fingerprint, state.sequential_fingerprint)
+            THEN state.sequential_until END AS sequential_until
+FROM {profile} p
+LEFT JOIN (
+  SELECT profile_id, sum(sent)::int AS sent, sum(deferred)::int AS deferred, sum(failed)::int AS failed,
+         (sum(ms) / nullif(sum(sent) + sum(deferred) + sum(failed), 0))::int AS ms
+  FROM {stat} WHERE minute >= %(now)s - interval '1 day' AND profile_id = ANY(%(ids)s) GROUP BY profile_id
+) day ON day.profile_id = p.id
+LEFT JOIN (
+  SELECT profile_id, count(*)::int AS total, count(worker_id)::int AS used
+  FROM {slot} WHERE profile_id = ANY(%(ids)s) GROUP BY profile_id
+) slots ON slots.profile_id = p.id
+LEFT JOIN {profile_state} state ON state.profile_id = p.id
+WHERE p.id = ANY(%(ids)s)
+"""
+_TABLES = {
+    name: f'"{model._meta.db_table}"'  # documented
+    for name, model in {
+        "pool": Pool,
+        "entry": QueueEntry,
+        "profile": SMTPProfile,
+        "stat": Stat,
+        "slot": Slot,
+        "profile_state": ProfileState,
+    }.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """A route with messages, as assignment asks for it."""
+
+    id: int
+    site_id: int | None
+    sender_domain: str | None
+    profile_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,88 +129,47 @@ class _Candidate:
     sender_domains: frozenset[str]
 
 
-def _waiting() -> tuple[_Numbers, _Numbers]:
+def _waiting() -> tuple[Counter[int], Counter[int]]:
     """Count waiting messages by the profile that comes first, and the pinned ones by their profile."""
-    per_pool = _rows_per_pool()
-    pools = Pool.objects.in_bulk(per_pool)
-    candidates = [
-        _Candidate(
-            profile.pk,
-            profile.is_default,
-            profile.priority,
-            frozenset(site.pk for site in profile.sites.all()),
-            frozenset(profile.sender_domains),
-        )
-        for profile in SMTPProfile.objects.filter(enabled=True, is_draft=False).prefetch_related("sites")
-    ]
     waiting: Counter[int] = Counter()
     pinned: Counter[int] = Counter()
-    for pool_id, rows in per_pool.items():
-        pool = pools[pool_id]
+    counted = [(_Pool(*row[:4]), row[4]) for row in _rows(_PER_POOL, {"cap": CAP})]
+    candidates = _candidates() if counted else []
+    for pool, rows in counted:
         if pool.profile_id is not None:
             pinned[pool.profile_id] += rows
             waiting[pool.profile_id] += rows
         elif chosen := assignment.order(candidates, pool)[:1]:
             waiting[chosen[0]] += rows
-    return (
-        {profile_id: {"waiting": min(rows, CAP)} for profile_id, rows in waiting.items()},
-        {profile_id: {"pinned": min(rows, CAP)} for profile_id, rows in pinned.items()},
-    )
+    return waiting, pinned
 
 
-def _rows_per_pool() -> dict[int, int]:
-    tables = {"pool": Pool._meta.db_table, "entry": QueueEntry._meta.db_table}  # documented
-    statement = _PER_POOL.format(**{name: f'"{table}"' for name, table in tables.items()})
+def _candidates() -> list[_Candidate]:
+    sites = ArrayAgg("sites", filter=Q(sites__isnull=False), default=Value([]))
+    return [
+        _Candidate(profile_id, is_default, priority, frozenset(site_ids), frozenset(sender_domains))
+        for profile_id, is_default, priority, site_ids, sender_domains in (
+            SMTPProfile.objects.filter(enabled=True, is_draft=False)
+            .order_by("pk")
+            .annotate(site_ids=sites)
+            .values_list("pk", "is_default", "priority", "site_ids", "sender_domains")
+        )
+    ]
+
+
+def _numbers(ids: Collection[int]) -> list[dict[str, Any]]:  # Any: a field of ProfileNumbers each
+    """Read the last day, the connections and the state of these profiles; what is not known is left out."""
+    names = [field.name for field in fields(ProfileNumbers) if field.name not in ("waiting", "pinned")]
+    found = []
+    for row in _rows(_OF_PROFILES, {"ids": sorted(ids), "now": timezone.now()}):
+        known = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        if "breaker" in known:
+            known |= {"breaker": Breaker(known["breaker"]), "paused": Paused(known["paused"])}
+        found.append(known)
+    return found
+
+
+def _rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:  # Any: a column each
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"cap": CAP})
-        return dict(cursor.fetchall())
-
-
-def _last_day(ids: Collection[int]) -> _Numbers:
-    rows = (
-        Stat.objects.filter(minute__gte=timezone.now() - _DAY, profile_id__in=ids)
-        .values_list("profile_id")
-        .annotate(Sum("sent"), Sum("deferred"), Sum("failed"), Sum("ms"))
-    )
-    return {
-        profile_id: {
-            "sent_24h": sent,
-            "deferred_24h": deferred,
-            "failed_24h": failed,
-            "ms": ms // tries if (tries := sent + deferred + failed) else None,
-        }
-        for profile_id, sent, deferred, failed, ms in rows
-    }
-
-
-def _connections(ids: Collection[int]) -> _Numbers:
-    rows = (
-        Slot.objects.filter(profile_id__in=ids)
-        .values_list("profile_id")
-        .annotate(Count("id"), Count("worker_id"))
-    )
-    return {
-        profile_id: {"connections": total, "connections_in_use": used} for profile_id, total, used in rows
-    }
-
-
-def _states(ids: Collection[int]) -> _Numbers:
-    now = timezone.now()
-    return {
-        state.profile_id: {
-            "breaker": Breaker(state.breaker),
-            "open_until": state.open_until,
-            "paused": Paused(state.paused),
-            "reason": state.reason,
-            "paused_by_id": state.paused_by_id,
-            "changed_at": state.changed_at,
-            "sequential_until": state.sequential_until if _is_sequential(state, now) else None,
-        }
-        for state in ProfileState.objects.filter(profile_id__in=ids).select_related("profile")
-    }
-
-
-def _is_sequential(state: ProfileState, now: datetime) -> bool:
-    """Whether workers do not pipeline to the profile, as it is now (`dispatcher.server` asks the same)."""
-    is_known = state.sequential_until is not None and now < state.sequential_until
-    return is_known and state.profile.cleared_fingerprint.startswith(state.sequential_fingerprint)
+        cursor.execute(statement.format(**_TABLES), values)
+        return cursor.fetchall()
