@@ -5,7 +5,7 @@ import ssl
 from contextlib import suppress
 
 from transports.base import Phase
-from transports.resolve import resolve
+from transports.resolve import Destination, resolve
 from transports.smtp.dialing import dial
 from transports.smtp.greeting import Connection, Greeting
 from transports.smtp.redaction import Redactor
@@ -28,6 +28,17 @@ async def connect(
             settings.host, settings.port, guard=settings.guard, ip_version=settings.ip_version
         )
         it.evidence["addresses"] = ", ".join(map(str, destination.addresses))
+    return await reach(destination, settings, context, trace, redactor)
+
+
+async def reach(
+    destination: Destination,
+    settings: SMTPSettings,
+    context: ssl.SSLContext | None,
+    trace: Trace | None,
+    redactor: Redactor | None = None,
+) -> Connection:
+    """Reach a destination that was looked up and judged already; else as `connect`."""
     with stage(trace, Phase.CONNECT) as it:
         sock = await dial(
             destination, timeout=settings.timeouts.connect, source_address=settings.source_address
