@@ -1,0 +1,1 @@
+"""Advice about a profile and its From domain. It never blocks anything."""
