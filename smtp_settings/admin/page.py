@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from smtp_settings import facts
 from smtp_settings.admin import words
-from smtp_settings.admin.panel import panel_for, step_rows, transcript_rows
+from smtp_settings.admin.panel import panel_for, run_context, shown_run
+from smtp_settings.admin.states import State
 from smtp_settings.clearance import activation
 from smtp_settings.forms import Act, ProfileForm, act_of
 from smtp_settings.models import SMTPProfile, TestRun
@@ -38,8 +39,12 @@ def page_context(
     """Return what the template needs; the form's hidden values are brought up to date on the way."""
     form: ProfileForm = context["adminform"].form
     saved = form.saved
-    run: TestRun | None = getattr(request, "finished_test", None)
-    _carry_on(form, run)
+    finished: TestRun | None = getattr(request, "finished_test", None)
+    run = shown_run(form, finished)
+    panel = panel_for(form, run=run)
+    _carry_on(form, finished)
+    if run is not None and not form.is_bound and panel.state in (State.PASSED, State.NOTES):
+        form.initial["_test_run"] = run.uuid  # an empty password means the one it was tested with
     problems = list(_problems(form))
     return {
         "errors": None,  # Django's own note; ours names every field
@@ -49,9 +54,9 @@ def page_context(
         "refused": any(not one.anchor for one in problems),
         "conflicts": form.conflicts,
         "asks_draft": bool(saved and not problems and form.is_bound and asks_first(request, saved)),
-        "panel": panel_for(form, run=run),
+        "panel": panel,
         "run": run,
-        "test": run_context(run) if run is not None else None,
+        "test": run_context(run, form.user) if run is not None else None,
         "hidden": [form[name] for name in ("version", "_test_run", "_password_typed")],
         "may_test_saved": bool(
             saved and not saved.is_draft and request.user.has_perm("smtp_settings.test_smtpprofile")
@@ -62,18 +67,6 @@ def page_context(
         "health": words.health(saved, known=_facts(saved)) if saved else "",
         "note": words.note(saved, known=_facts(saved)) if saved else "",
         "waiting": _facts(saved).waiting if saved else 0,
-    }
-
-
-def run_context(run: TestRun) -> dict[str, Any]:  # Any: a template's context
-    """Return one run for the template that shows steps and transcript."""
-    return {
-        "run": run,
-        "passed": run.state == TestRun.State.PASSED,
-        "badge": words.run_badge(run),
-        "where": words.ran_where(run),
-        "steps": step_rows(run),
-        "transcript": transcript_rows(run.transcript),
     }
 
 

@@ -1,220 +1,278 @@
-"""What the test panel and the save bar say: one state, its badge and its line."""
+"""What the test panel and the save bar say: about a page as it is sent, and about a run while it runs."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.utils.functional import Promise
+from django.contrib.auth.models import AbstractBaseUser
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
-from smtp_settings.clearance import activation, verdicts
+from smtp_settings.admin import steps, words
+from smtp_settings.admin.panel_data import texts_of
+from smtp_settings.admin.states import Facts, Panel, State, panel_of, state_of
+from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import settings_of
+from smtp_settings.fingerprint import changed_fields
 from smtp_settings.forms import ProfileForm
-from smtp_settings.gate import Reason, Verdict
-from smtp_settings.models import Security, SMTPProfile, TestRun
-from transports.base import Phase, StepVerdict
+from smtp_settings.gate import EVIDENCE_AGE, Reason, RunState
+from smtp_settings.models import TestRun
 
-_STEP_NAMES: dict[str, Promise] = {
-    Phase.DNS: gettext_lazy("Look up the server name"),
-    Phase.CONNECT: gettext_lazy("Connect"),
-    Phase.BANNER: gettext_lazy("Server greeting"),
-    Phase.EHLO: gettext_lazy("EHLO"),
-    Phase.TLS: gettext_lazy("STARTTLS and certificate"),
-    Phase.AUTH: gettext_lazy("Sign in"),
-    Phase.MAIL: gettext_lazy("MAIL FROM"),
-    Phase.RCPT: gettext_lazy("RCPT TO"),
-    Phase.DATA: gettext_lazy("Send the message"),
-    Phase.BODY: gettext_lazy("Send the message"),
-    Phase.DOT: gettext_lazy("Send the message"),
-    Phase.QUIT: gettext_lazy("Say goodbye"),
-}
-_ORDER = (
-    Phase.DNS,
-    Phase.CONNECT,
-    Phase.BANNER,
-    Phase.EHLO,
-    Phase.TLS,
-    Phase.AUTH,
-    Phase.MAIL,
-    Phase.RCPT,
-    Phase.DOT,
-)
-#: TLS from the first byte comes before the greeting.
-_ORDER_TLS_FIRST = (Phase.DNS, Phase.CONNECT, Phase.TLS, *(p for p in _ORDER[2:] if p is not Phase.TLS))
+#: A certificate that ends sooner is a note (PROVIDERS tls17).
+_ENDS_SOON = timedelta(days=14)
+#: How many earlier tests the panel names.
+_EARLIER = 3
+_LISTED = ("state", "kind", "created_at", "sentence")
+#: So many seconds a run waits for a worker before it says so, and before the web server takes it.
+_WAITED, _TAKEN_BACK = 1, 5
 
-#: What the keys of a step's evidence are called; others are shown as they are.
-_EVIDENCE_NAMES: dict[str, Promise] = {
-    "mail_from": gettext_lazy("sender"),
-    "rcpt_to": gettext_lazy("recipient"),
-    "size_bytes": gettext_lazy("bytes"),
-    "size": gettext_lazy("largest message, bytes"),
-    "capabilities": gettext_lazy("offers"),
-    "mechanisms": gettext_lazy("sign-in with"),
-    "mechanism": gettext_lazy("sign-in with"),
-    "tls_version": gettext_lazy("TLS version"),
-    "certificate_sha256": gettext_lazy("certificate SHA-256"),
-    "certificate_starts_at": gettext_lazy("certificate valid from"),
-    "certificate_expires_at": gettext_lazy("certificate valid until"),
+_REASONS = {
+    Reason.UNCHANGED: State.UNCHANGED,
+    Reason.PASSED: State.PASSED,
+    Reason.RUNNING: State.RUNNING,
+    Reason.STOPPED: State.STOPPED,
+    Reason.FAILED: State.FAILED,
+    Reason.STALE: State.STALE,
+    Reason.EXPIRED: State.EXPIRED,
 }
 
-_STEP_WORDS: dict[str, Promise] = {
-    StepVerdict.DONE: gettext_lazy("done"),
-    StepVerdict.WARNING: gettext_lazy("warning"),
-    StepVerdict.FAILED: gettext_lazy("failed"),
-    StepVerdict.SKIPPED: gettext_lazy("skipped"),
-}
 
-#: The colours of the gate's verdicts; no test, no colour.
-_TONES = dict.fromkeys((Reason.UNCHANGED, Reason.PASSED), "is-ok")
-_TONES |= dict.fromkeys((Reason.STALE, Reason.EXPIRED), "is-warn")
+# A run while it runs
 
 
-@dataclass(frozen=True, slots=True)
-class StepRow:
-    """One line of the list of steps. `tone` is done, warning, failed, skipped or waiting."""
+def run_state(run: TestRun, user: AbstractBaseUser) -> dict[str, Any]:  # Any: JSON
+    """Return what the script needs to know of a run: words, HTML, and for its owner the tested values.
 
-    name: str
-    word: str
-    tone: str
-    ms: str
-    detail: str
-    reply: str
-    evidence: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """The state in words. `is_open` says whether Save would pass as the page stands."""
-
-    badge: str
-    tone: str
-    line: str
-    is_open: bool
-
-
-def step_rows(run: TestRun) -> list[StepRow]:
-    """Return a run's steps, and those it did not reach."""
-    rows = [_row(step, run.settings.get("security")) for step in run.steps]
-    if run.state == TestRun.State.FAILED and run.settings.get("transport", "smtp") == "smtp":
-        rows.extend(_not_tried(run))
-    return rows
+    `seq` grows with every change that changes the HTML. `still` is for the running step alone ("Still
+    connecting (8 s of at most 10 s)…"): it changes with the clock. `is_recent` is False when a page had
+    better not show the run any more.
+    """
+    now = timezone.now()
+    panel = run_panel(run, now)
+    phase = steps.running_phase(run)
+    return {
+        "id": str(run.uuid),
+        "status": str(run.state),
+        "seq": seq(run),
+        "kind": str(run.kind),
+        "step": steps.step_name(run, phase) or steps.failed_step(run),
+        "state": panel.state.value,
+        "badge": panel.badge,
+        "tone": panel.tone,
+        "line": panel.line,
+        "still": steps.still(run, now),
+        "announce": announcement(run, now),
+        "html": render_to_string("mailconf/_run.html", {"test": run_context(run, user)}),
+        "values": texts_of(run.settings) if run.user_id == user.pk else {},
+        "expires_in": _expires_in(run, now),
+        "is_recent": now - run.created_at < EVIDENCE_AGE,
+    }
 
 
-def _row(step: Mapping[str, Any], security: str | None) -> StepRow:  # Any: JSON of `TestRun.steps`
-    verdict = str(step.get("verdict", ""))
-    return StepRow(
-        name=_step_name(str(step.get("phase", "")), security),
-        word=str(_STEP_WORDS.get(verdict, verdict)),
-        tone=verdict if verdict in _STEP_WORDS else "waiting",
-        ms="" if verdict == StepVerdict.SKIPPED else _("%(ms)d ms") % {"ms": round(step.get("ms") or 0)},
-        detail=str(step.get("detail") or ""),
-        reply=str(step.get("reply") or ""),
-        evidence=tuple(_evidence(step.get("evidence") or {})),
+def seq(run: TestRun) -> int:
+    """Return a number that grows with every change people see."""
+    rank = {RunState.WAITING: 0, RunState.RUNNING: 1}.get(RunState(run.state), 2)
+    return (
+        len(run.steps)
+        + 100 * (run.stop_asked_at is not None)
+        + 1000 * rank
+        + 10_000 * (run.received_at is not None)
     )
 
 
-def failed_step(run: TestRun) -> str:
-    """Return the name of the step at which a run failed, "" for none."""
-    return _step_name(run.failed_phase, run.settings.get("security")) if run.failed_phase else ""
+def run_panel(run: TestRun, now: datetime) -> Panel:
+    """Return the state of a run for itself, as if the form still held what it tests."""
+    if run.kind != TestRun.Kind.SEND and RunState(run.state).is_final:
+        return _checked(run)
+    state = state_of(_facts_of(run, now))
+    if state is State.WAITING:
+        return panel_of(state, line=_waiting(run, now))
+    if state is State.RUNNING and run.stop_asked_at is not None:
+        return panel_of(state, line=_("Stopping the test…"))
+    return panel_of(state, line=noted(len(notes(run))) if state is State.NOTES else "")
 
 
-def _evidence(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:  # Any: JSON of `TestRun.steps`
-    """Yield what a step found, in words; what is empty is left out."""
-    for key, value in found.items():
-        if value not in (None, "", []):
-            name = _EVIDENCE_NAMES.get(key)
-            yield str(name) if name else key.replace("_", " "), str(value)
+def _checked(run: TestRun) -> Panel:
+    """Return the end of a connection check: it says nothing about Save."""
+    if run.state == TestRun.State.PASSED:
+        line = _("The connection works. It does not open Save: send a test email for that.")
+        return Panel(State.NEVER, _("Connected"), "is-ok", line, is_open=False)
+    if run.state == TestRun.State.STOPPED:
+        return Panel(State.STOPPED, _("Stopped"), "is-quiet", _("The check was stopped."), is_open=False)
+    return Panel(State.FAILED, _("Failed"), "is-bad", _("The connection check failed."), is_open=False)
 
 
-def _not_tried(run: TestRun) -> Iterator[StepRow]:
-    """Yield the stages after the failed one."""
-    seen = {_stage(str(step.get("phase", ""))) for step in run.steps}
-    security = run.settings.get("security")
-    for phase in _ORDER_TLS_FIRST if security == Security.TLS else _ORDER:
-        skipped = (phase is Phase.TLS and security == Security.NONE) or (
-            phase is Phase.AUTH and run.settings.get("auth") == "none"
-        )
-        if phase not in seen and not skipped:
-            yield StepRow(_step_name(phase, security), _("not tried"), "waiting", "", "", "", ())
+def _facts_of(run: TestRun, now: datetime) -> Facts:
+    return Facts(run=RunState(run.state), is_expired=_expires_in(run, now) == 0, has_notes=bool(notes(run)))
 
 
-def _stage(phase: str) -> str:
-    """Count DATA, the body and the final dot as one stage."""
-    return Phase.DOT if phase in (Phase.DATA, Phase.BODY, Phase.DOT) else phase
+def _waiting(run: TestRun, now: datetime) -> str:
+    """Say what a run waits for; nothing much in its first second."""
+    waited = (now - run.created_at).total_seconds()
+    if waited < _WAITED:
+        return _("The test begins…")
+    if waited < _TAKEN_BACK:
+        return _("Waiting for a mail worker…")
+    return _("No worker took the test. Running it on the web server.")
 
 
-def _step_name(phase: str, security: str | None) -> str:
-    if phase == Phase.TLS and security == Security.TLS:
-        return _("TLS and certificate")
-    return str(_STEP_NAMES.get(phase, phase))
+def _expires_in(run: TestRun, now: datetime) -> int | None:
+    """Return the seconds a passed run still counts, 0 when it no longer does; None for any other run."""
+    if run.kind != TestRun.Kind.SEND or run.state != TestRun.State.PASSED or run.finished_at is None:
+        return None
+    return max(0, int((run.finished_at + EVIDENCE_AGE - now).total_seconds()))
 
 
-def panel_for(form: ProfileForm, *, run: TestRun | None, always: bool | None = None) -> Panel:
-    """Say where the gate stands for the page about to be shown; `run` is the test this very request made."""
-    if run is not None:
-        return _after(run)
-    if form.is_bound:
-        return _refused(form)
-    return _saved(
-        form.saved, always=settings.MAILCONF_TEST_BEFORE_SAVE == "always" if always is None else always
-    )
+def announcement(run: TestRun, now: datetime) -> str:
+    """Return the sentence for the status line: one for each step, then how it ended."""
+    if run.state == TestRun.State.RUNNING and run.stop_asked_at is None:
+        name = steps.step_name(run, steps.running_phase(run))
+        return _("%(step)s…") % {"step": name} if name else _("The test ends…")
+    panel = run_panel(run, now)
+    if run.state == TestRun.State.FAILED and (step := steps.failed_step(run)):
+        return _("Failed at “%(step)s”. %(line)s") % {"step": step, "line": panel.line}
+    return panel.line
 
 
-def _after(run: TestRun) -> Panel:
+def notes(run: TestRun) -> list[str]:
+    """Return what there is to know of a test that passed (UX 4.2); a connection check has them too."""
     if run.state != TestRun.State.PASSED:
-        return Panel(
-            _("Failed"),
-            "is-bad",
-            _("The test failed. Fix the settings and send another test email to enable Save."),
-            is_open=False,
-        )
-    notes = sum(step.get("verdict") == StepVerdict.WARNING for step in run.steps)
-    if notes:
-        line = ngettext(
-            "The test succeeded with %(notes)d note. You can save now.",
-            "The test succeeded with %(notes)d notes. You can save now.",
-            notes,
-        )
-        return Panel(_("Passed with notes"), "is-warn", line % {"notes": notes}, is_open=True)
-    return _by(Verdict(Reason.PASSED))
+        return []
+    found = steps.warnings(run)
+    ends_at = steps.certificate_ends_at(run)
+    if ends_at is not None and ends_at - timezone.now() < _ENDS_SOON:
+        day = date_format(timezone.localtime(ends_at), "j F Y")
+        found.append(_("The certificate expires on %(date)s. Tell its owner.") % {"date": day})
+    if not run.ran_on.startswith("worker "):
+        found.append(words.ran_where(run))
+    return found
 
 
-def _refused(form: ProfileForm) -> Panel:
-    """Say what stands between a refused form and Save."""
-    if form.verdict is not None:
-        return _by(form.verdict)
-    problem = next((str(error) for errors in form.errors.values() for error in errors if error), "")
-    return Panel(
-        _("Not tested"), "is-quiet", _("Not tested: %(problem)s") % {"problem": problem}, is_open=False
+def noted(count: int) -> str:
+    """Return the line of a test that passed with notes."""
+    return ngettext(
+        "The test succeeded with %(notes)d note. You can save now.",
+        "The test succeeded with %(notes)d notes. You can save now.",
+        count,
+    ) % {"notes": count}
+
+
+def run_context(
+    run: TestRun, user: AbstractBaseUser | None = None
+) -> dict[str, Any]:  # Any: a template's context
+    """Return one run for `mailconf/_run.html`; with a user also their earlier tests of the same profile."""
+    is_final = RunState(run.state).is_final
+    return {
+        "run": run,
+        "badge": words.run_badge(run),
+        "panel": run_panel(run, timezone.now()),
+        "is_final": is_final,
+        "is_check": run.kind != TestRun.Kind.SEND,
+        "passed": run.state == TestRun.State.PASSED,
+        "still": steps.still(run, timezone.now()),
+        "sentence": sentence(run),
+        "where": words.ran_where(run) if run.ran_on else "",
+        "notes": notes(run),
+        "expects_link": bool(run.link_base) and run.state == TestRun.State.PASSED,
+        "steps": steps.step_rows(run),
+        "transcript": steps.transcript_rows(run.transcript),
+        "earlier": earlier(run, user) if user is not None and is_final else [],
+    }
+
+
+def sentence(run: TestRun) -> SafeString | str:
+    """Say how a run ended; what the server called the message stands as its own word."""
+    if run.state != TestRun.State.PASSED or run.kind != TestRun.Kind.SEND:
+        return run.sentence
+    name = steps.queue_id(run.reply)
+    as_name = format_html(" {} <code>{}</code>", _("as"), name) if name else ""
+    return format_html(
+        _(
+            "{server} accepted the email for {recipients}{as_name} in {duration}. Accepted is not the same "
+            "as delivered: look in the inbox, and in the spam folder."
+        ),
+        server=run.settings.get("host", ""),
+        recipients=", ".join(run.recipients),
+        as_name=as_name,
+        duration=steps.duration(steps.total_ms(run)),
     )
 
 
-def _by(verdict: Verdict) -> Panel:
-    tone = _TONES.get(verdict.reason, "is-quiet")
-    return Panel(verdicts.badge(verdict), tone, verdicts.line(verdict), is_open=verdict.is_open)
+def earlier(run: TestRun, user: AbstractBaseUser) -> list[tuple[TestRun, SafeString]]:
+    """Return this person's three tests of the same profile before a run, each with its badge."""
+    runs = TestRun.objects.filter(profile_uuid=run.profile_uuid, user_id=user.pk, pk__lt=run.pk)
+    found = runs.exclude(kind=TestRun.Kind.SEARCH).only(*_LISTED)[:_EARLIER]
+    return [(one, words.run_badge(one)) for one in found]
 
 
-def _saved(profile: SMTPProfile | None, *, always: bool) -> Panel:
-    if profile is None:
-        return _by(Verdict(Reason.NEVER))
-    if profile.is_draft:
-        line = _("This profile is a draft and is not used. Send a test email, then save.")
-        return Panel(_("Draft"), "is-quiet", line, is_open=False)
-    if not activation.is_live(profile):
-        return _by(Verdict(Reason.NEVER))
-    panel = _by(Verdict(Reason.UNCHANGED))
-    if always:
-        return replace(panel, line=_("A test is needed before every save here."), is_open=False)
-    return panel
+# The page
 
 
-def transcript_rows(
-    lines: Iterable[Mapping[str, Any]],
-) -> list[tuple[str, str]]:  # Any: JSON of `TestRun.transcript`
-    """Return (class, text) for each line of a transcript, as the template shows it."""
-    marks = {"client": "C: ", "server": "S: ", "note": "- "}
-    return [
-        (f"is-{line.get('direction')}", marks.get(str(line.get("direction")), "") + str(line.get("text", "")))
-        for line in lines
-    ]
+def panel_for(
+    form: ProfileForm, *, run: TestRun | None, always: bool | None = None, now: datetime | None = None
+) -> Panel:
+    """Say where the gate stands for the page about to be shown; `run` is the test shown on it."""
+    now = now or timezone.now()
+    if form.verdict is not None and not form.verdict.is_open:
+        return panel_of(_REASONS.get(form.verdict.reason, State.NEVER), fields=form.verdict.changed)
+    facts = Facts() if run is None or not _counts(run) else _facts_of(run, now)
+    differing = changed_fields(run.settings, settings_of(form.instance)) if run is not None else ()
+    problem = first_problem(form)
+    state = state_of(
+        replace(
+            facts,
+            differs=bool(differing),
+            has_errors=bool(problem),
+            is_unchanged=_is_unchanged(form),
+            is_draft=form.saved is not None and form.saved.is_draft,
+            always=settings.MAILCONF_TEST_BEFORE_SAVE == "always" if always is None else always,
+        )
+    )
+    if run is not None and state in (State.WAITING, State.RUNNING, State.NOTES):
+        return run_panel(run, now)
+    return panel_of(state, fields=differing, problem=problem)
+
+
+def _counts(run: TestRun) -> bool:
+    """Whether a run decides the state: a test email does, anything else only while it is under way."""
+    return run.kind == TestRun.Kind.SEND or not RunState(run.state).is_final
+
+
+def _is_unchanged(form: ProfileForm) -> bool:
+    """Whether the form holds what is saved and live, as far as it can be told from its values."""
+    saved = form.saved
+    if saved is None or saved.is_draft or not activation.is_live(saved):
+        return False
+    if form.is_bound and (form.data.get("password") or form.data.get("remove_password")):
+        return False
+    return not changed_fields(settings_of(saved), settings_of(form.instance))
+
+
+def first_problem(form: ProfileForm) -> str:
+    """Return the first sentence about a wrong field, "" when there is none."""
+    return next((str(error) for errors in form.errors.values() for error in errors if error), "")
+
+
+def shown_run(form: ProfileForm, finished: TestRun | None) -> TestRun | None:
+    """Return the test a page shows: the one just made, the one it carries, or this person's recent one.
+
+    A saved profile's is recent for as long as it counts and nothing was saved after it; on the page of a new
+    profile only a test that is still under way is shown.
+    """
+    if finished is not None or form.is_bound:
+        return finished or form.carried_run
+    kinds = (TestRun.Kind.SEND, TestRun.Kind.CONNECT)
+    own = TestRun.objects.filter(
+        user_id=form.user.pk, kind__in=kinds, created_at__gte=timezone.now() - EVIDENCE_AGE
+    )
+    if form.saved is not None:
+        runs = own.filter(profile_uuid=form.saved.uuid, created_at__gte=form.saved.changed_at)
+    else:
+        runs = own.filter(profile=None, state__in=(TestRun.State.WAITING, TestRun.State.RUNNING))
+    return runs.first()

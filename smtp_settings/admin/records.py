@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings.admin import words
-from smtp_settings.admin.page import run_context
-from smtp_settings.admin.panel import failed_step as _failed_step
+from smtp_settings.admin.panel import run_context
+from smtp_settings.admin.steps import failed_step as _failed_step
 from smtp_settings.models import Event, SMTPProfile, TestRun
 
 _TEST = "smtp_settings.test_smtpprofile"
