@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from smtp_settings import client_address
 from smtp_settings.fields import SealedField
 from smtp_settings.gate import RunState
 
@@ -461,7 +462,7 @@ class Event(models.Model):
         settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
     )
     job_id = models.BigIntegerField(null=True)
-    ip = models.GenericIPAddressField(null=True)
+    ip = models.GenericIPAddressField(null=True, default=client_address.current)
     data = models.JSONField(default=dict)
 
     class Meta:

@@ -34,7 +34,6 @@ def note(request: HttpRequest, message: Message, part: str) -> None:
         kind="message_content_viewed",
         message_id=message.pk,
         user_id=request.user.pk,
-        ip=request.META.get("REMOTE_ADDR") or None,
         data={"part": part},
     )
 

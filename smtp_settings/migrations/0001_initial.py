@@ -4,6 +4,7 @@ import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.core.validators
 import django.db.models.deletion
+import smtp_settings.client_address
 import smtp_settings.fields
 import uuid
 from django.conf import settings
@@ -69,7 +70,7 @@ class Migration(migrations.Migration):
                 ('profile_id', models.IntegerField(null=True)),
                 ('worker_id', models.BigIntegerField(null=True)),
                 ('job_id', models.BigIntegerField(null=True)),
-                ('ip', models.GenericIPAddressField(null=True)),
+                ('ip', models.GenericIPAddressField(default=smtp_settings.client_address.current, null=True)),
                 ('data', models.JSONField(default=dict)),
                 ('user', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
