@@ -16,10 +16,11 @@ class MailconfConfig(AppConfig):
         The first in every process: whoever hands mail over rings its bell.
         """
         from mailconf import celery, server_acts, servers  # noqa: PLC0415  # they read settings and models
-        from smtp_settings import facts  # noqa: PLC0415
+        from smtp_settings import facts, workers  # noqa: PLC0415
 
         celery.app.set_current()
         facts.provide(servers.facts, order=servers.order, acts=server_acts.ACTS)
+        workers.provide(servers.worker_is_alive)
 
 
 class MailconfAdminConfig(admin_apps.AdminConfig):

@@ -5,7 +5,7 @@ The profile pages may not import the queue, so they ask `smtp_settings.facts`; t
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone
@@ -16,6 +16,9 @@ from delivery import assignment, stats
 from delivery.queue import Breaker, Paused
 from smtp_settings.facts import Candidate, ProfileFacts
 from smtp_settings.facts import Health as Kind
+
+#: Beat wakes an idle worker every fifteen seconds; silent for longer than this, none is there.
+_WORKERS_SILENT_AFTER = timedelta(seconds=45)
 
 #: A mean time of an attempt above this is called slow, milliseconds.
 SLOW_MS = 3_000
@@ -119,3 +122,9 @@ def clock(at: datetime | None) -> str:
         return ""
     local = timezone.localtime(at)
     return date_format(local, "H:i" if local.date() == timezone.localdate() else "j M, H:i")
+
+
+def worker_is_alive() -> bool:
+    """Answer `smtp_settings.workers`: whether a worker was heard of just now."""
+    heard_at = stats.last_heartbeat_at()
+    return heard_at is not None and timezone.now() - heard_at < _WORKERS_SILENT_AFTER

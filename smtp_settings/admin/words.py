@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from smtp_settings import test_send
 from smtp_settings.clearance import standing
 from smtp_settings.entries import judges
 from smtp_settings.facts import ProfileFacts
@@ -99,6 +100,8 @@ _EVENT_NAMES = {
     "test.passed": gettext_lazy("Test passed"),
     "test.failed": gettext_lazy("Test failed"),
     "test.stopped": gettext_lazy("Test stopped"),
+    "test.stop_asked": gettext_lazy("Test asked to stop"),
+    "test.received": gettext_lazy("Test email received"),
 }
 
 
@@ -111,9 +114,11 @@ def ran_where(run: TestRun) -> str:
     """Say where a run's session started from: another network may answer otherwise (V43)."""
     if run.ran_on.startswith("worker "):
         return _("Ran on %(worker)s, where your mail leaves.") % {"worker": run.ran_on}
-    if run.ran_on == "shell":
+    if run.ran_on == test_send.SHELL:
         return _("Ran from a command.")
-    return _("Ran on the web server. Workers may have another network.")
+    if run.ran_on == test_send.WEB_IN_PLACE:
+        return _("Ran on the web server, because no worker took the test. Workers may have another network.")
+    return _("Ran on the web server, because no worker is running. Workers may have another network.")
 
 
 def history(profile: SMTPProfile, runs: Iterable[TestRun]) -> SafeString:

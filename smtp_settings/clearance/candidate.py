@@ -192,7 +192,10 @@ def verdict_for(
 
 
 def _evidence(profile: SMTPProfile, user_id: object, run: TestRun | None) -> list[Evidence]:
-    runs = TestRun.objects.filter(profile_uuid=profile.uuid, created_at__gte=timezone.now() - _LOOK_BACK)
+    """Return the test emails of late; a connection check or a search has sent nothing, and proves nothing."""
+    runs = TestRun.objects.filter(
+        profile_uuid=profile.uuid, kind=TestRun.Kind.SEND, created_at__gte=timezone.now() - _LOOK_BACK
+    )
     if user_id is None:
         runs = runs.filter(pk=run.pk, user=None) if run is not None else runs.none()
     return [

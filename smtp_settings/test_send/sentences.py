@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from smtp_settings.models import Security, SMTPProfile
+from smtp_settings.models import Auth, Security, SMTPProfile, TestRun
 from smtp_settings.sealing import SealingError
 from smtp_settings.test_send.session import Ended
 from transports.base import Outcome, Phase
@@ -19,9 +19,9 @@ _SIGN_IN_FIRST = 530  # RFC 4954 section 6
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Passed or not; `phase` is where it was decided, `reply` what the server said."""
+    """How a run ended: its state; `phase` is where it was decided, `reply` what the server said."""
 
-    passed: bool
+    state: TestRun.State
     sentence: str
     phase: str = ""
     reply: str = ""
@@ -31,29 +31,56 @@ def verdict_of(
     ended: Ended, *, profile: SMTPProfile, recipients: Sequence[str], last_phase: str, seconds: float
 ) -> Verdict:
     """Word the end of a session. Whatever it is, there is a sentence (V45)."""
+    if ended.is_stopped:
+        return _of_stop(ended)
     if ended.outcome is not None:
         return _of_outcome(ended.outcome, profile, recipients)
     error = ended.error
+    if error is None:
+        return Verdict(state=TestRun.State.PASSED, sentence=_signed_in(profile))
     pending = _after(last_phase, profile.security)
     if isinstance(error, TransportError):
         reply = str(error.reply) if error.reply is not None else ""
-        return Verdict(passed=False, sentence=str(error), phase=str(error.phase), reply=reply)
+        return Verdict(state=TestRun.State.FAILED, sentence=str(error), phase=str(error.phase), reply=reply)
     if isinstance(error, SealingError):
-        return Verdict(passed=False, sentence=str(error), phase=str(Phase.AUTH))
+        return Verdict(state=TestRun.State.FAILED, sentence=str(error), phase=str(Phase.AUTH))
     if isinstance(error, TimeoutError):
-        return Verdict(passed=False, sentence=_late(pending, seconds, profile.security), phase=str(pending))
+        return Verdict(
+            state=TestRun.State.FAILED, sentence=_late(pending, seconds, profile.security), phase=str(pending)
+        )
     logger.error("A test run ended by a fault.", exc_info=error)
     return Verdict(
-        passed=False,
+        state=TestRun.State.FAILED,
         sentence=_("The test ended because of a fault in mailconf. The log has the details."),
         phase=str(pending),
     )
 
 
+def _of_stop(ended: Ended) -> Verdict:
+    if ended.is_handed_over:
+        sentence = _(
+            "The test was stopped after the message had been handed over: the server may have accepted it. "
+            "Look in the inbox."
+        )
+    else:
+        sentence = _("The test was stopped. No email was sent.")
+    return Verdict(state=TestRun.State.STOPPED, sentence=sentence)
+
+
+def _signed_in(profile: SMTPProfile) -> str:
+    if profile.auth == Auth.NONE:
+        said = _("%(server)s answers. No sign-in was asked for, and no email was sent.")
+    else:
+        said = _("%(server)s answers and accepted the sign-in. No email was sent.")
+    return said % {"server": profile.host}
+
+
 def _of_outcome(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> Verdict:
     reply = str(outcome.reply) if outcome.reply is not None else ""
     if outcome.accepted and all(one is not None and one.is_success for one in outcome.rcpt_replies):
-        return Verdict(passed=True, sentence=_accepted(outcome, profile, recipients), reply=reply)
+        return Verdict(
+            state=TestRun.State.PASSED, sentence=_accepted(outcome, profile, recipients), reply=reply
+        )
     if outcome.uncertain:
         sentence = _(
             "The server may have accepted the message; its answer was lost. "
@@ -64,7 +91,7 @@ def _of_outcome(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str
     else:
         sentence = _refused(outcome, profile, recipients)
     phase = Phase.RCPT if outcome.accepted else outcome.phase
-    return Verdict(passed=False, sentence=sentence, phase=str(phase), reply=reply)
+    return Verdict(state=TestRun.State.FAILED, sentence=sentence, phase=str(phase), reply=reply)
 
 
 def _accepted(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> str:

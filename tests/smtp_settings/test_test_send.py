@@ -18,7 +18,7 @@ from smtp_settings.test_send.sentences import verdict_of
 from smtp_settings.test_send.session import Ended, listen
 from tests.builders import a_profile, a_user, unsaved_profile
 from tests.servers import smtp_server
-from transports.base import Content, Envelope
+from transports.base import Content, Envelope, MailObject
 
 pytestmark = pytest.mark.django_db
 
@@ -250,12 +250,12 @@ def test_a_stopped_process_leaves_an_ended_run():
     with smtp_server() as server:
         run = test_send.candidate(at(server), None, None, ["inbox@example.com"])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("smtp_settings.test_send.runs._Record.step", stop)
+            patch.setattr("smtp_settings.test_send.record.Record.step", stop)
             with pytest.raises(StopNow):
                 test_send.run(run)
     run.refresh_from_db()
-    assert run.state == TestRun.State.FAILED
-    assert "stopped" in run.sentence
+    assert run.state == TestRun.State.STOPPED
+    assert "before it came to an end" in run.sentence
 
 
 def test_a_fault_of_our_own_ends_the_run_and_is_logged(caplog):
@@ -399,7 +399,7 @@ def test_three_refused_sign_ins_want_a_pause():
     for _number in range(3):
         run = test_send.candidate(unsaved_profile(), None, ann)
         TestRun.objects.filter(pk=run.pk).update(
-            state="failed", failed_phase="auth", finished_at=timezone.now()
+            state="failed", failed_phase="auth", reply="535 5.7.8 no", finished_at=timezone.now()
         )
     with pytest.raises(test_send.TooManyTests, match="Wait a minute"):
         test_send.candidate(unsaved_profile(), None, ann)
@@ -454,7 +454,7 @@ class Stuck:
 
 def test_a_thread_that_hangs_is_left_behind_at_the_limit():
     stuck = Stuck()
-    heard = list(listen(stuck, Envelope("", ("a@example.com",)), Content((b"",)), limit=0.01))
+    heard = list(listen(stuck, MailObject(Envelope("", ("a@example.com",)), Content((b"",))), limit=0.01))
     stuck.let_go.set()
     assert isinstance(heard[-1].error, TimeoutError)
 
@@ -495,7 +495,7 @@ def test_a_late_end_says_what_was_waited_for(security, last, phase, words):
     verdict = late_verdict(last, security=security)
     assert words in verdict.sentence
     assert "45 seconds" in verdict.sentence
-    assert (verdict.passed, verdict.phase) == (False, phase)
+    assert (verdict.state, verdict.phase) == (TestRun.State.FAILED, phase)
 
 
 @pytest.mark.parametrize(("security", "is_told"), [("none", True), ("starttls", True), ("tls", False)])

@@ -1,0 +1,91 @@
+"""What a test run tells the diagnosis: the end of its session and what its steps saw, as plain values."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from smtp_settings.diagnosis import Symptom
+from smtp_settings.models import TestRun
+from smtp_settings.sealing import SealingError
+from smtp_settings.test_send.session import Ended
+from transports.base import Outcome, Phase, Reply
+from transports.errors import CertificateRefused, TransportError
+
+#: What of the steps' evidence the diagnosis reads; the row keeps the rest with its step.
+_KEPT = frozenset(
+    {
+        "address", "addresses", "capabilities", "certificate_ends_soon", "certificate_expires_at",
+        "certificate_names", "certificate_server", "certificate_sha256", "certificate_starts_at",
+        "explanation", "failed_addresses", "greeting", "mail_from", "mechanism", "mechanisms", "our_address",
+        "password_letters", "rcpt_to", "size", "size_bytes", "tls_from_the_first_byte", "tls_version",
+    }
+)  # fmt: skip
+
+_REPLY = re.compile(r"(\d{3})(?: ([245]\.\d{1,3}\.\d{1,3}))?(?: (.*))?", re.DOTALL)
+
+
+def symptom_of(
+    ended: Ended, *, steps: Iterable[Mapping[str, Any]], phase: str
+) -> dict[str, Any]:  # Any: JSON
+    """Return what goes into `TestRun.symptom` when a session failed.
+
+    `steps` are those of the run, `phase` where it was when nothing else tells it.
+    """
+    seen, error = seen_in(steps), ended.error
+    if ended.outcome is not None:
+        symptom = _of_outcome(ended.outcome, seen)
+    elif isinstance(error, TransportError):
+        symptom = _of_error(error, seen)
+    elif isinstance(error, SealingError):
+        symptom = Symptom("secret", "sealed", seen=seen)
+    elif isinstance(error, TimeoutError):
+        symptom = Symptom(phase, "timeout", seen=seen)
+    else:
+        symptom = Symptom("fault" if error is not None else "", seen=seen)
+    return symptom.to_json()
+
+
+def symptom_of_run(run: TestRun) -> Symptom:
+    """Return the symptom of a run: the stored one; for a run without one what its columns tell."""
+    if run.symptom:
+        return Symptom.from_json(run.symptom)
+    seen = seen_in(run.steps)
+    found = _REPLY.fullmatch(run.reply)
+    if found is None:
+        return Symptom(run.failed_phase, seen=seen, detail=run.sentence)
+    reply = Reply(int(found[1]), found[3] or "", found[2])
+    return Symptom.of_reply(run.failed_phase, reply, seen=seen)
+
+
+def seen_in(steps: Iterable[Mapping[str, Any]]) -> dict[str, str]:  # Any: JSON
+    """Return what steps found, by the keys of their evidence; a later step has the last word."""
+    seen: dict[str, str] = {}
+    for step in steps:
+        evidence = step.get("evidence") or {}
+        seen |= {name: str(value) for name, value in evidence.items() if name in _KEPT and value}
+    return seen
+
+
+def _of_error(error: TransportError, seen: Mapping[str, str]) -> Symptom:
+    more = {name: value for name, value in error.evidence.items() if name in _KEPT and value}
+    return Symptom.of_reply(
+        str(error.phase),
+        error.reply,
+        reason=error.reason if error.reply is None else "",
+        seen={**seen, **more},
+        pem=error.pem if isinstance(error, CertificateRefused) else "",
+        detail=str(error),
+    )
+
+
+def _of_outcome(outcome: Outcome, seen: Mapping[str, str]) -> Symptom:
+    """Return the symptom of a message that was not accepted for everybody."""
+    if outcome.error is not None and outcome.reply is None:
+        reason = outcome.error.reason
+        return Symptom(str(outcome.phase), reason, seen=seen, detail=str(outcome.error))
+    if outcome.uncertain:
+        return Symptom(str(Phase.DOT), "unreadable", seen=seen)
+    if outcome.accepted:  # not for all of them
+        refused = next(one for one in outcome.rcpt_replies if one is None or not one.is_success)
+        return Symptom.of_reply(str(Phase.RCPT), refused, seen=seen)
+    return Symptom.of_reply(str(outcome.phase), outcome.reply, seen=seen)
