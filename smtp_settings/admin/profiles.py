@@ -11,7 +11,7 @@ from typing import Any, cast
 from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -22,8 +22,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from smtp_settings import facts, key_check, sealing, test_send
-from smtp_settings.admin import words
+from smtp_settings import carrying, facts
+from smtp_settings.admin import filling, runs, words
 from smtp_settings.admin.listing import Columns, ProfileList
 from smtp_settings.admin.page import asks_first, page_context
 from smtp_settings.admin.records import runs_for
@@ -94,8 +94,8 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         """Put the tests this person may open beside the profile, for `history`."""
         profile = super().get_object(request, *args, **kwargs)
         if profile is not None:
-            runs = TestRun.objects.filter(profile_uuid=profile.uuid)
-            profile.shown_runs = runs_for(request, runs)[:HISTORY]
+            tests = TestRun.objects.filter(profile_uuid=profile.uuid)
+            profile.shown_runs = runs_for(request, tests)[:HISTORY]
         return profile
 
     def get_fieldsets(
@@ -118,7 +118,8 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         form.user = _person(request)
         form.act = act_of(request.POST)
         form.fresh_run = getattr(request, "finished_test", None)
-        form.held_back = form.act is Act.TEST or asks_first(request, obj)
+        form.filled = getattr(request, "filled", None)
+        form.held_back = form.act in (Act.TEST, Act.SHOW) or asks_first(request, obj)
         return form
 
     @method_decorator(sensitive_post_parameters("password"))
@@ -130,6 +131,7 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Run a test that was asked for, then let Django handle the form; the gate is in the form."""
+        request.filled = filling.press(request)  # type: ignore[attr-defined]  # read by get_form
         act = act_of(request.POST)
         if request.method == "POST" and act is Act.TEST:
             self._run_test(request, None if "_saveasnew" in request.POST else object_id)
@@ -149,19 +151,39 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         profile = self.get_object(request, unquote(object_id)) if object_id else None
         if object_id and profile is None:
             return
-        if not (
-            self.has_change_permission(request, profile) if profile else self.has_add_permission(request)
-        ):
+        if not self.may_test_values(request, profile):
             raise PermissionDenied
-        fields = flatten_fieldsets(self.get_fieldsets(request, profile))
-        form_class = self.get_form(request, profile, change=profile is not None, fields=fields)
-        form_class.held_back = False
-        form = form_class(request.POST, request.FILES, instance=profile)
+        form = self.form_to_test(request, profile)
         if not form.is_valid():
             return
-        request.finished_test = self._test(  # type: ignore[attr-defined]  # read by get_form and the page
-            request, form.instance, form.effective.secret, form.cleaned_data["test_to"]
-        )
+        try:
+            run = runs.begun(
+                request,
+                form.instance,
+                form.effective.secret,
+                form.cleaned_data["test_to"],
+                kind=TestRun.Kind.SEND,
+            )
+        except runs.NotStarted as refusal:
+            messages.error(request, refusal.sentence)
+        else:
+            request.finished_test = carrying.finished(run)  # type: ignore[attr-defined]  # read by get_form and the page
+
+    def may_test_values(self, request: HttpRequest, profile: SMTPProfile | None) -> bool:
+        """Whether this person may test what the form holds: who may save it."""
+        return self.has_change_permission(request, profile) if profile else self.has_add_permission(request)
+
+    def form_to_test(
+        self, request: HttpRequest, profile: SMTPProfile | None, *, kind: str = TestRun.Kind.SEND
+    ) -> ProfileForm:
+        """Return the submitted form without the gate; a connection check asks for no recipient."""
+        fields = flatten_fieldsets(self.get_fieldsets(request, profile))
+        form_class = self.get_form(request, profile, change=profile is not None, fields=fields)
+        form_class.act, form_class.held_back = Act.TEST, False
+        form: ProfileForm = form_class(request.POST, request.FILES, instance=profile)
+        if kind == TestRun.Kind.CONNECT:
+            del form.fields["test_to"]
+        return form
 
     def save_model(self, request: HttpRequest, obj: SMTPProfile, form: ProfileForm, change: bool) -> None:
         """Hand over to activation, the only writer of what is live."""
@@ -236,39 +258,22 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
     def get_urls(self) -> list[URLPattern]:
         """Add the test of a saved profile."""
         view = self.admin_site.admin_view(require_POST(self.test_saved_view))
-        return [path("<int:pk>/test/", view, name="smtp_settings_smtpprofile_test"), *super().get_urls()]
+        return [
+            path("<int:pk>/test/", view, name="smtp_settings_smtpprofile_test"),
+            *runs.urls(self),
+            *filling.urls(self),
+            *super().get_urls(),
+        ]
 
     def test_saved_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Test a profile as it is saved; operators may, to their own address."""
-        profile = self.get_object(request, str(pk))
-        if profile is None or not request.user.has_perm("smtp_settings.test_smtpprofile", None):
-            raise PermissionDenied
-        back = HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_changelist"))
+        """Start a test of a profile as it is saved, and show it; operators may, to their own address."""
         try:
-            secret = activation.effective_secret(profile).secret
-        except sealing.SealingError as error:
-            messages.error(request, key_check.remedy(error))
-            return back
-        run = self._test(request, profile, secret, [])
-        return (
-            HttpResponseRedirect(reverse("admin:smtp_settings_testrun_change", args=[run.pk]))
-            if run
-            else back
-        )
-
-    def _test(
-        self, request: HttpRequest, profile: SMTPProfile, secret: sealing.Secret | None, recipients: list[str]
-    ) -> TestRun | None:
-        """Run a test to its end, at most 45 s; what keeps it from starting is said in a message."""
-        try:
-            run = test_send.candidate(profile, secret, _person(request), recipients)
-        except ValidationError as error:
-            messages.error(request, " ".join(error.messages))
-        except (test_send.TooManyTests, sealing.SealingError) as error:
-            messages.error(request, str(error))
-        else:
-            return test_send.run(run, where="web")
-        return None
+            run = runs.saved_candidate(request, self.get_object(request, str(pk)))
+        except runs.NotStarted as refusal:
+            messages.error(request, refusal.sentence)
+            return HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_changelist"))
+        carrying.start(run)
+        return HttpResponseRedirect(reverse("admin:smtp_settings_testrun_change", args=[run.pk]))
 
     # Deleting
 
