@@ -1,0 +1,92 @@
+"""Rows of what is no SMTP session: programs, directories, HTTP interfaces; and what comes after a pass.
+
+`reason` of a program or directory is the name of its errno ("ENOENT"), "exit" with the status as the code, or
+"stopped". Of an HTTP interface the code is that of HTTP.
+"""
+
+from smtp_settings.diagnosis.reaching import domain_of
+from smtp_settings.diagnosis.row import Case, Row, Who, always
+
+S, N, P, W = Who.SETTINGS, Who.NETWORK, Who.PROVIDER, Who.WAIT
+NOTE = Who.NOTE
+
+#: Exit codes of sysexits.h that say "not set up": unavailable, missing file, no permission, configuration.
+_NOT_SET_UP = (69, 72, 77, 78)
+
+
+def _other_region(case: Case) -> list[dict[str, str]]:
+    """Offer Mailgun's other region."""
+    other = {"us": "eu", "eu": "us"}.get(case.get("region").lower())
+    return [{"region": other}] if other else []
+
+
+LOCAL = (
+    Row("local1", S, lambda c: c.reason("ENOENT", "ENOTDIR"), ("program", "directory")),
+    Row("local2", S, lambda c: c.reason("EACCES", "EPERM", "EROFS"), ("program", "directory")),
+    Row("local3", N, lambda c: c.reason("ENOSPC", "EDQUOT"), ("directory",)),
+    Row("local4", S, lambda c: c.reason("EXDEV"), ("directory",)),
+    Row("local5", W, lambda c: c.reason("exit") and c.code(75)),
+    Row("local6", S, lambda c: c.reason("exit") and c.code(*_NOT_SET_UP), ("program",)),
+    Row("local7", Who.MESSAGE, lambda c: c.reason("exit"), ("from_address",)),
+    Row("local8", Who.UNCERTAIN, lambda c: c.reason("stopped", "timeout")),
+    Row("local9", NOTE, lambda c: c.reason("still-there"), ("directory",)),
+)
+
+API = (
+    Row(
+        "api1",
+        S,
+        lambda c: c.code(401, 403) or c.says("AccessDenied", "SignatureDoesNotMatch"),
+        ("password",),
+    ),
+    Row("api2", S, lambda c: c.code(404), ("region",), _other_region),
+    Row("api3", Who.US, lambda c: c.code(200), ("api_domain",)),
+    Row("api4", P, lambda c: c.code(402) or c.says("Suspended", "Paused", "NotVerified")),
+    Row(
+        "api5",
+        W,
+        lambda c: c.code(429) or 500 <= c.symptom.code <= 599 or c.says("Throttling"),
+        ("per_minute",),
+    ),
+    Row("api6", Who.UNCERTAIN, lambda c: c.is_broken),
+)
+
+
+def _keeps_in_the_house(case: Case) -> bool:
+    """Whether every recipient is in the server's own domain, and nobody signed in."""
+    domains = {one.rpartition("@")[2] for one in case.seen("rcpt_to").split(", ") if "@" in one}
+    home = domain_of(case.host)
+    return (
+        not case.signs_in and "." in home and bool(domains) and {domain_of(one) for one in domains} == {home}
+    )
+
+
+NOTES = (
+    Row("after3", NOTE, _keeps_in_the_house, ("recipient",)),
+    Row("after4", NOTE, lambda c: c.security == "none", ("security",)),
+)
+
+#: An error of ours that nothing else explains.
+FAULT = (Row("fault1", Who.US, always),)
+
+#: What a person says after a pass.
+AFTER = (
+    Row("after1", NOTE, lambda c: c.reason("missing")),
+    Row("after2", NOTE, lambda c: c.reason("spam"), ("from_address",)),
+)
+
+_FIELDS = {
+    "dns": ("host",),
+    "connect": ("host", "port"),
+    "banner": ("port", "security"),
+    "ehlo": ("ehlo_name",),
+    "tls": ("security", "verification"),
+    "auth": ("auth", "username", "password"),
+    "mail": ("from_address", "bounce_address"),
+    "rcpt": ("recipient",),
+}
+
+
+def fields_of_step(phase: str) -> tuple[str, ...]:
+    """Return the fields a step depends on."""
+    return _FIELDS.get(phase, ())

@@ -1,0 +1,144 @@
+"""A diagnosis in words: the cause, what to try, and what its buttons are called. All through gettext."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from smtp_settings.correction import Correction
+from smtp_settings.diagnosis import Diagnosis, Symptom, Who, diagnose, minutes_named, notes
+from smtp_settings.explaining import elsewhere, reaching, sending, signing_in, tls
+from smtp_settings.explaining.providers import known_of
+from smtp_settings.explaining.words import Words
+from transports.base import Phase
+
+__all__ = ["WORDS", "Explanation", "explain", "explain_failure", "explain_notes", "label_of", "step_name"]
+
+WORDS: Mapping[str, Words] = reaching.WORDS | tls.WORDS | signing_in.WORDS | sending.WORDS | elsewhere.WORDS
+
+#: The steps as the test panel calls them.
+_STEPS: Mapping[str, Promise] = {
+    Phase.DNS: gettext_lazy("Look up the server name"),
+    Phase.CONNECT: gettext_lazy("Connect"),
+    Phase.BANNER: gettext_lazy("Server greeting"),
+    Phase.EHLO: gettext_lazy("EHLO"),
+    Phase.TLS: gettext_lazy("STARTTLS and certificate"),
+    Phase.AUTH: gettext_lazy("Sign in"),
+    Phase.MAIL: gettext_lazy("MAIL FROM"),
+    Phase.RCPT: gettext_lazy("RCPT TO"),
+    Phase.DATA: gettext_lazy("Send the message"),
+    Phase.BODY: gettext_lazy("Send the message"),
+    Phase.DOT: gettext_lazy("Send the message"),
+    "token": gettext_lazy("Get a token"),
+}
+
+#: Buttons by the field they change.
+_SAYS: Mapping[str, Promise] = {
+    "ca": gettext_lazy("Trust this certificate"),
+    "username": gettext_lazy("Use the user name “%(value)s”"),
+    "from_address": gettext_lazy("Send as %(value)s"),
+    "max_connections": gettext_lazy("Use %(value)s connections at once"),
+    "messages_per_connection": gettext_lazy("Use %(value)s messages per connection"),
+    "per_minute": gettext_lazy("Send %(value)s a minute"),
+    "max_size": gettext_lazy("Allow %(value)s MB"),
+    "region": gettext_lazy("Use the region %(value)s"),
+}
+_CHOICES: Mapping[tuple[str, str], Promise] = {
+    ("auth", "none"): gettext_lazy("Do not sign in"),
+    ("auth", "oauth2"): gettext_lazy("Sign in with OAuth 2.0"),
+    ("ip_version", "any"): gettext_lazy("Use IPv4 and IPv6"),
+    ("ip_version", "4"): gettext_lazy("Use IPv4 only"),
+}
+
+#: Whose move it is when the settings are not to blame.
+_FINE = frozenset({Who.RECIPIENT, Who.MESSAGE, Who.WAIT})
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A diagnosis for people. `is_fine_so_far`: nothing is wrong with the settings up to this step."""
+
+    diagnosis: Diagnosis
+    cause: str
+    advice: tuple[str, ...]
+    corrections: tuple[Correction, ...]
+    is_fine_so_far: bool
+
+    @property
+    def fine(self) -> str:
+        """The sentence that says so, or ""."""
+        return _("Settings are fine up to here.") if self.is_fine_so_far else ""
+
+
+def explain_failure(symptom: Symptom, settings: Mapping[str, Any]) -> Explanation:  # Any: JSON
+    """Say why a session with these settings failed."""
+    return explain(diagnose(symptom, settings, known_of(settings)))
+
+
+def explain_notes(symptom: Symptom, settings: Mapping[str, Any]) -> list[Explanation]:  # Any: JSON
+    """Say what is worth knowing of one that went well."""
+    return [explain(found) for found in notes(symptom, settings)]
+
+
+def explain(diagnosis: Diagnosis) -> Explanation:
+    """Put a diagnosis into words, in the language of whoever asks."""
+    key = diagnosis.id
+    if key == "send32" and "recipient" in diagnosis.fields:
+        key = "send32-recipient"
+    words, facts = WORDS[key], _shown(diagnosis.facts)
+    return Explanation(
+        diagnosis=diagnosis,
+        cause=words.cause(facts),
+        advice=words.advice(facts),
+        corrections=tuple(Correction(label_of(changes), changes) for changes in diagnosis.fixes),
+        is_fine_so_far=diagnosis.who in _FINE,
+    )
+
+
+def step_name(phase: str) -> str:
+    """Return what a step is called, its own word for one nobody knows."""
+    return str(_STEPS.get(phase, phase))
+
+
+def label_of(changes: Mapping[str, str]) -> str:
+    """Return what a button that makes these changes is called."""
+    if "security" in changes:
+        mode = _("TLS from the first byte") if changes["security"] == "tls" else "STARTTLS"
+        if "port" in changes:
+            return _("Use %(mode)s on %(port)s") % {"mode": mode, "port": changes["port"]}
+        return _("Use %(mode)s") % {"mode": mode}
+    name, value = next(iter(changes.items()))
+    if name in _SAYS:
+        return str(_SAYS[name]) % {"value": value}
+    return str(_CHOICES.get((name, value), gettext_lazy("Use %(value)s"))) % {"value": value}
+
+
+def _shown(facts: Mapping[str, str]) -> dict[str, str]:
+    """Return facts as people read them: dates in words, sizes in MB, steps by their names."""
+    shown = dict(facts)
+    for name in ("starts_at", "expires_at"):
+        shown[name] = _date(facts.get(name, ""))
+    shown["now"] = date_format(timezone.localtime(), "j M Y H:i")
+    shown["size"] = _megabytes(facts.get("size_bytes", ""))
+    shown["limit"] = _megabytes(facts.get("limit_bytes", ""))
+    shown["step"] = step_name(facts.get("step", ""))
+    minutes = minutes_named(facts.get("reply", ""))
+    shown["minutes"] = "" if minutes is None else str(minutes)
+    return shown
+
+
+def _date(iso: str) -> str:
+    try:
+        return date_format(timezone.localtime(datetime.fromisoformat(iso)), "j M Y") if iso else ""
+    except (ValueError, OverflowError):  # a certificate's year may be one that no time zone can have
+        return iso
+
+
+def _megabytes(size: str) -> str:
+    return f"{int(size) / 1_000_000:.1f}" if size.isdecimal() and int(size) else ""
