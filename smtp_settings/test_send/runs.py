@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from email.errors import MessageError
 from uuid import UUID
 
@@ -15,11 +16,13 @@ from smtp_settings.gate import RunState
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.secret_source import PasswordMissing
 from smtp_settings.test_send import life
+from smtp_settings.test_send.carriers import carrier_of
 from smtp_settings.test_send.life import LIMIT
 from smtp_settings.test_send.message import content_of, envelope_of
 from smtp_settings.test_send.record import Record
 from smtp_settings.test_send.sentences import Verdict, verdict_of
 from smtp_settings.test_send.session import Ended, listen
+from smtp_settings.test_send.symptoms import symptom_of
 from transports.base import MailObject, Secret, Step, TranscriptLine, Transport
 
 #: Where a run is carried out, as `TestRun.ran_on` says it; on a worker it is "worker" and the machine's name.
@@ -58,6 +61,12 @@ def run_batch(batch: UUID, where: str = WEB, *, seconds: float = math.inf) -> bo
 
 def carry_out(test_run: TestRun, *, limit: float = LIMIT) -> None:
     """Carry a run out that this thread has claimed, and write down how it ended."""
+    if (carrier := carrier_of(test_run.kind)) is not None:
+        return carrier(test_run, limit=limit)
+    return _test(test_run, limit)
+
+
+def _test(test_run: TestRun, limit: float) -> None:
     record = Record(test_run)
     verdict = Verdict(
         state=TestRun.State.STOPPED, sentence=_("The test was stopped before it came to an end.")
@@ -74,6 +83,7 @@ def carry_out(test_run: TestRun, *, limit: float = LIMIT) -> None:
             failed_phase=(verdict.phase or record.failed_phase) if has_failed else "",
             sentence=verdict.sentence,
             reply=verdict.reply,
+            symptom=verdict.symptom,
         )
 
 
@@ -94,13 +104,16 @@ def _session(test_run: TestRun, record: Record, limit: float) -> Verdict:
             record.line(heard)
         else:
             ended = heard
-    return verdict_of(
+    verdict = verdict_of(
         ended,
         profile=profile,
         recipients=test_run.recipients,
         last_phase=record.last_phase,
         seconds=time.monotonic() - started,
     )
+    if verdict.state == TestRun.State.FAILED:
+        return replace(verdict, symptom=symptom_of(ended, steps=record.steps, phase=verdict.phase))
+    return verdict
 
 
 def _prepared(test_run: TestRun, profile: SMTPProfile) -> tuple[Transport, MailObject | None]:

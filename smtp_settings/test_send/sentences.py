@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -19,12 +20,16 @@ _SIGN_IN_FIRST = 530  # RFC 4954 section 6
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a run ended: its state; `phase` is where it was decided, `reply` what the server said."""
+    """How a run ended: its state; `phase` is where it was decided, `reply` what the server said.
+
+    `symptom` is what the diagnosis of a failure reads.
+    """
 
     state: TestRun.State
     sentence: str
     phase: str = ""
     reply: str = ""
+    symptom: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
 def verdict_of(
