@@ -161,12 +161,13 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
                 rcpt=profile.command_timeout,
                 data=profile.command_timeout,
             ),
-            guard=_address_guard(),
+            guard=address_guard(),
+            looks_closer=secret is not None,  # a person waits for this one
         )
     )
 
 
-def _address_guard() -> AddressGuard:
+def address_guard() -> AddressGuard:
     """Return what keeps profiles from reaching into this installation's own network (E21-E24)."""
     return AddressGuard(
         allowed_networks=tuple(

@@ -24,8 +24,6 @@ SILENT_AFTER = timedelta(seconds=10)
 ABANDONED_AFTER = timedelta(seconds=LIMIT + 15)
 
 _GOING_ON = (TestRun.State.WAITING, TestRun.State.RUNNING)
-#: What a process that sends emails knows how to carry out; a search is carried out by who looks.
-_CARRIED = (TestRun.Kind.SEND, TestRun.Kind.CONNECT)
 
 
 def going_on() -> QuerySet[TestRun]:
@@ -36,7 +34,7 @@ def going_on() -> QuerySet[TestRun]:
 def claim(pk: int, where: str) -> TestRun | None:
     """Take a waiting run and return it; None when another took it, it was stopped, or its batch is busy."""
     busy = TestRun.objects.filter(batch=OuterRef("batch"), state=TestRun.State.RUNNING)
-    taken = TestRun.objects.filter(~Exists(busy), pk=pk, state=TestRun.State.WAITING, kind__in=_CARRIED)
+    taken = TestRun.objects.filter(~Exists(busy), pk=pk, state=TestRun.State.WAITING)
     if not taken.update(
         state=TestRun.State.RUNNING, started_at=timezone.now(), heartbeat_at=Now(), ran_on=where[:255]
     ):
