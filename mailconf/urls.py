@@ -3,8 +3,13 @@
 from django.contrib import admin
 from django.urls import path
 
+from smtp_settings.public import test_received
+
 handler400 = "mailconf.error_pages.bad_request"
 handler404 = "mailconf.error_pages.not_found"
 handler500 = "mailconf.error_pages.server_error"
 
-urlpatterns = [path("admin/", admin.site.urls)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("test-received/<str:token>/", test_received, name="test-received"),
+]

@@ -5,11 +5,11 @@ out here and now, and the gate takes a passed test email as evidence for half an
 that a person waits for is decided in `smtp_settings.carrying`.
 """
 
-from smtp_settings.test_send.life import LIMIT, own_run, stop, stop_batch, tidy_up
+from smtp_settings.test_send.life import LIMIT, SHELL, WEB, WEB_IN_PLACE, own_run, stop, stop_batch, tidy_up
 from smtp_settings.test_send.limits import TooManyTests
 from smtp_settings.test_send.message import MAX_RECIPIENTS, recipients_for
 from smtp_settings.test_send.orders import candidate, order, register
-from smtp_settings.test_send.runs import SHELL, WEB, WEB_IN_PLACE, carry_out, run, run_batch
+from smtp_settings.test_send.runs import carry_out, run, run_batch
 
 __all__ = [
     "LIMIT",

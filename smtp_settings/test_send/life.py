@@ -23,6 +23,11 @@ SILENT_AFTER = timedelta(seconds=10)
 #: A run that nobody took, or that keeps no heartbeat, has been left by then.
 ABANDONED_AFTER = timedelta(seconds=LIMIT + 15)
 
+#: Where a run is carried out, for `claim`; on a worker it is "worker" and the machine's name.
+WEB = "web"
+WEB_IN_PLACE = "web, not taken by a worker"
+SHELL = "shell"
+
 _GOING_ON = (TestRun.State.WAITING, TestRun.State.RUNNING)
 
 

@@ -5,7 +5,6 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from html import escape
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
@@ -15,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from smtp_settings.entries import judges
 from smtp_settings.models import SMTPProfile, TestRun
+from smtp_settings.test_send.letter import letter_of
 from transports.base import Content, Envelope
 
 MAX_RECIPIENTS = 3
@@ -58,53 +58,22 @@ def sender_of(profile: SMTPProfile, run: TestRun) -> str:
 def content_of(profile: SMTPProfile, run: TestRun) -> Content:
     """Return the message: what was tested, by whom, and that nobody waits for an answer."""
     now = timezone.now()
-    short = run.uuid.hex[:4].upper()
+    sender = Address(display_name=profile.from_name, addr_spec=sender_of(profile, run))
     message = EmailMessage(policy=_POLICY)
-    message["From"] = _mailbox(profile.from_name, sender_of(profile, run))
+    message["From"] = sender
     message["To"] = ", ".join(run.recipients)
     if profile.reply_to:
         message["Reply-To"] = profile.reply_to
     message["Subject"] = profile.subject_prefix + _("mailconf test: %(name)s %(when)s (run %(run)s)") % {
         "name": profile.name or "-",
         "when": date_format(timezone.localtime(now), "j M Y H:i"),
-        "run": short,
+        "run": run.uuid.hex[:4].upper(),
     }
     message["Date"] = format_datetime(now)
-    message["Message-ID"] = f"<{run.uuid}@{sender_of(profile, run).rpartition('@')[2]}>"
+    message["Message-ID"] = f"<{run.uuid}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Mailconf-Test"] = str(run.uuid)
-    rows = _rows(profile, run, when=f"{now:%Y-%m-%d %H:%M:%S} UTC")
-    message.set_content(_text(rows), cte="quoted-printable")
-    message.add_alternative(_html(rows), subtype="html", cte="quoted-printable")
+    letter = letter_of(profile, run, sender=sender, when=f"{now:%Y-%m-%d %H:%M:%S} UTC")
+    message.set_content(letter.text(), cte="quoted-printable")
+    message.add_alternative(letter.html(), subtype="html", cte="quoted-printable")
     return Content((message.as_bytes(),))
-
-
-def _mailbox(name: str, address: str) -> Address:
-    return Address(display_name=name, addr_spec=address)
-
-
-def _rows(profile: SMTPProfile, run: TestRun, *, when: str) -> list[tuple[str, str]]:
-    who = run.user.get_username() if run.user is not None else _("a command")
-    return [
-        (_("Profile"), profile.name or "-"),
-        (_("Server"), f"{profile.host}:{profile.port}"),
-        (_("Security"), str(profile.get_security_display())),
-        (_("From"), sender_of(profile, run)),
-        (_("Started by"), who),
-        (_("Ran on"), run.ran_on),
-        (_("Time"), when),
-        (_("Test run"), str(run.uuid)),
-    ]
-
-
-def _text(rows: list[tuple[str, str]]) -> str:
-    facts = "\n".join(f"{label}: {value}" for label, value in rows)
-    return (
-        "\n\n".join([_("These settings can send email."), facts, _("This message needs no answer.")]) + "\n"
-    )
-
-
-def _html(rows: list[tuple[str, str]]) -> str:
-    facts = "".join(f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>\n" for label, value in rows)
-    first, last = escape(_("These settings can send email.")), escape(_("This message needs no answer."))
-    return f"<html><body>\n<p>{first}</p>\n<table>\n{facts}</table>\n<p>{last}</p>\n</body></html>\n"

@@ -17,18 +17,13 @@ from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.secret_source import PasswordMissing
 from smtp_settings.test_send import life
 from smtp_settings.test_send.carriers import carrier_of
-from smtp_settings.test_send.life import LIMIT
+from smtp_settings.test_send.life import LIMIT, WEB
 from smtp_settings.test_send.message import content_of, envelope_of
 from smtp_settings.test_send.record import Record
 from smtp_settings.test_send.sentences import Verdict, verdict_of
 from smtp_settings.test_send.session import Ended, listen
 from smtp_settings.test_send.symptoms import symptom_of
 from transports.base import MailObject, Secret, Step, TranscriptLine, Transport
-
-#: Where a run is carried out, as `TestRun.ran_on` says it; on a worker it is "worker" and the machine's name.
-WEB = "web"
-WEB_IN_PLACE = "web, not taken by a worker"
-SHELL = "shell"
 
 
 def run(test_run: TestRun, where: str = WEB, *, limit: float = LIMIT) -> TestRun:

@@ -75,7 +75,7 @@ def test_the_message_says_what_it_is():
     assert message["Date"]
     assert message["Message-ID"]
     text = message.get_body(("plain",)).get_content()
-    assert f"{server.host}:{server.port}" in text
+    assert f"Server: {server.host}\nPort: {server.port}" in text
     assert "a command" in text
     assert "needs no answer" in text
     assert received.content.isascii()
