@@ -113,7 +113,7 @@ class ReplyTimeout(TransportError):
 class ProtocolError(TransportError):
     """What came is not a readable SMTP reply, or one reply too many.
 
-    `reason`: unreadable, surplus, and at the greeting what the peer speaks: ssh, http, imap, pop3, redis,
+    `reason`: unreadable, surplus (more than was asked for), and at the greeting what the peer speaks: ssh, http, imap, pop3, redis,
     not-smtp.
     """
 
@@ -166,7 +166,7 @@ class CertificateRefused(TLSFailed):
 class AuthNotOffered(TransportError):
     """The server offers no sign-in mechanism this profile may use.
 
-    `reason`: not-offered (no sign-in at all), no-mechanism (none that fits; `evidence` lists the `offered`).
+    `reason`: not-offered (no sign-in at all), no-mechanism (none that fits).
     """
 
     reason = "not-offered"

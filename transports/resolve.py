@@ -158,14 +158,15 @@ async def resolve(host: str, port: int, *, guard: AddressGuard, ip_version: str 
     Raises AddressNotAllowed (port list or guard), NameNotFound and NameLookupFailed.
     """
     if not guard.allows_port(port):
-        raise AddressNotAllowed(f"Port {port} is not one that may be used.", phase=Phase.DNS)
+        raise AddressNotAllowed(f"Port {port} is not one that may be used.", phase=Phase.DNS, reason="port")
     try:
         name = parse_host(host)
     except ValueError as error:
-        raise NameNotFound(str(error), phase=Phase.DNS) from None
+        raise NameNotFound(str(error), phase=Phase.DNS, reason="bad-name") from None
     found = [address for address in await _look_up(name) if ip_version in ("any", str(address.version))]
     if not found:
-        raise NameNotFound(f"The name “{name}” has no IPv{ip_version} address.", phase=Phase.DNS)
+        sentence = f"The name “{name}” has no IPv{ip_version} address."
+        raise NameNotFound(sentence, phase=Phase.DNS, reason="no-address")
     refusals = {address: guard.refusal(address) for address in found}
     allowed = [address for address, kind in refusals.items() if kind is None]
     if not allowed:

@@ -57,7 +57,12 @@ async def sign_in(
             if trace is not None:
                 trace.note(f"The server explains: {words}")
 
-        await _converse(protocol, MECHANISMS[mechanism](Attempt(credentials, protocol, explain)))
+        try:
+            await _converse(protocol, MECHANISMS[mechanism](Attempt(credentials, protocol, explain)))
+        except ReplyRefused as error:
+            if settings.auth != OAUTH and not credentials.key.isascii():
+                error.evidence["password_letters"] = "not only English"
+            raise
 
 
 def choose(settings: SMTPSettings, capabilities: Mapping[str, str], *, is_encrypted: bool) -> str:
@@ -69,13 +74,14 @@ def choose(settings: SMTPSettings, capabilities: Mapping[str, str], *, is_encryp
         raise AuthNotOffered(sentence, phase=Phase.AUTH)
     offered = capabilities["AUTH"].split()
     if not offered:
-        raise AuthNotOffered("The server offers a sign-in and names no mechanism for it.", phase=Phase.AUTH)
+        sentence = "The server offers a sign-in and names no mechanism for it."
+        raise AuthNotOffered(sentence, phase=Phase.AUTH, reason="no-mechanism")
     automatic = AUTOMATIC[settings.auth]
     wanted = automatic if settings.mechanism == "auto" else (settings.mechanism.upper(),)
     for mechanism in wanted:
         if mechanism in offered:
             return mechanism
-    raise AuthNotOffered(_not_offered(settings, offered), phase=Phase.AUTH)
+    raise AuthNotOffered(_not_offered(settings, offered), phase=Phase.AUTH, reason="no-mechanism")
 
 
 def _not_offered(settings: SMTPSettings, offered: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """A TCP connection to one of the pinned addresses."""
 
 import asyncio
+import errno
 import socket
 
 from transports.base import Phase
@@ -8,11 +9,32 @@ from transports.errors import ConnectionRefused, ConnectTimeout, CouldNotConnect
 from transports.resolve import Address, Destination
 
 
-async def dial(destination: Destination, *, timeout: float, source_address: str = "") -> socket.socket:  # noqa: ASYNC109
+#: What the errno of a failed connection says, as `CouldNotConnect` has it.
+_REASONS = {
+    errno.ENETUNREACH: "unreachable",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.EAFNOSUPPORT: "unreachable",  # no IPv6 on this machine
+    errno.EACCES: "forbidden",
+    errno.EPERM: "forbidden",
+    errno.ECONNRESET: "forbidden",
+    errno.EMFILE: "exhausted",
+    errno.ENFILE: "exhausted",
+    errno.EADDRNOTAVAIL: "exhausted",
+}
+
+
+async def dial(
+    destination: Destination,
+    *,
+    timeout: float,  # noqa: ASYNC109
+    source_address: str = "",
+    failed: list[Address] | None = None,
+) -> socket.socket:
     """Return a connected socket to the first address that answers; `timeout` is for all of them together.
 
-    Each address gets its share of the time that is left, so that a dead first one does not use it up. Raises
-    CouldNotConnect or one of its kinds, the one of the last address.
+    Each address gets its share of the time that is left, so that a dead first one does not use it up. Those
+    that did not answer are added to `failed`. Raises CouldNotConnect or one of its kinds, the one of the last
+    address.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
@@ -24,6 +46,8 @@ async def dial(destination: Destination, *, timeout: float, source_address: str 
             return await _dial_one(address, destination.port, share, source_address)
         except TransportError as error:
             failure = error
+            if failed is not None:
+                failed.append(address)
         left -= 1
     raise failure
 
@@ -59,14 +83,17 @@ def _bind(sock: socket.socket, source_address: str) -> None:
         sock.bind((source_address, 0))
     except OSError as error:
         sentence = f"The source address {source_address} is not one of this machine."
-        raise CouldNotConnect(sentence, phase=Phase.CONNECT) from error
+        raise CouldNotConnect(sentence, phase=Phase.CONNECT, reason="source-address") from error
 
 
 def _translated(error: OSError, address: Address, port: int) -> CouldNotConnect:
+    evidence = {"address": str(address)}
     if isinstance(error, TimeoutError):
-        return ConnectTimeout(f"{address} did not answer on port {port} in time.", phase=Phase.CONNECT)
+        sentence = f"{address} did not answer on port {port} in time."
+        return ConnectTimeout(sentence, phase=Phase.CONNECT, evidence=evidence)
     if isinstance(error, ConnectionRefusedError):
-        return ConnectionRefused(
-            f"{address} answers, but nothing listens on port {port}.", phase=Phase.CONNECT
-        )
-    return CouldNotConnect(f"{address} cannot be reached on port {port}.", phase=Phase.CONNECT)
+        sentence = f"{address} answers, but nothing listens on port {port}."
+        return ConnectionRefused(sentence, phase=Phase.CONNECT, evidence=evidence)
+    sentence = f"{address} cannot be reached on port {port}."
+    reason = _REASONS.get(error.errno or 0, "")
+    return CouldNotConnect(sentence, phase=Phase.CONNECT, evidence=evidence, reason=reason)

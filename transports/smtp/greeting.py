@@ -27,6 +27,7 @@ from transports.errors import (
 from transports.resolve import Destination
 from transports.smtp.capabilities import read_capabilities
 from transports.smtp.client import Client, within
+from transports.smtp.look import answers_tls
 from transports.smtp.protocol import SMTPProtocol
 from transports.smtp.redaction import Redactor
 from transports.smtp.settings import SMTPSettings
@@ -36,6 +37,9 @@ from transports.smtp.translation import FOREIGN, lines_of, reply_of, translate
 
 #: Characters of one piece of evidence that are kept: a server may offer 10,000 things.
 MAX_EVIDENCE = 1000
+
+#: The evidence of a second look: whether TLS was answered where plain text had been expected.
+TLS_FIRST = "tls_from_the_first_byte"
 
 T = TypeVar("T")
 
@@ -67,6 +71,7 @@ class Greeting:
         self.trace = trace
         self.redactor = redactor
         self.ehlo_name = settings.ehlo_name or _address_literal(sock)
+        self.address = _peer(sock)
         self.client = Client(
             hostname=destination.host,
             port=None,
@@ -104,20 +109,56 @@ class Greeting:
         is_tls = self.settings.security is Security.TLS
         with stage(self.trace, Phase.BANNER) as it:
             try:
-                greeted = self.client.greeted(
-                    tls_limit=self.settings.timeouts.tls, limit=self.settings.banner_timeout
-                )
-                response = await self.translated(greeted, Phase.BANNER)
+                response = await (self.greeted_or_looked() if self.looks_for_tls else self.greeted())
             except (ReplyTimeout, ConnectionLost) as error:
-                if not is_tls:
-                    raise _with_a_hint(error) from error.__cause__
-                raise
+                if is_tls:
+                    raise
+                if self.looks_for_tls and TLS_FIRST not in error.evidence:
+                    error.evidence[TLS_FIRST] = "yes" if await self.finds_tls() else "no"
+                raise _with_a_hint(error) from error.__cause__
             finally:
                 if is_tls:
                     it.since = self.report_implicit_tls(it.since)
             self.refuse_surplus(Phase.BANNER)
             it.reply = self.hear(response.code, response.message)
             it.evidence["greeting"] = it.reply.text
+
+    async def greeted(self) -> aiosmtplib.SMTPResponse:
+        """Read the greeting, and shake hands before it where TLS comes first."""
+        greeted = self.client.greeted(
+            tls_limit=self.settings.timeouts.tls, limit=self.settings.banner_timeout
+        )
+        return await self.translated(greeted, Phase.BANNER)
+
+    @property
+    def looks_for_tls(self) -> bool:
+        """Whether a server that does not greet is asked for TLS on a second connection."""
+        return self.settings.looks_closer and self.settings.security is not Security.TLS
+
+    async def greeted_or_looked(self) -> aiosmtplib.SMTPResponse:
+        """Read the greeting; after a few silent seconds look whether the server waits for us to begin TLS.
+
+        A person waits, and a server's greeting may take minutes. Raises ReplyTimeout as soon as it is known.
+        """
+        greeted = asyncio.create_task(self.greeted())
+        try:
+            await asyncio.wait({greeted}, timeout=self.settings.timeouts.look)
+            if not greeted.done() and await self.finds_tls() and not greeted.done():
+                sentence = "The server did not answer in time before its greeting."
+                raise ReplyTimeout(sentence, phase=Phase.BANNER, evidence={TLS_FIRST: "yes"})
+            return await greeted
+        finally:
+            if not greeted.done():
+                greeted.cancel()
+                await asyncio.wait({greeted})
+
+    async def finds_tls(self) -> bool:
+        """Look, and tell an observer."""
+        found = await answers_tls(self.address, self.settings)
+        if self.trace is not None:
+            answer = "The port answers" if found else "The port does not answer"
+            self.trace.note(f"{answer} TLS from the first byte (second connection).")
+        return found
 
     def report_implicit_tls(self, since: float) -> float:
         """Report a handshake that went through as the step it was; returns when it ended."""
@@ -195,7 +236,8 @@ class Greeting:
         theirs, transport = self.client.protocol, self.client.transport
         if theirs is None or transport is None or self.context is None or transport.is_closing():
             # asyncio would shake hands with nobody, and say nothing.
-            raise TLSFailed("The server closed the connection after STARTTLS.", phase=Phase.TLS)
+            sentence = "The server closed the connection after STARTTLS."
+            raise TLSFailed(sentence, phase=Phase.TLS, reason="cut")
         encrypted = await asyncio.get_running_loop().start_tls(
             cast(asyncio.WriteTransport, transport),
             theirs,
@@ -242,7 +284,7 @@ class Greeting:
         """
         theirs = self.client.protocol
         if theirs is not None and theirs._buffer:  # noqa: SLF001 - nothing public tells it
-            raise ProtocolError("The server said more than it was asked.", phase=phase)
+            raise ProtocolError("The server said more than it was asked.", phase=phase, reason="surplus")
 
     # Foreign errors, and what an observer hears
 
@@ -277,7 +319,16 @@ class Greeting:
 def _with_a_hint(error: ReplyTimeout | ConnectionLost) -> TransportError:
     """Say why a server may not greet: both sides wait, it for the beginning of a handshake."""
     hint = "Perhaps this port expects TLS from the start, as 465 does."
-    return type(error)(f"{error} {hint}", phase=error.phase)
+    return type(error)(f"{error} {hint}", phase=error.phase, evidence=error.evidence)
+
+
+def _peer(sock: socket.socket) -> str:
+    """Return the address at the other end, "" when there is none (any more)."""
+    try:
+        address, *_ = sock.getpeername() or ("",)
+    except OSError:
+        return ""
+    return str(address)
 
 
 def _address_literal(sock: socket.socket) -> str:

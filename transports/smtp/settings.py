@@ -23,6 +23,8 @@ class Timeouts:
     banner: float = 60
     ehlo: float = 300
     auth: float = 60
+    #: So much silence before a test looks whether TLS is expected from the first byte.
+    look: float = 5
     #: RSET has nothing to do, and the verdict on a message may wait for its reply.
     rset: float = 30
     mail: float = 300
@@ -62,7 +64,8 @@ class SMTPSettings:
     `ca_pem` is added to the system's authorities. `ehlo_name` "" introduces us by our address (RFC 5321
     section 4.1.4), never by the machine's name. `auth` is "none", "password" or "oauth"; the opener of the
     secret, `password` or `token`, is called at AUTH and its result dropped there. `mechanism` "auto" never
-    means CRAM-MD5.
+    means CRAM-MD5. `looks_closer` is for a person's test: after a failure it finds out what would have worked
+    (`transports.smtp.look`).
     """
 
     host: str
@@ -83,6 +86,7 @@ class SMTPSettings:
     pipelining: str = "auto"
     timeouts: Timeouts = Timeouts()
     guard: AddressGuard = field(default_factory=AddressGuard)
+    looks_closer: bool = False
 
     @property
     def signs_in(self) -> bool:

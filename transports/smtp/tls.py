@@ -86,7 +86,8 @@ def make_context(settings: SMTPSettings) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cadata=settings.ca_pem)
         except (ssl.SSLError, ValueError) as error:
-            raise TLSFailed("The profile's own CA certificates cannot be read.", phase=Phase.TLS) from error
+            sentence = "The profile's own CA certificates cannot be read."
+            raise TLSFailed(sentence, phase=Phase.TLS, reason="own-ca") from error
         # So that a single server's certificate can be trusted without its authority.
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     if not settings.verify:

@@ -45,17 +45,19 @@ def check(envelope: Envelope, content: Content, capabilities: Mapping[str, str])
     if not envelope.rcpt_to:
         return NotSendable("The message has no recipient.", phase=Phase.RCPT)
     if envelope.needs_smtputf8 and "SMTPUTF8" not in capabilities:
-        return NotSendable("The server does not take addresses with non-ASCII characters.", phase=Phase.MAIL)
+        sentence = "The server does not take addresses with non-ASCII characters."
+        return NotSendable(sentence, phase=Phase.MAIL, reason="smtputf8")
     limit, size_bytes = int(capabilities.get("SIZE") or 0), content.size_bytes + len(ending(content))
     if 0 < limit < size_bytes:
         sentence = f"The message has {size_bytes} bytes, and the server takes at most {limit}."
-        return NotSendable(sentence, phase=Phase.MAIL)
+        return NotSendable(sentence, phase=Phase.MAIL, reason="size")
     unsound = flaw(content)
     return None if unsound is None else NotSendable(unsound, phase=Phase.MAIL)
 
 
 def _no_address(text: str, phase: Phase) -> NotSendable:
-    return NotSendable(f"An address of the envelope is not one: {text!a}.", phase=phase)
+    sentence = f"An address of the envelope is not one: {text!a}."
+    return NotSendable(sentence, phase=phase, reason="addresses")
 
 
 def groups(

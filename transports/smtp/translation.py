@@ -37,6 +37,8 @@ _REASONS = {
     66: "weak",
     67: "weak",
     68: "weak",
+    2: "unknown",
+    **dict.fromkeys((24, 26, 32, 34, *range(79, 95)), "form"),
 }
 
 _CERTIFICATE_SENTENCES = {
@@ -45,6 +47,7 @@ _CERTIFICATE_SENTENCES = {
     "name": "The server's certificate is for another name.",
     "self-signed": "The server's certificate is signed by itself, not by a known authority.",
     "unknown": "The server's certificate is not signed by a known authority.",
+    "form": "The server's certificate is made in a way that is no longer accepted.",
     "weak": "The server's certificate has a key or a signature that is too weak.",
     "long": "The server's certificate comes with too many others before a known authority.",
     "other": "The server's certificate is not acceptable",
@@ -56,7 +59,23 @@ _NO_COMMON_VERSION = frozenset(
 )
 
 #: What it says when the other side does not speak TLS at all; the second one since OpenSSL 3.2.
-_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
+
+#: What OpenSSL says when the peer ended the connection or its side of it.
+_CUT = frozenset({"UNEXPECTED_EOF_WHILE_READING", "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"})
+
+#: Parts of OpenSSL's reasons that say more than "it failed"; the first that fits.
+_TLS_REASONS = (
+    ("CERTIFICATE_REQUIRED", "client-certificate"),
+    ("PROTOCOL_VERSION", "version"),
+    ("VERSION_TOO_LOW", "version"),
+    ("KEY_TOO_SMALL", "weak"),
+    ("DH_KEY", "cipher"),
+    ("HANDSHAKE_FAILURE", "cipher"),
+    ("NO_SHARED_CIPHER", "cipher"),
+    ("NO_CIPHERS", "cipher"),
+    ("LEGACY_RENEGOTIATION", "cipher"),
+)
 
 _GREETINGS = (
     ("SSH-", "SSH"),
@@ -104,8 +123,10 @@ def _translated(error: BaseException, phase: Phase, redactor: Redactor | None) -
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return _response(error, phase, redactor)
     if isinstance(error, OSError):
-        kind = TLSFailed if phase is Phase.TLS else ConnectionLost
-        return kind(f"The server closed the connection {_WORDS[phase]}.", phase=phase)
+        sentence = f"The server closed the connection {_WORDS[phase]}."
+        if phase is Phase.TLS:
+            return TLSFailed(sentence, phase=phase, reason="cut")
+        return ConnectionLost(sentence, phase=phase)
     return TransportError(f"The settings cannot be used: {error}", phase=phase)
 
 
@@ -126,16 +147,30 @@ def _is_before_the_greeting(error: BaseException) -> bool:
 def _tls(error: ssl.SSLError) -> TLSFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error)
-    if error.reason in _NO_TLS:
+    reason = _tls_reason(error.reason or "")
+    if reason == "no-tls":
         sentence = "The server does not speak TLS from the start on this port. It may expect STARTTLS."
-    elif error.reason in _NO_COMMON_VERSION:
+    elif reason == "version":
         sentence = "The server does not speak a version of TLS that this profile accepts."
-    elif error.reason == "EXCESSIVE_MESSAGE_SIZE":
+    elif reason == "large":
         sentence = "The server's certificates are larger than any real ones."
     else:
         detail = (error.reason or "no reason given").replace("_", " ").lower()
         sentence = f"The TLS handshake failed: {detail}."
-    return TLSFailed(sentence, phase=Phase.TLS)
+    return TLSFailed(sentence, phase=Phase.TLS, reason=reason)
+
+
+def _tls_reason(theirs: str) -> str:
+    """Return our word for OpenSSL's."""
+    if theirs in NO_TLS:
+        return "no-tls"
+    if theirs in _NO_COMMON_VERSION:
+        return "version"
+    if theirs == "EXCESSIVE_MESSAGE_SIZE":
+        return "large"
+    if theirs in _CUT:
+        return "cut"
+    return next((ours for part, ours in _TLS_REASONS if part in theirs), "")
 
 
 def _certificate(error: ssl.SSLCertVerificationError) -> CertificateRefused:
@@ -145,7 +180,8 @@ def _certificate(error: ssl.SSLCertVerificationError) -> CertificateRefused:
     sentence = _CERTIFICATE_SENTENCES[reason]
     if reason == "other":
         sentence += f" ({error.verify_message})."
-    return CertificateRefused(sentence, phase=Phase.TLS, reason=reason, evidence=evidence)
+    pem = ssl.DER_cert_to_PEM_cert(der) if der is not None else ""
+    return CertificateRefused(sentence, phase=Phase.TLS, reason=reason, evidence=evidence, pem=pem)
 
 
 def _response(
@@ -156,17 +192,19 @@ def _response(
         reply = reply_of(error.code, error.message, redactor)
         return ReplyRefused(f"The server refuses {what}.", phase=phase, reply=reply)
     if phase is Phase.BANNER:
-        return ProtocolError(_not_smtp(error.message), phase=phase)
+        return _not_smtp(error.message)
     return ProtocolError(f"The server's answer {_WORDS[phase]} is not one.", phase=phase)
 
 
-def _not_smtp(message: str) -> str:
+def _not_smtp(message: str) -> ProtocolError:
     """Name the protocol, never repeat its words: a test must not be a banner reader."""
     line = message.removeprefix("Malformed SMTP response line: ").lstrip()
     for start, protocol in _GREETINGS:
         if line.startswith(start):
-            return f"This is not a mail sending server: it speaks {protocol}."
-    return "The greeting is not that of an SMTP server."
+            sentence = f"This is not a mail sending server: it speaks {protocol}."
+            return ProtocolError(sentence, phase=Phase.BANNER, reason=protocol.lower())
+    sentence = "The greeting is not that of an SMTP server."
+    return ProtocolError(sentence, phase=Phase.BANNER, reason="not-smtp")
 
 
 def lines_of(code: int, message: str, redactor: Redactor | None = None) -> bytes:
