@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode
 FIELDS = frozenset(
     {
         "auth", "bounce_address", "ca", "ehlo_name", "from_address", "host", "ip_version", "max_connections",
-        "max_size", "mechanism", "messages_per_connection", "per_minute", "port", "region", "security",
-        "username", "verification",
+        "max_size", "mechanism", "messages_per_connection", "per_day", "per_hour", "per_minute", "port",
+        "region", "retry_delay", "security", "username", "verification",
     }
 )  # fmt: skip
 

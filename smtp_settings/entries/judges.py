@@ -53,12 +53,20 @@ def host_name(value: str) -> str:
 
 def _only_the_host_name(value: str) -> str:
     """Name the host that was probably meant, else an example."""
+    return _("Enter only the host name: %(host)s") % {"host": meant_host(value) or "smtp.example.com"}
+
+
+def meant_host(value: str) -> str:
+    """Return the host name in an address of another kind, "" when there is none.
+
+    >>> meant_host("https://smtp.example.com/inbox")
+    'smtp.example.com'
+    """
     found = _HOST_IN_URL.match(value)
     try:
-        meant = domain(found[1]) if found else ""
+        return domain(found[1]) if found else ""
     except ValidationError:
-        meant = ""
-    return _("Enter only the host name: %(host)s") % {"host": meant or "smtp.example.com"}
+        return ""
 
 
 def domain(value: str) -> str:

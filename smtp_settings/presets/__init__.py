@@ -13,12 +13,19 @@ from smtp_settings.presets.catalog import (
     near_host,
     preset_of,
 )
-from smtp_settings.presets.filling import Filling, filling, proposed_name
+from smtp_settings.presets.filling import DEFAULTS, Filling, filling, proposed_name
 from smtp_settings.presets.loading import PresetFileError
 from smtp_settings.presets.preset import DNS, Kind, PasswordEnd, Port, Preset, Region, Secret, User
-from smtp_settings.presets.words import kind_label, note_of, secret_label, user_rule
+from smtp_settings.presets.words import (
+    kind_label,
+    note_of,
+    secret_label,
+    security_words,
+    user_rule,
+)
 
 __all__ = [
+    "DEFAULTS",
     "DNS",
     "Filling",
     "Kind",
@@ -41,5 +48,6 @@ __all__ = [
     "preset_of",
     "proposed_name",
     "secret_label",
+    "security_words",
     "user_rule",
 ]

@@ -100,6 +100,12 @@ def _text(entry: str, value: Any) -> dict[str, Any]:
     return {entry: value}
 
 
+def _number(entry: str, value: Any) -> dict[str, Any]:
+    if type(value) is not int or value < 1:
+        raise _Wrong(f"is {value!r}: use a number from 1")
+    return {entry: value}
+
+
 def _texts(entry: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
         raise _Wrong("must be a list of texts")
@@ -212,6 +218,8 @@ _READERS: Mapping[str, _Reader] = {
     "secret": _member(Secret),
     "secret_name": _text,
     "secret_prefix": _text,
+    "secret_length": _number,
+    "company": _text,
     "sign_ins": _sign_ins,
     "fills": _limits,
     "most": _limits,

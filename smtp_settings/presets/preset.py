@@ -99,7 +99,8 @@ class Preset:
     """A provider. `regions` is in the order to offer; `ports` in the order to try, the first is filled in.
 
     `fills` are numbers for the form's limits, `most` what the provider allows at most; both by form field.
-    `user_name` is the literal of `User.FIXED`. `sign_ins` are values of the form's choice, best first.
+    `user_name` is the literal of `User.FIXED`, `secret_length` that of every secret, 0 when they differ;
+    `company` is who stands behind it, "" for the name itself. `sign_ins` are the form's values, best first.
     `domains` are the From domains of a mailbox provider's own customers, `mx` the hosts that receive for it
     ("*." stands for any labels). Sentences are English: translate them where they are shown.
     """
@@ -116,6 +117,8 @@ class Preset:
     secret: Secret = Secret.PASSWORD
     secret_name: str = ""
     secret_prefix: str = ""
+    secret_length: int = 0
+    company: str = ""
     sign_ins: tuple[str, ...] = ("password",)
     fills: Mapping[str, int] = field(default_factory=dict)
     most: Mapping[str, int] = field(default_factory=dict)
@@ -136,6 +139,11 @@ class Preset:
     def host(self) -> str:
         """The server to fill in: the first, or "" when there is none or a person must choose a region."""
         return self.regions[0].host if self.regions and not self.host_pattern else ""
+
+    @property
+    def owner(self) -> str:
+        """Who decides what this server takes: "Google" for Gmail."""
+        return self.company or self.name
 
     @property
     def hosts(self) -> tuple[str, ...]:
