@@ -5,11 +5,15 @@ asked, and `activation` cleared it. Only the test email itself is left out
 (`tests/smtp_settings/test_test_send.py` sends real ones).
 """
 
+from importlib import import_module
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db import connection
 from django.utils import timezone
 
 from smtp_settings import test_send
@@ -29,8 +33,15 @@ def a_user(role="superuser", **fields):
     user.set_password(fields.get("password", "correct horse"))
     user.save()
     if role in ("administrator", "operator", "viewer"):
-        user.groups.add(Group.objects.get(name=f"mailconf {role}s"))
+        user.groups.add(_group(f"mailconf {role}s"))
     return user
+
+
+def _group(name):
+    """A role's group; made again where a test with real transactions has emptied the database before."""
+    if not Group.objects.filter(name=name).exists():
+        import_module("delivery.migrations.0003_groups").make_groups(apps, SimpleNamespace(connection=connection))
+    return Group.objects.get(name=name)
 
 
 def unsaved_profile(**fields):

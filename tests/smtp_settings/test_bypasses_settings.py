@@ -369,7 +369,15 @@ FORBIDDEN = [
     "2002:7f00:1::1",
     "2001:0:7f00:1::80ff:fffe",
 ]
-SPELLINGS = ["127.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1.", "LOCALHOST", "１２７.0.0.1"]
+SPELLINGS = [
+    "127.1",
+    "0x7f000001",
+    "2130706433",
+    "0177.0.0.1",
+    "127.0.0.1.",
+    "LOCALHOST",
+    "\uff11\uff12\uff17.0.0.1",
+]
 
 
 @pytest.mark.parametrize("host", [*FORBIDDEN, *SPELLINGS])
