@@ -82,8 +82,10 @@ class Answer:
 Server = tuple[str, int]
 
 
-async def look_up(questions: Sequence[Question], *, servers: Sequence[Server] = ()) -> tuple[Answer, ...]:
-    """Return one answer per question in their order, within `LIMIT` seconds. Never raises for what DNS does.
+async def look_up(
+    questions: Sequence[Question], *, servers: Sequence[Server] = (), limit: float = LIMIT
+) -> tuple[Answer, ...]:
+    """Return one answer per question in their order, within `limit` seconds. Never raises for what DNS does.
 
     Without `servers` the system's are asked.
     """
@@ -96,7 +98,7 @@ async def look_up(questions: Sequence[Question], *, servers: Sequence[Server] = 
     turn = asyncio.Semaphore(_AT_ONCE)
     tasks = [asyncio.create_task(_ask(resolver, question, turn)) for question in questions]
     try:
-        await asyncio.wait(tasks, timeout=LIMIT)
+        await asyncio.wait(tasks, timeout=limit)
     finally:
         for task in tasks:
             task.cancel()

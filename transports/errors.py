@@ -113,8 +113,8 @@ class ReplyTimeout(TransportError):
 class ProtocolError(TransportError):
     """What came is not a readable SMTP reply, or one reply too many.
 
-    `reason`: unreadable, surplus (more than was asked for), and at the greeting what the peer speaks: ssh, http, imap, pop3, redis,
-    not-smtp.
+    `reason`: unreadable, surplus (more than was asked for), and at the greeting what the peer speaks: ssh,
+    http, imap, pop3, redis, not-smtp.
     """
 
     reason = "unreadable"
@@ -179,7 +179,10 @@ class AuthNotEncrypted(TransportError):
 
 
 class CredentialsNotUsable(TransportError):
-    """The user name, password or token cannot be said in a sign-in: NUL, no text, too long, missing."""
+    """The user name, password or token cannot be said in a sign-in: NUL, no text, too long, missing.
+
+    `reason`: credentials, no-password.
+    """
 
     reason = "credentials"
 

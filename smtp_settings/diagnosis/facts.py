@@ -31,6 +31,8 @@ def facts_of(case: Case) -> Mapping[str, str]:
         "domain": _sender(case).rpartition("@")[2],
         "bounce_or_sender": case.get("bounce_address") or _sender(case),
         "recipient": case.seen("rcpt_to"),
+        "refused": case.seen("refused"),
+        "is_test": case.seen("is_test"),
         "ip_version": case.get("ip_version"),
         "clean": clean_host(case),
         "near": case.known.near,

@@ -77,6 +77,7 @@ AUTH = (
     Row("auth1", S, lambda c: _no_sign_in(c) and "STARTTLS" in c.capabilities, ("security",), _encrypt),
     Row("clear1", S, lambda c: c.reason("not-encrypted"), ("security", "accepts_clear_auth"), _encrypt),
     Row("auth2", S, lambda c: c.reason("not-offered"), ("auth", "port"), change(auth="none")),
+    Row("secret2", S, lambda c: c.reason("no-password"), ("password",)),
     Row("secret1", S, lambda c: c.reason("credentials"), ("username", "password")),
     Row(
         "auth3",

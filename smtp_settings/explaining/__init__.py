@@ -88,17 +88,26 @@ def explain_notes(symptom: Symptom, settings: Mapping[str, Any]) -> list[Explana
 
 def explain(diagnosis: Diagnosis) -> Explanation:
     """Put a diagnosis into words, in the language of whoever asks."""
-    key = diagnosis.id
-    if key == "send32" and "recipient" in diagnosis.fields:
-        key = "send32-recipient"
-    words, facts = WORDS[key], _shown(diagnosis.facts)
+    facts = _shown(diagnosis.facts)
+    words = _words_for(diagnosis)
+    cause = words.cause(facts)
+    if facts["refused"] and "," in facts["recipient"]:
+        cause = _("%(cause)s It was %(refused)s.") % {"cause": cause, "refused": facts["refused"]}
     return Explanation(
         diagnosis=diagnosis,
-        cause=words.cause(facts),
+        cause=cause,
         advice=words.advice(facts),
         corrections=tuple(Correction(label_of(changes), changes) for changes in diagnosis.fixes),
         is_fine_so_far=diagnosis.who in _FINE,
     )
+
+
+def _words_for(diagnosis: Diagnosis) -> Words:
+    """Return the words of a row; of some there is a variant for a test, or for a recipient."""
+    variant = "test" if diagnosis.facts.get("is_test") else ""
+    if diagnosis.id == "send32" and "recipient" in diagnosis.fields:
+        variant = "recipient"
+    return WORDS.get(f"{diagnosis.id}-{variant}") or WORDS[diagnosis.id]
 
 
 def step_name(phase: str) -> str:

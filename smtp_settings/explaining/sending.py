@@ -86,6 +86,7 @@ WORDS = {
         _("Its words say what is missing."),
     ),
     "send23": Words(_("The recipient's domain takes no mail."), _("Check the spelling of the address.")),
+    "send24-test": Words(_("The test recipient does not exist."), _ANOTHER_ADDRESS),
     "send24": Words(_("The recipient does not exist."), _ANOTHER_ADDRESS),
     "send25": Words(_("Too many recipients in one message. The rest follows by itself.")),
     "send26": Words(_("The recipient takes mail only from inside."), _ANOTHER_ADDRESS),

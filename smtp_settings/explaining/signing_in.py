@@ -50,6 +50,10 @@ WORDS = {
         _("Set the sign-in to None."),
         _("Or use another port: sign-in usually is on 587 or 465."),
     ),
+    "secret2": Words(
+        _("There is no password to sign in with."),
+        _("Enter the password, or set the sign-in to None."),
+    ),
     "secret1": Words(
         _("The user name or the password cannot be used for a sign-in."),
         _("Enter both again, without line breaks."),

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from email.errors import MessageError
 from uuid import UUID
 
@@ -20,10 +19,11 @@ from smtp_settings.test_send.carriers import carrier_of
 from smtp_settings.test_send.life import LIMIT, WEB
 from smtp_settings.test_send.message import content_of, envelope_of
 from smtp_settings.test_send.record import Record
-from smtp_settings.test_send.sentences import Verdict, verdict_of
+from smtp_settings.test_send.sentences import Verdict, diagnosed, verdict_of
 from smtp_settings.test_send.session import Ended, listen
 from smtp_settings.test_send.symptoms import symptom_of
-from transports.base import MailObject, Secret, Step, TranscriptLine, Transport
+from transports.base import MailObject, Phase, Secret, Step, TranscriptLine, Transport
+from transports.errors import CredentialsNotUsable
 
 
 def run(test_run: TestRun, where: str = WEB, *, limit: float = LIMIT) -> TestRun:
@@ -107,7 +107,8 @@ def _session(test_run: TestRun, record: Record, limit: float) -> Verdict:
         seconds=time.monotonic() - started,
     )
     if verdict.state == TestRun.State.FAILED:
-        return replace(verdict, symptom=symptom_of(ended, steps=record.steps, phase=verdict.phase))
+        symptom = symptom_of(ended, steps=record.steps, phase=verdict.phase)
+        return diagnosed(verdict, symptom, test_run.settings)
     return verdict
 
 
@@ -125,7 +126,8 @@ def _opener(test_run: TestRun) -> Callable[[], Secret]:
 
     def open_now() -> Secret:
         if sealed is None:
-            raise sealing.SealBroken(str(PasswordMissing()))
+            sentence = str(PasswordMissing())
+            raise CredentialsNotUsable(sentence, phase=Phase.AUTH, reason="no-password")
         return sealing.open_sealed(sealed, binding)
 
     return open_now

@@ -1,12 +1,17 @@
-"""How a test ended, in one sentence for people; the server's own words stay apart and unchanged."""
+"""How a test ended, in one sentence for people; the server's own words stay apart and unchanged.
+
+What a failure means is said by the diagnosis (`smtp_settings.explaining`), here only how far the test came.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from smtp_settings.diagnosis import Symptom
+from smtp_settings.explaining import explain_failure
 from smtp_settings.models import Auth, Security, SMTPProfile, TestRun
 from smtp_settings.sealing import SealingError
 from smtp_settings.test_send.session import Ended
@@ -14,8 +19,6 @@ from transports.base import Outcome, Phase
 from transports.errors import TransportError
 
 logger = logging.getLogger(__name__)
-
-_SIGN_IN_FIRST = 530  # RFC 4954 section 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Verdict:
 def verdict_of(
     ended: Ended, *, profile: SMTPProfile, recipients: Sequence[str], last_phase: str, seconds: float
 ) -> Verdict:
-    """Word the end of a session. Whatever it is, there is a sentence (V45)."""
+    """Word the end of a session. Of most failures the sentence is "": `diagnosed` gives it."""
     if ended.is_stopped:
         return _of_stop(ended)
     if ended.outcome is not None:
@@ -46,19 +49,19 @@ def verdict_of(
     pending = _after(last_phase, profile.security)
     if isinstance(error, TransportError):
         reply = str(error.reply) if error.reply is not None else ""
-        return Verdict(state=TestRun.State.FAILED, sentence=str(error), phase=str(error.phase), reply=reply)
+        return Verdict(state=TestRun.State.FAILED, sentence="", phase=str(error.phase), reply=reply)
     if isinstance(error, SealingError):
-        return Verdict(state=TestRun.State.FAILED, sentence=str(error), phase=str(Phase.AUTH))
+        return Verdict(state=TestRun.State.FAILED, sentence="", phase=str(Phase.AUTH))
     if isinstance(error, TimeoutError):
-        return Verdict(
-            state=TestRun.State.FAILED, sentence=_late(pending, seconds, profile.security), phase=str(pending)
-        )
+        return Verdict(state=TestRun.State.FAILED, sentence=_late(pending, seconds), phase=str(pending))
     logger.error("A test run ended by a fault.", exc_info=error)
-    return Verdict(
-        state=TestRun.State.FAILED,
-        sentence=_("The test ended because of a fault in mailconf. The log has the details."),
-        phase=str(pending),
-    )
+    return Verdict(state=TestRun.State.FAILED, sentence="", phase=str(pending))
+
+
+def diagnosed(verdict: Verdict, symptom: Symptom, settings: Mapping[str, Any]) -> Verdict:  # Any: JSON
+    """Return a failure with its symptom, and with its cause for a sentence where it has none yet (V45)."""
+    sentence = verdict.sentence or explain_failure(symptom, settings).cause
+    return replace(verdict, sentence=sentence, symptom=symptom.to_json())
 
 
 def _of_stop(ended: Ended) -> Verdict:
@@ -86,17 +89,8 @@ def _of_outcome(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str
         return Verdict(
             state=TestRun.State.PASSED, sentence=_accepted(outcome, profile, recipients), reply=reply
         )
-    if outcome.uncertain:
-        sentence = _(
-            "The server may have accepted the message; its answer was lost. "
-            "Look in the inbox, then test again."
-        )
-    elif outcome.error is not None:
-        sentence = str(outcome.error)
-    else:
-        sentence = _refused(outcome, profile, recipients)
     phase = Phase.RCPT if outcome.accepted else outcome.phase
-    return Verdict(state=TestRun.State.FAILED, sentence=sentence, phase=str(phase), reply=reply)
+    return Verdict(state=TestRun.State.FAILED, sentence="", phase=str(phase), reply=reply)
 
 
 def _accepted(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> str:
@@ -104,31 +98,6 @@ def _accepted(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str])
         "%(server)s accepted the email for %(recipients)s in %(ms)d ms. "
         "Accepted is not the same as delivered: look in the inbox, and in the spam folder."
     ) % {"server": profile.host, "recipients": ", ".join(recipients), "ms": round(outcome.ms)}
-
-
-def _refused(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> str:
-    """Say what was refused. A refusal for now says that the settings may well be right."""
-    if outcome.reply is not None and outcome.reply.code == _SIGN_IN_FIRST:
-        return _("The server wants a sign-in first.")
-    if outcome.phase is Phase.RCPT or outcome.accepted:
-        refused = [
-            address
-            for address, reply in zip(recipients, outcome.rcpt_replies, strict=False)
-            if reply is None or not reply.is_success
-        ]
-        sentence = _("The server refused the recipient %(names)s.") % {
-            "names": ", ".join(refused or recipients)
-        }
-    elif outcome.phase is Phase.MAIL:
-        sender = profile.bounce_address or profile.from_address or recipients[0]
-        sentence = _("The server refused the sender: this account may not send as %(sender)s.") % {
-            "sender": sender
-        }
-    else:
-        sentence = _("The server refused the message.")
-    if outcome.reply is not None and 400 <= outcome.reply.code <= 499:
-        sentence += " " + _("It asks to try again later.")
-    return sentence
 
 
 _AFTER: Mapping[str, Phase] = {
@@ -156,7 +125,7 @@ def _after(last_phase: str, security: str) -> Phase:
     return after or _AFTER.get(last_phase, Phase.DOT)
 
 
-def _late(pending: Phase, seconds: float, security: str) -> str:
+def _late(pending: Phase, seconds: float) -> str:
     waits = {
         Phase.DNS: _("looking up the server"),
         Phase.CONNECT: _("connecting"),
@@ -169,10 +138,7 @@ def _late(pending: Phase, seconds: float, security: str) -> str:
         Phase.DATA: _("sending the message"),
         Phase.DOT: _("waiting for the final answer"),
     }
-    sentence = _("The test ended after %(seconds)d seconds, while %(waiting)s.") % {
+    return _("The test ended after %(seconds)d seconds, while %(waiting)s.") % {
         "seconds": round(seconds),
         "waiting": waits[pending],
     }
-    if pending is Phase.BANNER and security != Security.TLS:  # then both sides wait
-        sentence += " " + _("If this port expects TLS from the first byte (usually 465), choose that.")
-    return sentence

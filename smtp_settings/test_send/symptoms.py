@@ -24,25 +24,21 @@ _KEPT = frozenset(
 _REPLY = re.compile(r"(\d{3})(?: ([245]\.\d{1,3}\.\d{1,3}))?(?: (.*))?", re.DOTALL)
 
 
-def symptom_of(
-    ended: Ended, *, steps: Iterable[Mapping[str, Any]], phase: str
-) -> dict[str, Any]:  # Any: JSON
-    """Return what goes into `TestRun.symptom` when a session failed.
+def symptom_of(ended: Ended, *, steps: Iterable[Mapping[str, Any]], phase: str) -> Symptom:  # Any: JSON
+    """Return what the end of a failed session was; its `to_json` goes into `TestRun.symptom`.
 
     `steps` are those of the run, `phase` where it was when nothing else tells it.
     """
     seen, error = seen_in(steps), ended.error
     if ended.outcome is not None:
-        symptom = _of_outcome(ended.outcome, seen)
-    elif isinstance(error, TransportError):
-        symptom = _of_error(error, seen)
-    elif isinstance(error, SealingError):
-        symptom = Symptom("secret", "sealed", seen=seen)
-    elif isinstance(error, TimeoutError):
-        symptom = Symptom(phase, "timeout", seen=seen)
-    else:
-        symptom = Symptom("fault" if error is not None else "", seen=seen)
-    return symptom.to_json()
+        return _of_outcome(ended.outcome, seen | _refused(ended.outcome, seen))
+    if isinstance(error, TransportError):
+        return _of_error(error, seen)
+    if isinstance(error, SealingError):
+        return Symptom("secret", "sealed", seen=seen, detail=str(error))
+    if isinstance(error, TimeoutError):
+        return Symptom(phase, "timeout", seen=seen)
+    return Symptom("fault", seen=seen)
 
 
 def symptom_of_run(run: TestRun) -> Symptom:
@@ -59,11 +55,19 @@ def symptom_of_run(run: TestRun) -> Symptom:
 
 def seen_in(steps: Iterable[Mapping[str, Any]]) -> dict[str, str]:  # Any: JSON
     """Return what steps found, by the keys of their evidence; a later step has the last word."""
-    seen: dict[str, str] = {}
+    seen = {"is_test": "yes"}
     for step in steps:
         evidence = step.get("evidence") or {}
         seen |= {name: str(value) for name, value in evidence.items() if name in _KEPT and value}
     return seen
+
+
+def _refused(outcome: Outcome, seen: Mapping[str, str]) -> dict[str, str]:
+    """Return which of the recipients were refused; the replies are in the order of the step's evidence."""
+    asked = filter(None, seen.get("rcpt_to", "").split(", "))
+    told = zip(asked, outcome.rcpt_replies, strict=False)
+    names = [name for name, reply in told if reply is not None and not reply.is_success]
+    return {"refused": ", ".join(names)} if names else {}
 
 
 def _of_error(error: TransportError, seen: Mapping[str, str]) -> Symptom:

@@ -61,7 +61,7 @@ async def sign_in(
             await _converse(protocol, MECHANISMS[mechanism](Attempt(credentials, protocol, explain)))
         except ReplyRefused as error:
             if settings.auth != OAUTH and not credentials.key.isascii():
-                error.evidence["password_letters"] = "not only English"
+                error.evidence["password_letters"] = "not only English"  # noqa: S105
             raise
 
 

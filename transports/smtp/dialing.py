@@ -8,7 +8,6 @@ from transports.base import Phase
 from transports.errors import ConnectionRefused, ConnectTimeout, CouldNotConnect, TransportError
 from transports.resolve import Address, Destination
 
-
 #: What the errno of a failed connection says, as `CouldNotConnect` has it.
 _REASONS = {
     errno.ENETUNREACH: "unreachable",

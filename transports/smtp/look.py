@@ -1,7 +1,7 @@
-"""A second look at a server that failed, for a person's test: what would have worked?
+"""A second look at a server that failed, for a person's test, to find out what would have worked.
 
-Only at the address that was judged and connected already, for a few seconds, and nothing is said there but the
-beginning of TLS. The queue never looks: its settings have passed a test.
+Only at the address that was judged and connected already, for a few seconds, and nothing is said there but
+the beginning of TLS. The queue never looks: its settings have passed a test.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ async def answers_tls(address: str, settings: SMTPSettings) -> bool:
 
 
 async def name_of_same_server(names: str, destination: Destination, settings: SMTPSettings) -> str:
-    """Return the first of a certificate's names (", " between them) that leads to this very server, else ""."""
+    """Return the first of a certificate's names (", " between them) that leads to this server, else ""."""
     wanted = [name for name in names.split(", ") if _is_plain_name(name)][:MOST_NAMES]
     try:
         async with asyncio.timeout(LIMIT):

@@ -125,7 +125,8 @@ class SMTPSettings:
         else:
             return
         if opener is None:
-            raise CredentialsNotUsable(f"The profile signs in, and no {what} is stored.", phase=Phase.AUTH)
+            sentence = f"The profile signs in, and no {what} is stored."
+            raise CredentialsNotUsable(sentence, phase=Phase.AUTH, reason="no-password")
         if not is_fitting:
             raise CredentialsNotUsable(
                 f"{self.mechanism.upper()} is not a way to sign in with a {what}.", phase=Phase.AUTH
