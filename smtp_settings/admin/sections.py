@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 _CLOSED = ("collapse",)
 
 _PROFILE = [
+    "preset",
     "name",
     "description",
     "transport",
@@ -57,8 +58,8 @@ _LIMITS = [
     "send_offset",
     "max_retries",
     "retry_delay",
-    "retry_cap",
     "backoff",
+    "retry_cap",
     "max_size",
     "on_uncertain",
     "notify_user",

@@ -51,12 +51,12 @@ def server(text: str) -> PastedServer:
 
 
 def password(text: str, host: str) -> str:
-    """Return a pasted password without line breaks; every other character stays, spaces too.
+    r"""Return a pasted password without line breaks; every other character stays, spaces too.
 
     Only the app password Google shows in four groups of four letters loses its spaces, and only for a server
     of Google's: elsewhere the same letters may be a pass phrase.
 
-    >>> password("SG.abc\\r\\n", "smtp.sendgrid.net")
+    >>> password("SG.abc\r\n", "smtp.sendgrid.net")
     'SG.abc'
     >>> password("abcd efgh ijkl mnop", "smtp.gmail.com")
     'abcdefghijklmnop'

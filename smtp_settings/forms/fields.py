@@ -12,15 +12,13 @@ from django.contrib.sites.models import Site
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.translation import gettext as _
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
-from smtp_settings import sealing
-from smtp_settings.clearance.candidate import stored_secret
-from smtp_settings.clearance.standing import UNREADABLE
-from smtp_settings.entries import judges
+from smtp_settings.entries import judges, pasted
 from smtp_settings.entries.rules import AVAILABLE_AUTH, AVAILABLE_METHODS
 from smtp_settings.forms.acts import Act
+from smtp_settings.forms.bound import RowField
 from smtp_settings.forms.inputs import (
     ListField,
     ReplyRulesField,
@@ -28,14 +26,13 @@ from smtp_settings.forms.inputs import (
     SomeUnavailableRadio,
     machine_text,
 )
-from smtp_settings.forms.sentences import password_age
+from smtp_settings.forms.presets import AboutPreset, Filled, PresetSelect, about, preset_choices
+from smtp_settings.forms.showing import describe, password_reminder
+from smtp_settings.forms.texts import from_header
 from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.test_send import recipients_for
-
-#: The shown mask has one length, whatever the password's (V47).
-MASK = "••••••••"
 
 #: The shortest reason for saving without a test.
 MINIMUM_REASON = 10
@@ -53,6 +50,17 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     #: True on the pass that shows a finished test: valid or not, nothing may be saved (trap 6).
     held_back: ClassVar[bool] = False
 
+    #: What a button for filling in has just done; None for nothing.
+    filled: ClassVar[Filled | None] = None
+
+    #: Knows what its row says around it.
+    bound_field_class = RowField
+
+    preset = forms.ChoiceField(
+        label=gettext_lazy("Provider preset"), required=False, choices=preset_choices, widget=PresetSelect
+    )
+    preset_region = forms.CharField(label=gettext_lazy("Region"), required=False, max_length=60)
+    _preset_before = forms.CharField(required=False, max_length=50, widget=forms.HiddenInput)
     password = forms.CharField(
         label=gettext_lazy("Password"),
         required=False,
@@ -73,7 +81,7 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         help_text=gettext_lazy(
             "Copies of every message go here, password resets too. Separate addresses with commas."
         ),
-        widget=forms.TextInput(attrs=machine_text()),
+        widget=forms.TextInput(attrs=machine_text() | {"placeholder": "qa@example.com"}),
     )
     sender_domains = ListField(
         label=gettext_lazy("Sender domains"),
@@ -121,7 +129,12 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     )
 
     #: Part of the page, not of the profile.
-    NOT_SAVED = frozenset({"version", "_test_run", "_password_typed", "test_to", "anyway_reason"})
+    NOT_SAVED = frozenset(
+        {
+            "version", "_test_run", "_password_typed", "_preset_before", "preset_region", "test_to",
+            "anyway_reason",
+        }
+    )  # fmt: skip
 
     class Meta:
         model = SMTPProfile
@@ -145,64 +158,58 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             "ca": forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
             "notes": forms.Textarea(attrs={"rows": 4}),
         }
+        help_texts: ClassVar = {
+            "priority": gettext_lazy("Used after the default server, High first."),
+            "from_address": gettext_lazy("Must be an address this account may send as."),
+            "from_policy": gettext_lazy(
+                "With “Always this one” the address a message came with becomes its Reply-to."
+            ),
+            "reply_to": gettext_lazy("Where answers go when a message does not say."),
+            "subject_prefix": gettext_lazy("Put before every subject, once."),
+            "ca": gettext_lazy("In PEM form, for a server whose certificate your own authority has signed."),
+            "source_address": gettext_lazy("One of this machine's addresses. Empty: the system chooses."),
+            "ehlo_name": gettext_lazy("The name given to the server. Empty: this machine's address."),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: ModelForm's own signature
         super().__init__(*args, **kwargs)
+        if self.is_bound:
+            self.data = taken_apart(self.data)
+        #: What is worth knowing about the present values, as HTML by field; the page fills it in.
+        self.hints: dict[str, SafeString] = {}
         #: The row as it is in the database; None while it is not there.
         self.saved: SMTPProfile | None = copy.copy(self.instance) if self.instance.pk else None
         if self.saved is None or self.saved.is_draft:
             self.initial["enabled"] = True
         self.initial["version"] = self.instance.version
+        self.initial["_preset_before"] = self.instance.preset
         if "subject_prefix" in self.fields:
             cast("forms.CharField", self.fields["subject_prefix"]).strip = False  # its last space counts
-        self._describe()
+        describe(self)
 
-    # How the fields are shown
+    @property
+    def about_preset(self) -> AboutPreset | None:
+        """What to say of the chosen provider."""
+        return about(str(self["preset"].value() or ""), str(self["host"].value() or ""))
 
-    def _describe(self) -> None:
-        """Say about each field what depends on the row or the user."""
-        if not self.is_bound and self.saved is None:
-            self.initial["notify_user"] = self.user.pk
-            self.initial["is_default"] = not SMTPProfile.objects.filter(is_default=True).exists()
-        self.initial["test_to"] = [self.user.email] if self.user.email else []
-        self.fields["test_to"].help_text = (
-            _("Your own address is filled in. Up to 3, separated by commas.")
-            if self.user.email
-            else _("Your account has no email address. Enter one here.")
-        )
-        if "is_default" in self.fields:
-            self.fields["is_default"].help_text = self._default_help()
-        if "password" in self.fields:
-            self._describe_password()
+    @property
+    def reminder(self) -> str:
+        """What to say of a password in use for too long."""
+        return password_reminder(self.saved)
 
-    def _default_help(self) -> str:
-        loser = SMTPProfile.objects.filter(is_default=True).exclude(pk=self.instance.pk).first()
-        text = _("Used first for every message it may carry.")
-        return f"{text} " + _("%(name)s is the default now.") % {"name": loser.name} if loser else text
+    @property
+    def from_header(self) -> str:
+        """The From header as recipients see it."""
+        return from_header({name: str(self[name].value() or "") for name in ("from_address", "from_name")})
 
-    def _describe_password(self) -> None:
-        """Say whether a password is saved, never anything of it."""
-        field = self.fields["password"]
+    def is_kept(self, name: str) -> bool:
+        """Whether an empty field keeps what is there: a saved or a just tested password."""
+        if name != "password":
+            return False
         run = self.carried_run
         if run is not None and run.secret is not None:
-            field.widget.attrs["placeholder"] = _("from your test, not saved yet")
-            field.help_text = _("Leave empty to save the password you just tested.")
-        elif self.saved is not None and self.saved.password is not None:
-            self._describe_saved_password(self.saved)
-        if self.saved is None or self.saved.password is None:
-            self.fields["remove_password"].widget = forms.HiddenInput()
-
-    def _describe_saved_password(self, saved: SMTPProfile) -> None:
-        field = self.fields["password"]
-        try:
-            stored_secret(saved)
-        except sealing.SealingError:
-            field.help_text = UNREADABLE
-            return
-        field.widget.attrs["placeholder"] = _("%(mask)s saved") % {"mask": MASK}
-        field.help_text = _(
-            "Leave empty to keep the saved password%(when)s. Enter a new one to replace it."
-        ) % {"when": password_age(saved)}
+            return True
+        return self.saved is not None and self.saved.password is not None
 
     @cached_property
     def carried_run(self) -> TestRun | None:
@@ -232,7 +239,7 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         data: dict[str, Any] = super().clean() or self.cleaned_data  # Any: values of every field
         own: dict[str, Callable[[Any], Any]] = {  # Any: as `_replace`
             "test_to": judges.addresses,
-            "password": lambda text: Secret(judges.password(text)),
+            "password": self._password,
         }
         for name, judge in {**judges.JUDGES, **own}.items():
             if data.get(name):
@@ -241,8 +248,22 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             self._replace("test_to", lambda typed: recipients_for(self.user, typed))
         return data
 
+    def _password(self, text: str) -> Secret | None:
+        meant = pasted.password(judges.password(text), str(self.cleaned_data.get("host") or ""))
+        return Secret(meant) if meant else None
+
     def _replace(self, name: str, judge: Callable[[Any], Any]) -> None:  # Any: a value and its canonical form
         try:
             self.cleaned_data[name] = judge(self.cleaned_data[name])
         except ValidationError as error:
             self.add_error(name, error)
+
+
+def taken_apart(data: Any) -> Any:  # Any: QueryDict, or what a test passes
+    """Return submitted values with a server pasted together with its port in both fields."""
+    server = pasted.server(str(data.get("host", "")))
+    data = data.copy()
+    data["host"] = server.host
+    if server.port:
+        data["port"] = server.port
+    return data

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from smtp_settings import sealing
 from smtp_settings.clearance import activation
@@ -23,6 +24,9 @@ from smtp_settings.gate import Reason, Verdict
 from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.secret_source import PasswordMissing, PasswordNeeded, SecretSource
+
+#: What is said of the password of a test when the settings have changed since.
+ENTERED_FOR_OTHERS = gettext_lazy("Enter the password again: the tested one was entered for other settings.")
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,7 @@ class ProfileForm(ProfileFields):
         except PasswordMissing:
             if remove or self.carried_run is None or self.carried_run.secret is None:
                 raise
-            raise PasswordMissing(
-                _("Enter the password again: the tested one was entered for other settings.")
-            ) from None
+            raise PasswordMissing(str(ENTERED_FOR_OTHERS)) from None
 
     def _ask_the_gate(self) -> None:
         """Refuse an ordinary save of untested settings, whatever button names were posted."""

@@ -669,7 +669,7 @@ def test_a_save_without_the_version_is_refused(client, server):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"host": "smtp://smtp.example.com:587"}, "Enter only the host name: smtp.example.com"),
+        ({"host": "https://smtp.example.com:587/"}, "Enter only the host name: smtp.example.com"),
         ({"host": ""}, "Enter the server."),
         ({"port": "0"}, "Ensure this value is greater than or equal to 1."),
         ({"port": "65536"}, "Ensure this value is less than or equal to 65535."),

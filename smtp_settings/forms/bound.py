@@ -1,0 +1,88 @@
+"""A field of the profile form with everything its row says: label, help, hint, error, what comes after it."""
+
+from typing import TYPE_CHECKING, cast
+
+from django import forms
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+if TYPE_CHECKING:
+    from smtp_settings.forms.fields import ProfileFields
+
+#: What a person has to fill in before a test can start; choices have a value from the beginning.
+REQUIRED = frozenset({"name", "host", "username", "password"})
+
+#: What stands behind the input of a field, in its row.
+EXTRAS = {
+    "preset": "mailconf/_preset.html",
+    "password": "mailconf/_password.html",
+    "from_address": "mailconf/_offer.html",
+    "from_name": "mailconf/_from_header.html",
+}
+
+
+class RowField(forms.BoundField):
+    """A bound field that knows its row."""
+
+    @property
+    def aria_describedby(self) -> str | None:
+        """Name the help, the place for hints, and the error: read in this order.
+
+        The place for hints is always there, so that a hint that comes while typing is described, too.
+        """
+        described = super().aria_describedby
+        if described is None or self.is_hidden or self.name in self._owner.NOT_SAVED:
+            return described
+        return f"{described} {self.hint_id}".strip()
+
+    @property
+    def hint_id(self) -> str:
+        """The id of the place for hints."""
+        return f"{self.auto_id}_hint"
+
+    @property
+    def label_id(self) -> str:
+        """The id of the label of a group of choices."""
+        return f"{self.auto_id}_label"
+
+    @property
+    def caption(self) -> str:
+        """The label as it is shown."""
+        return str(capfirst(str(self.label)))
+
+    @property
+    def says_required(self) -> bool:
+        """Whether "required" stands beside the label."""
+        return self.name in REQUIRED and not self._owner.is_kept(self.name)
+
+    @property
+    def group_role(self) -> str:
+        """The role of a group of choices; "" for a single input."""
+        if not self.use_fieldset:
+            return ""
+        return "radiogroup" if isinstance(self.field.widget, forms.RadioSelect) else "group"
+
+    @property
+    def is_tick(self) -> bool:
+        """Whether it is a single box to tick, with its label behind it."""
+        return isinstance(self.field.widget, forms.CheckboxInput)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is short, so that several stand side by side: the numbers and how they grow."""
+        is_number = isinstance(self.field.widget, forms.NumberInput) and self.name != "port"
+        return is_number or self.name == "backoff"
+
+    @property
+    def hints(self) -> SafeString:
+        """The hints about the present value, as HTML."""
+        return self._owner.hints.get(self.name, SafeString())
+
+    @property
+    def extra(self) -> str:
+        """The template of what stands behind the input; "" for nothing."""
+        return EXTRAS.get(self.name, "")
+
+    @property
+    def _owner(self) -> "ProfileFields":
+        return cast("ProfileFields", self.form)

@@ -1,0 +1,100 @@
+"""What the form says about its fields before anything is typed: defaults, and help for this row."""
+
+from typing import TYPE_CHECKING
+
+from django import forms
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from smtp_settings import sealing
+from smtp_settings.clearance.candidate import stored_secret
+from smtp_settings.clearance.standing import UNREADABLE
+from smtp_settings.forms.sentences import password_age
+from smtp_settings.models import SMTPProfile
+from smtp_settings.secret_age import password_is_old
+
+if TYPE_CHECKING:
+    from smtp_settings.forms.fields import ProfileFields
+
+#: The shown mask has one length, whatever the password's (V47).
+MASK = "••••••••"
+
+#: Environments whose mail is meant for its recipients: their subjects need no mark.
+_REAL = frozenset({"", "production", "prod", "live"})
+
+
+def describe(form: "ProfileFields") -> None:
+    """Say about each field what depends on the row, the user or the installation."""
+    if not form.is_bound and form.saved is None:
+        form.initial["notify_user"] = form.user.pk
+        form.initial["is_default"] = not SMTPProfile.objects.filter(is_default=True).exists()
+        form.initial["subject_prefix"] = proposed_prefix(settings.MAILCONF_ENVIRONMENT)
+    form.initial["test_to"] = [form.user.email] if form.user.email else []
+    form.fields["test_to"].help_text = (
+        _("Your own address is filled in. Up to 3, separated by commas.")
+        if form.user.email
+        else _("Your account has no email address. Enter one here.")
+    )
+    if "is_default" in form.fields:
+        form.fields["is_default"].help_text = _default_help(form)
+    if "password" in form.fields:
+        _describe_password(form)
+
+
+def proposed_prefix(environment: str) -> str:
+    """Return the mark for the subjects of an environment that is not production.
+
+    >>> proposed_prefix("Staging")
+    '[STAGING] '
+    """
+    return "" if environment.strip().lower() in _REAL else f"[{environment.strip().upper()[:47]}] "
+
+
+def _default_help(form: "ProfileFields") -> str:
+    text = _("Used first for every message it may carry.")
+    loser = SMTPProfile.objects.filter(is_default=True).exclude(pk=form.instance.pk).first()
+    if loser is None:
+        return text
+    lost = _("%(name)s is the default now. Ticked here, it stops being the default.") % {"name": loser.name}
+    return f"{text} {lost}"
+
+
+def _describe_password(form: "ProfileFields") -> None:
+    """Say whether a password is saved, never anything of it."""
+    field, run = form.fields["password"], form.carried_run
+    if run is not None and run.secret is not None:
+        field.widget.attrs["placeholder"] = _("from your test, not saved yet")
+        field.help_text = _("Leave empty to save the password you just tested.")
+    elif form.saved is not None and form.saved.password is not None:
+        _describe_saved_password(field, form.saved)
+    if form.saved is None or form.saved.password is None:
+        form.fields["remove_password"].widget = forms.HiddenInput()
+
+
+def _describe_saved_password(field: forms.Field, saved: SMTPProfile) -> None:
+    try:
+        stored_secret(saved)
+    except sealing.SealingError:
+        field.help_text = UNREADABLE
+        return
+    field.widget.attrs["placeholder"] = _("%(mask)s saved") % {"mask": MASK}
+    field.help_text = _("Leave empty to keep the saved password%(when)s. Enter a new one to replace it.") % {
+        "when": password_age(saved)
+    }
+
+
+def password_reminder(saved: SMTPProfile | None) -> str:
+    """Return the sentence for a password in use for too long, else ""."""
+    now = timezone.now()
+    if saved is None or saved.password is None or saved.secret_set_at is None:
+        return ""
+    if not password_is_old(saved.secret_set_at, now, settings.MAILCONF_PASSWORD_AGE_DAYS):
+        return ""
+    days = (now - saved.secret_set_at).days
+    return ngettext(
+        "The saved password is %(days)d day old. Make a new one at the provider and enter it here.",
+        "The saved password is %(days)d days old. Make a new one at the provider and enter it here.",
+        days,
+    ) % {"days": days}
