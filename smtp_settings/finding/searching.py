@@ -18,9 +18,7 @@ from smtp_settings.test_send import life
 HELD = ("name", "username", "from_address")
 
 
-def order(
-    text: str, user: AbstractBaseUser | None, *, held: Mapping[str, str] | None = None, ip: str | None = None
-) -> TestRun:
+def order(text: str, user: AbstractBaseUser | None, *, held: Mapping[str, str] | None = None) -> TestRun:
     """Save a search for what was typed, ready to be run once, here or on a worker.
 
     `held` are the form's entries of `HELD`. Raises NothingToSearch and TooManyTests.
@@ -39,7 +37,7 @@ def order(
         },
         recipients=[],
     )
-    test_send.register(run, user, ip=ip)
+    test_send.register(run, user)
     return run
 
 

@@ -9,7 +9,7 @@ from transports.dns import Answer, Found, Kind, Question, look_up
 
 async def ask(table, name="example.com", kind=Kind.TXT):
     with name_server(table) as server:
-        (answer,) = await look_up([Question(name, kind)], servers=[server.address])
+        (answer,) = await look_up([Question(name, kind)], servers=[server.address], limit=1.5)
     return answer
 
 
@@ -48,7 +48,6 @@ async def test_a_null_mx_is_an_empty_name():
     ids=["no name", "no record", "server fault", "garbage", "a loop of aliases"],
 )
 async def test_what_cannot_be_found_is_a_value(table, found, monkeypatch):
-    monkeypatch.setattr(dns, "LIMIT", 1.0)
     monkeypatch.setattr(dns, "QUERY_TIMEOUT", 0.3)
     answer = await ask(table)
     assert answer.values == ()
@@ -57,24 +56,22 @@ async def test_what_cannot_be_found_is_a_value(table, found, monkeypatch):
 
 
 async def test_a_silent_server_costs_the_limit_and_not_the_answers_of_others(monkeypatch):
-    monkeypatch.setattr(dns, "LIMIT", 0.6)
     monkeypatch.setattr(dns, "QUERY_TIMEOUT", 0.3)
     table = {("silent.example", "TXT"): "silence", ("example.com", "TXT"): [txt("here")]}
     questions = [Question("silent.example", Kind.TXT), Question("example.com", Kind.TXT)]
     started = time.monotonic()
     with name_server(table) as server:
-        silent, here = await look_up(questions, servers=[server.address])
+        silent, here = await look_up(questions, servers=[server.address], limit=0.6)
     assert time.monotonic() - started < 3
     assert silent.found is Found.FAILED
     assert here.values == ("here",)
 
 
-async def test_a_hundred_questions_to_a_silent_server_end_at_the_limit(monkeypatch):
-    monkeypatch.setattr(dns, "LIMIT", 0.5)
+async def test_a_hundred_questions_to_a_silent_server_end_at_the_limit():
     questions = [Question(f"n{n}.example", Kind.TXT) for n in range(100)]
     table = {(question.name, "TXT"): "silence" for question in questions}
     with name_server(table) as server:
-        answers = await look_up(questions, servers=[server.address])
+        answers = await look_up(questions, servers=[server.address], limit=0.5)
     assert {answer.found for answer in answers} == {Found.FAILED}
     assert len(answers) == 100
 
@@ -109,7 +106,6 @@ async def test_without_questions_nobody_is_asked():
     assert await look_up([]) == ()
 
 
-async def test_without_a_name_server_nothing_is_known(monkeypatch):
-    monkeypatch.setattr(dns, "LIMIT", 0.3)
-    (answer,) = await look_up([Question("example.com", Kind.MX)], servers=[("127.0.0.1", 1)])
+async def test_without_a_name_server_nothing_is_known():
+    (answer,) = await look_up([Question("example.com", Kind.MX)], servers=[("127.0.0.1", 1)], limit=0.3)
     assert answer.found is Found.FAILED
