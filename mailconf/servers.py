@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth import get_user_model
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -102,6 +103,8 @@ def _facts(numbers: stats.ProfileNumbers, how: Health) -> ProfileFacts:
         can_try_now=numbers.paused is Paused.NO and numbers.breaker is Breaker.OPEN,
         note=_note(numbers),
         waiting=numbers.waiting,
+        pinned=numbers.pinned,
+        messages_url=reverse("admin:delivery_message_changelist") + "?state=queued",
         sent_24h=numbers.sent_24h,
         connections_in_use=numbers.connections_in_use,
         may_delete=numbers.may_delete,

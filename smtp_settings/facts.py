@@ -28,7 +28,8 @@ class ProfileFacts:
     paused it and since when, "" when it is not. `is_down`: it is not used now; `can_try_now`: it waits for
     its next try, which a person may bring forward. `note` is a sentence about how the server is spoken to for
     now, "" when as usual. `waiting` and `sent_24h` count messages, `connections_in_use` open connections.
-    `may_delete` is False while messages wait for this profile.
+    `pinned` counts those that only this profile may send, and `may_delete` is False while there are any;
+    `messages_url` leads to them, "" where nobody knows.
     """
 
     health: str = ""
@@ -39,6 +40,8 @@ class ProfileFacts:
     can_try_now: bool = False
     note: str = ""
     waiting: int = 0
+    pinned: int = 0
+    messages_url: str = ""
     sent_24h: int = 0
     connections_in_use: int = 0
     may_delete: bool = True

@@ -1,51 +1,145 @@
-"""The list of profiles: what its columns say, read with a constant number of queries."""
+"""The list of profiles: what its columns say, read with a constant number of queries.
 
-from collections.abc import Iterable
+Profiles are few (hundreds at most), so the page reads all of them: health is held by no column, and the order
+of use needs every live one.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import facts
-from smtp_settings.admin import words
+from smtp_settings.admin import health, order, words
+from smtp_settings.admin.chips import CHIPS, HealthChip
+from smtp_settings.facts import ProfileFacts
 from smtp_settings.models import SMTPProfile, TestRun
+
+#: Rows a page: fifty are rendered in half of the time a page may take.
+PAGE_SIZE = 50
 
 
 class ProfileList(ChangeList):
     """The page of profiles, each with its facts and its last test beside it."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page, then what the columns need for all of its rows at once."""
-        super().get_results(request)
-        rows = list(self.result_list)
+        """Fetch all rows at once, keep those of the chosen health, and cut the page out."""
+        rows = list(self.queryset)
         known = facts.facts_for([row.pk for row in rows])
+        lines = {row.pk: health.line_of(row, known[row.pk]) for row in rows}
+        self.is_narrowed = bool(self.query) or any(spec.value() is not None for spec in self._chips())
+        self.order_of_use = order.lines(rows, known, lines) if not self.is_narrowed else []
+        if (wanted := self._wanted_health()) is not None:
+            rows = [row for row in rows if lines[row.pk].kind == wanted]
+        self._cut(request, rows)
+        self.result_list = list(self.result_list)
+        self._put_beside(request, self.result_list, known, lines)
+
+    def _chips(self) -> list[Any]:  # Any: a SimpleListFilter of ours
+        return [spec for spec in self.filter_specs if isinstance(spec, CHIPS)]
+
+    def _wanted_health(self) -> str | None:
+        return next((spec.value() for spec in self._chips() if isinstance(spec, HealthChip)), None)
+
+    def _cut(self, request: HttpRequest, rows: list[SMTPProfile]) -> None:
+        """Set what a change list shows of its rows."""
+        self.paginator = self.model_admin.get_paginator(request, rows, self.list_per_page)
+        self.result_count = self.full_result_count = len(rows)
+        self.show_full_result_count, self.show_admin_actions = False, True
+        self.can_show_all, self.multi_page = False, len(rows) > self.list_per_page
+        self.result_list = self.paginator.get_page(self.page_num).object_list
+
+    def _put_beside(
+        self,
+        request: HttpRequest,
+        rows: list[Any],  # Any: profiles that get more attributes
+        known: Mapping[int, ProfileFacts],
+        lines: Mapping[int, health.Line],
+    ) -> None:
         tests = last_tests(rows)
-        may_test = request.user.has_perm("smtp_settings.test_smtpprofile")
+        may = {
+            name: request.user.has_perm(f"smtp_settings.{name}_smtpprofile")
+            for name in ("test", "pause", "add")
+        }
         for row in rows:
-            row.listed_facts = known.get(row.pk)
+            row.listed_facts, row.listed_line = known[row.pk], lines[row.pk]
             row.listed_test = tests.get(row.uuid)
-            row.listed_button = may_test and not row.is_draft
-        self.result_list = rows
+            row.listed_buttons = list(_buttons(row, may))
 
 
 def last_tests(profiles: Iterable[SMTPProfile]) -> dict[UUID, TestRun]:
-    """Return the newest run of each profile, also one from before its first save; one query."""
-    runs = TestRun.objects.filter(profile_uuid__in=[profile.uuid for profile in profiles])
+    """Return the newest test email of each profile, also one from before its first save; one query."""
+    runs = TestRun.objects.filter(
+        profile_uuid__in=[profile.uuid for profile in profiles], kind=TestRun.Kind.SEND
+    )
     newest = runs.order_by("profile_uuid", "-id").distinct("profile_uuid")
     return {
         run.profile_uuid: run for run in newest.only("profile_uuid", "state", "finished_at", "created_at")
     }
 
 
+def _buttons(profile: Any, may: Mapping[str, bool]) -> Iterable[tuple[str, str, str]]:  # Any: as above
+    """Yield what this person may do with a profile: act, label, and the label for screen readers."""
+    known: ProfileFacts = profile.listed_facts
+    names = {"name": profile.name}
+    if may["test"] and not profile.is_draft:
+        yield "test", _("Test"), _("Test %(name)s") % names
+    if may["pause"] and known.can_try_now:
+        yield "try_now", _("Try now"), _("Try %(name)s now") % names
+    if may["pause"] and known.paused:
+        yield "resume", _("Resume"), _("Resume %(name)s") % names
+    elif may["pause"] and profile.enabled and facts.acts() is not None:
+        yield "pause", _("Pause"), _("Pause %(name)s") % names
+    if may["add"]:
+        yield "duplicate", _("Duplicate"), _("Duplicate %(name)s") % names
+
+
 class Columns:
     """The columns of the list. Rows come from `ProfileList`."""
+
+    list_display = (
+        "name_and_note",
+        "server",
+        "security_badge",
+        "health",
+        "priority",
+        "default_word",
+        "site_names",
+        "last_test",
+        "sent",
+        "waiting",
+        "enabled_word",
+        "buttons",
+    )
+    list_filter = CHIPS
+    list_per_page = PAGE_SIZE
+    search_fields = ("name", "host", "username")
+    search_help_text = gettext_lazy("Name, server or user name")
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    ordering = ("name",)
+
+    def get_changelist(
+        self, request: HttpRequest, **kwargs: Any
+    ) -> type[ProfileList]:  # Any: ModelAdmin's own
+        """Use the list that reads its facts at once."""
+        return ProfileList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SMTPProfile]:
+        """Fetch what the pages name along with the rows."""
+        rows: QuerySet[SMTPProfile] = super().get_queryset(request)  # type: ignore[misc]  # ModelAdmin's
+        return rows.select_related("oauth_credential", "changed_by", "secret_set_by").prefetch_related(
+            "sites"
+        )
 
     @admin.display(description=gettext_lazy("Name"), ordering="name")
     def name_and_note(self, profile: SMTPProfile) -> SafeString | str:
@@ -67,9 +161,9 @@ class Columns:
     @admin.display(description=gettext_lazy("Health"))
     def health(self, profile: Any) -> SafeString:  # Any: a row with what `ProfileList` put beside it
         """Return how the profile is doing, always as text."""
-        health = words.health(profile, known=profile.listed_facts)
-        note = words.note(profile, known=profile.listed_facts)
-        return format_html('{}<span class="mc-row-note">{}</span>', health, note) if note else health
+        line: health.Line = profile.listed_line
+        badge, note = words.badge(line.words, line.tone), words.note(profile, known=profile.listed_facts)
+        return format_html('{}<span class="mc-row-note">{}</span>', badge, note) if note else badge
 
     @admin.display(description=gettext_lazy("Default"), ordering="is_default", empty_value="")
     def default_word(self, profile: SMTPProfile) -> SafeString | str:
@@ -98,19 +192,25 @@ class Columns:
             words.when(run.finished_at or run.created_at),
         )
 
+    @admin.display(description=gettext_lazy("Sent 24 h"))
+    def sent(self, profile: Any) -> str:  # Any: as in `health`
+        """Return how many messages it carried in the last day."""
+        return f"{profile.listed_facts.sent_24h:,}"
+
     @admin.display(description=gettext_lazy("Waiting"))
     def waiting(self, profile: Any) -> str:  # Any: as in `health`
         """Return how many messages wait for this profile."""
-        return f"{profile.listed_facts.waiting:,}" if profile.listed_facts else "-"
+        return f"{profile.listed_facts.waiting:,}"
 
-    @admin.display(description=gettext_lazy("Test"), empty_value="")
-    def test_button(self, profile: Any) -> SafeString | str:  # Any: as in `health`
-        """Offer a test of the saved settings; the list is one form, so the button names its own address."""
-        if not profile.listed_button:
-            return ""
-        return format_html(
-            '<button type="submit" class="mc-button" formaction="{}" aria-label="{}">{}</button>',
-            reverse("admin:smtp_settings_smtpprofile_test", args=[profile.pk]),
-            _("Test %(name)s") % {"name": profile.name},
-            _("Test"),
+    @admin.display(description=gettext_lazy("Actions"), empty_value="")
+    def buttons(self, profile: Any) -> SafeString | str:  # Any: as in `health`
+        """Offer what may be done; the list is one form, so each button names its own address."""
+        buttons = format_html_join(
+            "",
+            '<button type="submit" class="mc-button is-small" formaction="{}" aria-label="{}">{}</button>',
+            (
+                (reverse(f"admin:smtp_settings_smtpprofile_{act}", args=[profile.pk]), described, label)
+                for act, label, described in profile.listed_buttons
+            ),
         )
+        return format_html('<span class="mc-row-buttons">{}</span>', buttons) if buttons else ""

@@ -12,7 +12,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
@@ -22,9 +21,10 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from smtp_settings import carrying, facts
-from smtp_settings.admin import filling, runs, words
-from smtp_settings.admin.listing import Columns, ProfileList
+from smtp_settings import carrying
+from smtp_settings.admin import acts, filling, runs, testall, words
+from smtp_settings.admin.deleting import Deleting
+from smtp_settings.admin.listing import Columns
 from smtp_settings.admin.page import asks_first, page_context
 from smtp_settings.admin.records import runs_for
 from smtp_settings.admin.sections import SECTIONS, VIEW_SECTIONS
@@ -42,51 +42,34 @@ def _person(request: HttpRequest) -> User:
 
 
 @admin.register(SMTPProfile)
-class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class SMTPProfileAdmin(Columns, Deleting):
     """Lists, edits and tests profiles."""
 
     form = ProfileForm
-    actions = None  # no bulk action goes round the gate; deleting has its own page
-    list_display = (
-        "name_and_note",
-        "server",
-        "security_badge",
-        "health",
-        "priority",
-        "default_word",
-        "site_names",
-        "last_test",
-        "waiting",
-        "enabled_word",
-        "test_button",
-    )
-    list_filter = ("enabled", "is_draft", "priority", "security", "transport", "sites")
-    search_fields = ("name", "host", "username")
-    search_help_text = gettext_lazy("Name, server or user name")
-    show_facets = admin.ShowFacets.NEVER
-    ordering = ("name",)
     readonly_fields = ("history", "password_state", "reply_rules")
     view_on_site = False
 
     # The list
 
-    def get_changelist(
-        self, request: HttpRequest, **kwargs: Any
-    ) -> type[ProfileList]:  # Any: ModelAdmin's own
-        """Use the list that reads its facts at once."""
-        return ProfileList
+    def get_actions(self, request: HttpRequest, *args: Any) -> dict[str, Any]:  # Any: as ModelAdmin's
+        """Offer what this person may do with ticked profiles; none of it goes round the gate."""
+        return acts.actions(request)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SMTPProfile]:
-        """Fetch what the pages name along with the rows."""
-        rows = super().get_queryset(request)
-        return rows.select_related("oauth_credential", "changed_by", "secret_set_by").prefetch_related(
-            "sites"
-        )
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list; a POST does an act to the ticked, or a notice says why not."""
+        if request.method == "POST" and self.has_view_permission(request):
+            acts.refuse_forged(request)
+            if why_not := acts.why_not(request):
+                messages.warning(request, why_not)
+                return HttpResponseRedirect(request.get_full_path())
+        offered = {"bulk_acts": acts.offered(request), "may_test": request.user.has_perm(acts.TEST)}
+        return super().changelist_view(request, (extra_context or {}) | offered)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Allow the list's own filters in the address, and nothing about secrets (E20)."""
-        allowed = {name for name in self.list_filter if isinstance(name, str)} | {"id", "pk"}
-        return lookup.split("__", 1)[0] in allowed
+        """Allow no lookup in the address but the chips' own words: nothing about secrets (E20)."""
+        return lookup.split("__", 1)[0] in {"id", "pk"}
 
     # The form
 
@@ -212,6 +195,7 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
     ) -> HttpResponse:
         """Add the test panel and the save bar; the page shows its own list of errors."""
         context |= page_context(request, context)
+        filling.finish(request, context["adminform"].form, context)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def response_add(
@@ -260,6 +244,8 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         view = self.admin_site.admin_view(require_POST(self.test_saved_view))
         return [
             path("<int:pk>/test/", view, name="smtp_settings_smtpprofile_test"),
+            *acts.urls(self),
+            *testall.urls(self),
             *runs.urls(self),
             *filling.urls(self),
             *super().get_urls(),
@@ -274,18 +260,3 @@ class SMTPProfileAdmin(Columns, admin.ModelAdmin):  # type: ignore[type-arg]  # 
             return HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_changelist"))
         carrying.start(run)
         return HttpResponseRedirect(reverse("admin:smtp_settings_testrun_change", args=[run.pk]))
-
-    # Deleting
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Refuse while messages wait for the profile."""
-        profile = self.get_object(request, unquote(object_id))
-        known = facts.facts_for([profile.pk]).get(profile.pk) if profile is not None else None
-        if profile is not None and known is not None and not known.may_delete:
-            if not self.has_delete_permission(request, profile):
-                raise PermissionDenied
-            messages.error(request, words.delete_refused(known.waiting))
-            return HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_change", args=[profile.pk]))
-        return super().delete_view(request, object_id, extra_context)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from smtp_settings import test_send
-from smtp_settings.clearance import standing
+from smtp_settings.admin.health import line_of
 from smtp_settings.entries import judges
 from smtp_settings.facts import ProfileFacts
 from smtp_settings.models import Security, SMTPProfile, TestRun
@@ -57,20 +57,8 @@ def server(profile: SMTPProfile) -> str:
 
 def health(profile: SMTPProfile, *, known: ProfileFacts | None) -> SafeString:
     """Return how a profile is doing, the strongest reason first."""
-    if profile.is_draft:
-        return badge(_("Draft"))
-    if not profile.enabled:
-        return badge(_("Disabled"))
-    how = standing.standing_of(profile)
-    if not how.is_live:
-        return badge(standing.line(how), "is-bad")
-    if known is not None and known.paused:
-        return badge(known.paused, known.tone)
-    if profile.cleared_without_test:
-        return badge(_("Saved without a test"), "is-warn")
-    if known is not None and known.health:
-        return badge(known.health, known.tone)
-    return badge(_("No traffic"))
+    line = line_of(profile, known)
+    return badge(line.words, line.tone)
 
 
 def note(profile: SMTPProfile, *, known: ProfileFacts | None) -> str:

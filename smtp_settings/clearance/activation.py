@@ -15,19 +15,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from smtp_settings import key_check, sealing
-from smtp_settings.clearance import verdicts
+from smtp_settings.clearance import audit, verdicts
 from smtp_settings.clearance.candidate import (
     NO_SECRET,
     EffectiveSecret,
     effective_secret,
     fingerprints_of,
     is_live,
-    settings_of,
     stored_secret,
     verdict_for,
 )
 from smtp_settings.gate import Reason, Verdict
-from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.sealing.binding import destination_of
 from smtp_settings.secret_source import PasswordNeeded, SecretSource
 
@@ -92,10 +91,12 @@ def save_profile(
         if not verdict.is_open:
             raise GateShut(verdict)
         profile.is_draft = False
-        _store(profile, row, effective, user=user, sites=sites)
+        before = audit.snapshot(row)
+        lost_default = _store(profile, row, effective, user=user, sites=sites)
         if verdict.reason is Reason.PASSED:
             _write_clearance(profile, user=user, reason="")
-        _record("profile.saved", profile, user, reason=str(verdict.reason), fields=_changes(row, profile))
+        said = _said(before, profile, lost_default) | {"reason": str(verdict.reason)}
+        audit.record("profile.saved", profile, user, **said)
     return verdict
 
 
@@ -116,16 +117,11 @@ def save_untested(
     with transaction.atomic():
         row = _lock(profile)
         profile.is_draft = False
-        _store(profile, row, effective, user=user, sites=sites)
+        before = audit.snapshot(row)
+        lost_default = _store(profile, row, effective, user=user, sites=sites)
         _write_clearance(profile, user=user, reason=reason.strip())
-        _record(
-            "profile.saved_untested",
-            profile,
-            user,
-            level="warning",
-            reason=reason.strip(),
-            fields=_changes(row, profile),
-        )
+        said = _said(before, profile, lost_default) | {"reason": reason.strip()}
+        audit.record("profile.saved_untested", profile, user, level="warning", **said)
 
 
 def save_draft(
@@ -134,13 +130,22 @@ def save_draft(
     *,
     user: AbstractBaseUser | None,
     sites: Iterable[Site] | None = None,
+    copy_of: str = "",
 ) -> None:
-    """Save the values as a draft: disabled, not live, whatever it was before. Needs no test."""
+    """Save the values as a draft: disabled, not live, whatever it was before. Needs no test.
+
+    `copy_of` names the profile it was made from, for the event log.
+    """
     with transaction.atomic():
         row = _lock(profile)
+        was_live = row is not None and row.enabled and is_live(row)
         profile.is_draft, profile.enabled, profile.is_default = True, False, False
+        before = audit.snapshot(row)
         _store(profile, row, effective, user=user, sites=sites)
-        _record("profile.draft", profile, user, fields=_changes(row, profile))
+        said = _said(before, profile, []) | ({"copy_of": copy_of} if copy_of else {})
+        if was_live:
+            said["off_the_air"] = True
+        audit.record("profile.draft", profile, user, level="warning" if was_live else "info", **said)
 
 
 def clear(profile: SMTPProfile, *, run: TestRun | None, user: AbstractBaseUser | None) -> Verdict:
@@ -156,7 +161,7 @@ def clear(profile: SMTPProfile, *, run: TestRun | None, user: AbstractBaseUser |
             row.is_draft = False
             row.save(update_fields=["is_draft"])
             _write_clearance(row, user=user, reason="")
-            _record("profile.cleared", row, user, reason=str(verdict.reason))
+            audit.record("profile.cleared", row, user, reason=str(verdict.reason))
     profile.refresh_from_db()
     return verdict
 
@@ -206,16 +211,19 @@ def _store(
     *,
     user: AbstractBaseUser | None,
     sites: Iterable[Site] | None,
-) -> None:
-    """Write the values and the secret; the gate's columns only ever get emptied here."""
+) -> list[str]:
+    """Write the values and the secret; the gate's columns only ever get emptied here.
+
+    Returns the names of those that stop being the default.
+    """
     key_check.confirm()
     _own_columns(profile, row, user)
     _place_secret(profile, row, effective, user)
-    if profile.is_default:
-        _take_default(profile, sites)
+    lost_default = _take_default(profile, sites) if profile.is_default else []
     profile.save()
     if sites is not None:
         profile.sites.set(sites)
+    return lost_default
 
 
 def _own_columns(profile: SMTPProfile, row: SMTPProfile | None, user: AbstractBaseUser | None) -> None:
@@ -253,11 +261,12 @@ def _place_secret(
     )
 
 
-def _take_default(profile: SMTPProfile, sites: Iterable[Site] | None) -> None:
+def _take_default(profile: SMTPProfile, sites: Iterable[Site] | None) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DEFAULT_LOCK])
-    losers = list(loses_default(profile, sites).values_list("pk", flat=True))
+    losers = dict(loses_default(profile, sites).values_list("pk", "name"))
     SMTPProfile.objects.filter(pk__in=losers).update(is_default=False, version=F("version") + 1)
+    return sorted(losers.values())
 
 
 def _write_clearance(profile: SMTPProfile, *, user: AbstractBaseUser | None, reason: str) -> None:
@@ -274,23 +283,13 @@ def _write_clearance(profile: SMTPProfile, *, user: AbstractBaseUser | None, rea
         setattr(profile, name, getattr(saved, name))
 
 
-def _changes(row: SMTPProfile | None, profile: SMTPProfile) -> list[str]:
-    """Name the changed columns, never their values (F5)."""
-    before, after = settings_of(row if row is not None else SMTPProfile()), settings_of(profile)
-    names = [name for name, value in after.items() if before.get(name) != value]
-    return names + (["password"] if row is None or row.secret_version != profile.secret_version else [])
-
-
-def _record(
-    kind: str, profile: SMTPProfile, user: AbstractBaseUser | None, *, level: str = "info", **data: Any
-) -> None:  # Any: JSON
-    Event.objects.create(
-        kind=kind,
-        level=level,
-        profile_id=profile.pk,
-        user_id=_id(user),
-        data={"name": profile.name, "version": profile.version, **data},
-    )
+def _said(
+    before: audit.Snapshot, profile: SMTPProfile, lost_default: list[str]
+) -> dict[str, Any]:  # Any: JSON
+    """Return what the event says of a save: the names of the changed fields, and their values."""
+    changes = audit.changes(before, profile)
+    said: dict[str, Any] = {"fields": [change["field"] for change in changes], "changes": changes}
+    return said | ({"default_lost_by": lost_default} if lost_default else {})
 
 
 def _id(user: AbstractBaseUser | None) -> Any:  # Any: the primary key of whatever user model is set

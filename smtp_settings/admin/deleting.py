@@ -1,0 +1,58 @@
+"""Deleting a profile: not while messages wait for it alone, and never without a line in the event log."""
+
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from smtp_settings import facts
+from smtp_settings.admin import words
+from smtp_settings.clearance import audit
+from smtp_settings.models import SMTPProfile
+
+
+class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+    """The delete page of profiles."""
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Refuse while messages wait for the profile alone; else ask, and say what goes another way."""
+        profile: SMTPProfile | None = self.get_object(request, unquote(object_id))
+        if profile is None:
+            return super().delete_view(request, object_id, extra_context)
+        if not self.has_delete_permission(request, profile):
+            raise PermissionDenied(_("Can delete SMTP profile"))
+        known = facts.facts_for([profile.pk])[profile.pk]
+        if not known.may_delete or self._is_protected(request, profile):
+            return self._refused(request, profile, known)
+        return super().delete_view(request, object_id, (extra_context or {}) | {"waiting": known.waiting})
+
+    def delete_model(self, request: HttpRequest, obj: SMTPProfile) -> None:
+        """Delete it, and write down who did."""
+        with transaction.atomic():
+            audit.record("profile.deleted", obj, request.user, level="warning")  # type: ignore[arg-type]  # signed in
+            super().delete_model(request, obj)
+
+    def _is_protected(self, request: HttpRequest, profile: SMTPProfile) -> bool:
+        """Whether rows of the queue still refer to it: messages that failed, or are being sent."""
+        protected = self.get_deleted_objects([profile], request)[3]
+        return bool(protected)
+
+    def _refused(
+        self, request: HttpRequest, profile: SMTPProfile, known: facts.ProfileFacts
+    ) -> TemplateResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Not deleted"),
+            "object": profile,
+            "sentence": words.delete_refused(known.pinned or known.waiting),
+            "messages_url": known.messages_url,
+        }
+        return TemplateResponse(request, "mailconf/delete_refused.html", context)
