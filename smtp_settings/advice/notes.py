@@ -1,4 +1,4 @@
-"""What will stop working one day although it works now: certificates, old passwords.
+"""What will stop working one day although it works now: certificates, old passwords, sign-ins that end.
 
 One place for the panel after a pass, the form, and the dashboard.
 """
@@ -14,7 +14,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from smtp_settings.models import Auth, SMTPProfile, TestRun
+from smtp_settings import presets
+from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, TestRun
 from smtp_settings.secret_age import password_is_old
 
 #: A certificate that ends within this is spoken of, ...
@@ -25,7 +26,7 @@ CERTIFICATE_VERY_SOON = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One sentence. `kind` is "certificate" or "password"; `tone` "is-warn" or "is-info".
+    """One sentence. `kind` is "certificate", "password" or "sign-in"; `tone` "is-warn" or "is-info".
 
     `field` is the form field it is about, "" for none.
     """
@@ -45,7 +46,7 @@ def notes_for(
     """
     now = now or timezone.now()
     steps: Sequence[Mapping[str, Any]] = run.steps if run is not None else ()  # Any: JSON of `TestRun.steps`
-    found = (_certificate(steps, now), _password(profile, now))
+    found = (_certificate(steps, now), _password(profile, now), _sign_in(profile, now))
     return tuple(note for note in found if note is not None)
 
 
@@ -101,3 +102,15 @@ def _password(profile: SMTPProfile, now: datetime) -> Note | None:
     days = (now - profile.secret_set_at).days
     sentence = _("The password was set %(days)d days ago. Make a new one at the provider and enter it here.")
     return Note("password", "is-info", sentence % {"days": days}, "password")
+
+
+def _sign_in(profile: SMTPProfile, now: datetime) -> Note | None:
+    """Say that the provider ends, or ended, sign-in with a password; the day and the words are its preset's."""
+    if profile.transport != DeliveryMethod.SMTP or profile.auth != Auth.PASSWORD:
+        return None
+    preset = presets.preset_of(profile.preset, profile.host)
+    if preset is None or preset.password_end is None:
+        return None
+    end = preset.password_end
+    is_over = timezone.localdate(now) > end.on
+    return Note("sign-in", "is-warn", _(end.after if is_over else end.before), "auth")

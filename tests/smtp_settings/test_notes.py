@@ -76,6 +76,25 @@ def test_an_old_password_is_told_and_one_that_is_not_used_is_not(settings):
     assert notes_for(SMTPProfile(auth="password", secret_set_at=NOW), now=NOW) == ()
 
 
+@pytest.mark.parametrize(
+    ("day", "sentence"),
+    [
+        (20, "Microsoft turns off password sign-in by default at the end of December 2026."),
+        (
+            60,
+            "Microsoft turned off password sign-in by default at the end of December 2026. "
+            "An administrator can turn it on again.",
+        ),
+    ],
+)
+def test_a_sign_in_that_the_provider_ends_is_told_before_and_after(day, sentence):
+    profile = unsaved_profile(host="smtp.office365.com", auth="password")
+    (note,) = notes_for(profile, now=NOW + timedelta(days=day))
+    assert (note.kind, note.tone, note.sentence) == ("sign-in", "is-warn", sentence)
+    assert notes_for(unsaved_profile(host="smtp.office365.com", auth="oauth2"), now=NOW) == ()
+    assert notes_for(unsaved_profile(host="smtp.gmail.com", auth="password"), now=NOW) == ()
+
+
 @pytest.mark.django_db
 def test_notes_of_many_profiles_take_the_last_passed_test_of_each_in_one_query(django_assert_num_queries):
     soon, fine = a_profile(), a_profile()
