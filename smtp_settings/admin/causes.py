@@ -1,9 +1,11 @@
 """Why a test failed and what to try, as the panel and the page of a run show it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,6 +22,11 @@ from smtp_settings.test_send.symptoms import symptom_of_run
 _OTHER_FIELDS: Mapping[str, tuple[str, Promise]] = {
     "recipient": ("test_to", gettext_lazy("Send the test email to")),
 }
+
+
+#: A certificate that ends sooner is a note.
+_ENDS_SOON = timedelta(days=14)
+_SAID_BY_STEPS = frozenset({"after4"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +51,16 @@ class Button:
 class Cause:
     """One failure for a template.
 
-    `reply` is the server's words, "" where it said nothing that decided it. `fine` is a sentence when nothing
-    is wrong with the settings so far. `buttons` is empty on pages without the form. `report` is plain text
-    for the provider. `in_form`: the fields are on the same page.
+    `how` says how the test ended where that is not the cause itself: at its limit. `reply` is the server's
+    words, "" where it said nothing that decided it. `fine` is a sentence when nothing is wrong with the
+    settings so far. `buttons` is empty on pages without the form. `report` is plain text for the provider.
+    `in_form`: the fields are on the same page.
     """
 
     id: str
     who: str
     cause: str
+    how: str
     reply: str
     advice: tuple[str, ...]
     fields: tuple[FieldLink, ...]
@@ -75,6 +84,7 @@ def cause_of(run: TestRun, *, in_form: bool = True) -> Cause | None:
         id=found.id,
         who=str(found.who),
         cause=cause,
+        how=run.sentence if symptom.reason == "timeout" and run.sentence != cause else "",
         reply=symptom.words,
         advice=explained.advice if symptom.phase else (),
         fields=tuple(map(_link, _of_method(found.fields, run.settings))),
@@ -85,10 +95,23 @@ def cause_of(run: TestRun, *, in_form: bool = True) -> Cause | None:
     )
 
 
-def notes_of(run: TestRun) -> list[str]:
-    """Return what is worth knowing of a run that passed, a sentence or two each."""
-    found = explain_notes(symptom_of_run(run), run.settings)
-    return [" ".join((told.cause, *told.advice)) for told in found]
+def notes_of(run: TestRun, *, now: datetime | None = None) -> list[str]:
+    """Return what is worth knowing of a run that passed, a sentence or two each.
+
+    What its steps say as a warning, such as a connection without encryption, is not said again.
+    """
+    symptom = symptom_of_run(run)
+    if _ends_soon(symptom.seen.get("certificate_expires_at", ""), now or timezone.now()):
+        symptom = replace(symptom, seen={**symptom.seen, "certificate_ends_soon": "yes"})
+    found = explain_notes(symptom, run.settings)
+    return [" ".join((told.cause, *told.advice)) for told in found if told.diagnosis.id not in _SAID_BY_STEPS]
+
+
+def _ends_soon(moment: str, now: datetime) -> bool:
+    try:
+        return bool(moment) and datetime.fromisoformat(moment) - now < _ENDS_SOON
+    except ValueError:
+        return False
 
 
 def _can_be_chosen(correction: Correction) -> bool:

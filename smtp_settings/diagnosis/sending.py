@@ -11,7 +11,7 @@ from smtp_settings.diagnosis.row import Case, Row, Who
 S, P, R, M, W = Who.SETTINGS, Who.PROVIDER, Who.RECIPIENT, Who.MESSAGE, Who.WAIT
 
 _RELAY = (r"relay.*(denied|not permitted|prohibited)", "unable to relay")
-_PER_CONNECTION = r"messages?.*per (session|connection)"
+_PER_CONNECTION = r"messages?.*(per|for this|in this) (session|connection)"
 
 
 def _at(case: Case, *phases: str) -> bool:

@@ -123,6 +123,8 @@ def label_of(changes: Mapping[str, str]) -> str:
             return _("Use %(mode)s on %(port)s") % {"mode": mode, "port": changes["port"]}
         return _("Use %(mode)s") % {"mode": mode}
     name, value = next(iter(changes.items()))
+    if name == "mechanism":
+        value = value.upper()
     if name in _SAYS:
         return str(_SAYS[name]) % {"value": value}
     return str(_CHOICES.get((name, value), gettext_lazy("Use %(value)s"))) % {"value": value}
