@@ -1,5 +1,6 @@
 """What is heard of a run's session, in the form of the row; written with each step."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +13,16 @@ LONGEST_LINE = 1000
 _MORE = "More lines are left out."
 
 
+#: Hears each step as it is written, in the form of the row.
+Watch = Callable[[Mapping[str, Any]], None]  # Any: JSON
+
+
 @dataclass
 class Record:
     """The steps and lines heard so far; secrets were taken out of both by the transport."""
 
     run: TestRun
+    watch: Watch | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)  # Any: JSON
     transcript: list[dict[str, Any]] = field(default_factory=list)
 
@@ -35,6 +41,8 @@ class Record:
         )
         running = TestRun.objects.filter(pk=self.run.pk, state=TestRun.State.RUNNING)
         running.update(steps=self.steps, transcript=self.transcript)
+        if self.watch is not None:
+            self.watch(self.steps[-1])
 
     def line(self, line: TranscriptLine) -> None:
         """Take a line of the transcript; it is written with the next step."""

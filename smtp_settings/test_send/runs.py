@@ -18,7 +18,7 @@ from smtp_settings.test_send import life
 from smtp_settings.test_send.carriers import carrier_of
 from smtp_settings.test_send.life import LIMIT, WEB
 from smtp_settings.test_send.message import content_of, envelope_of
-from smtp_settings.test_send.record import Record
+from smtp_settings.test_send.record import Record, Watch
 from smtp_settings.test_send.sentences import Verdict, diagnosed, verdict_of
 from smtp_settings.test_send.session import Ended, listen
 from smtp_settings.test_send.symptoms import symptom_of
@@ -26,15 +26,15 @@ from transports.base import MailObject, Phase, Secret, Step, TranscriptLine, Tra
 from transports.errors import CredentialsNotUsable
 
 
-def run(test_run: TestRun, where: str = WEB, *, limit: float = LIMIT) -> TestRun:
+def run(test_run: TestRun, where: str = WEB, *, limit: float = LIMIT, watch: Watch | None = None) -> TestRun:
     """Claim a waiting run, carry it out and return it in its final state; one taken comes back as it is.
 
-    Takes at most `limit` seconds and a little. Never raises for what happens on the way: the run says it.
-    Open no transaction around it.
+    Takes at most `limit` seconds and a little; `watch` hears each step as it is written. Never raises for
+    what happens on the way: the run says it. Open no transaction around it.
     """
     claimed = life.claim(test_run.pk, where)
     if claimed is not None:
-        carry_out(claimed, limit=limit)
+        carry_out(claimed, limit=limit, watch=watch)
     test_run.refresh_from_db()
     return test_run
 
@@ -54,15 +54,14 @@ def run_batch(batch: UUID, where: str = WEB, *, seconds: float = math.inf) -> bo
     return True
 
 
-def carry_out(test_run: TestRun, *, limit: float = LIMIT) -> None:
+def carry_out(test_run: TestRun, *, limit: float = LIMIT, watch: Watch | None = None) -> None:
     """Carry a run out that this thread has claimed, and write down how it ended."""
     if (carrier := carrier_of(test_run.kind)) is not None:
         return carrier(test_run, limit=limit)
-    return _test(test_run, limit)
+    return _test(test_run, Record(test_run, watch), limit)
 
 
-def _test(test_run: TestRun, limit: float) -> None:
-    record = Record(test_run)
+def _test(test_run: TestRun, record: Record, limit: float) -> None:
     verdict = Verdict(
         state=TestRun.State.STOPPED, sentence=_("The test was stopped before it came to an end.")
     )

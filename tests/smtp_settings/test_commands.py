@@ -374,3 +374,112 @@ def test_a_password_that_does_not_open_is_exit_2_and_nothing_is_sent():
         code, _printed, fault = call("test_profile", "Shop")
         assert server.verbs() == []
     assert (code, "does not open" in fault) == (2, True)
+
+
+# test_profile --all
+
+
+class Terminal(io.StringIO):
+    """Standard error where a person looks on."""
+
+    def isatty(self):
+        return True
+
+
+def call_all(*args, stderr=None):
+    """Test every profile; returns (exit code, lines printed, sentence of the error)."""
+    out = io.StringIO()
+    try:
+        call_command("test_profile", "--all", *args, stdout=out, stderr=stderr or io.StringIO())
+        code, fault = 0, ""
+    except CommandError as error:
+        code, fault = error.returncode, str(error)
+    return code, out.getvalue().splitlines(), fault
+
+
+@pytest.mark.django_db
+def test_all_enabled_profiles_are_tested_and_the_others_are_not():
+    with smtp_server() as server:
+        for name in ("Second", "First"):
+            a_profile(name=name, port=server.port)
+        a_profile(name="Off", port=server.port, enabled=False)
+        a_draft(name="Draft", port=server.port)
+        code, lines, fault = call_all("--to", "inbox@example.com")
+        assert len(server.wait_for(2)) == 2
+    assert (code, fault) == (0, "")
+    assert [line.partition(":")[0] for line in lines] == ["First", "Second"]
+    assert all("passed in" in line for line in lines)
+
+
+@pytest.mark.django_db
+def test_one_failure_of_all_is_exit_1_and_the_others_are_tested():
+    with smtp_server() as server, smtp_server(answers={"RCPT": "550 5.1.1 no"}) as refusing:
+        a_profile(name="First", port=refusing.port)
+        a_profile(name="Second", port=server.port)
+        code, lines, fault = call_all("--json")
+        assert len(server.wait_for(1)) == 1
+    first, second = map(json.loads, lines)
+    assert (code, fault) == (1, "1 of 2 profiles failed.")
+    assert (first["profile"], first["verdict"], second["verdict"]) == ("First", "failed", "passed")
+    assert first["reply"].startswith("550")
+    assert first["test_run"] == str(TestRun.objects.get(state="failed").uuid)
+
+
+@pytest.mark.django_db
+def test_a_profile_that_cannot_be_tested_has_failed_and_the_others_are_tested():
+    with smtp_server() as server:
+        a_profile(name="First", port=server.port, from_address="")
+        torn = a_profile(name="Second", password=CANARY)
+        SMTPProfile.objects.filter(pk=torn.pk).update(port=server.port)
+        a_profile(name="Third", port=server.port)
+        code, lines, fault = call_all("--json")
+    first, second, third = map(json.loads, lines)
+    assert (code, fault) == (1, "2 of 3 profiles failed.")
+    assert (first["test_run"], second["test_run"]) == (None, None)
+    assert "--to ADDRESS" in first["sentence"]
+    assert "does not open" in second["sentence"]
+    assert third["verdict"] == "passed"
+
+
+@pytest.mark.django_db
+def test_a_terminal_shows_which_profile_is_tested():
+    with smtp_server() as server:
+        a_profile(name="First", port=server.port)
+        a_profile(name="Second", port=server.port)
+        terminal = Terminal()
+        code, lines, _fault = call_all(stderr=terminal)
+    shown = terminal.getvalue()
+    assert (code, len(lines)) == (0, 2)
+    assert "1 of 2: First" in shown
+    assert "2 of 2: Second, connect done" in shown
+    assert shown.endswith("\r\x1b[K")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("words", [[], ["Shop", "--all"]])
+def test_a_name_or_all_is_needed(words):
+    code, _printed, fault = call("test_profile", *words)
+    assert (code, fault) == (2, "Name one profile, or --all.")
+
+
+@pytest.mark.django_db
+def test_no_profile_to_test_is_exit_2():
+    a_draft(name="Later")
+    assert call_all() == (2, [], "There is no enabled profile.")
+
+
+@pytest.mark.django_db
+def test_the_steps_of_one_test_are_printed_as_they_come():
+    with smtp_server() as server:
+        printed = io.StringIO()
+
+        def answer(_argument):
+            seen.append(printed.getvalue())
+
+        seen = []
+        server.answers["DOT"] = answer
+        a_profile(name="Shop", port=server.port)
+        call_command("test_profile", "Shop", stdout=printed)
+    assert "connect" in seen[0]
+    assert "accepted the email" not in seen[0]
+    assert "accepted the email" in printed.getvalue()
