@@ -467,7 +467,7 @@ class Event(models.Model):
 
     class Meta:
         verbose_name = _("event")
-        verbose_name_plural = _("event log")
+        verbose_name_plural = _("events")
         ordering = ("-id",)
         indexes = [
             BrinIndex(fields=["at"], name="event_at_brin"),  # retention

@@ -1,12 +1,10 @@
-"""Test runs and the event log: what happened, for reading only; retention alone removes it."""
+"""Test runs: what happened, for reading only; retention alone removes it."""
 
 from typing import Any, cast
 
 from django.contrib import admin
-from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -14,14 +12,9 @@ from django.utils.translation import gettext_lazy
 from smtp_settings.admin import words
 from smtp_settings.admin.panel import run_context
 from smtp_settings.admin.steps import failed_step as _failed_step
-from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.models import SMTPProfile, TestRun
 
-_TEST = "smtp_settings.test_smtpprofile"
-_LEVELS = {
-    "info": (gettext_lazy("Information"), "is-quiet"),
-    "warning": (gettext_lazy("Warning"), "is-warn"),
-    "error": (gettext_lazy("Error"), "is-bad"),
-}
+_TEST, _VIEW = "smtp_settings.test_smtpprofile", "smtp_settings.view_testrun"
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
@@ -47,19 +40,20 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Allow the list's own filters in the address only."""
-        return lookup.split("__", 1)[0] in {*self.list_filter, "id", "pk"}
+        filters = {getattr(one, "parameter_name", one) for one in self.list_filter}
+        return lookup.split("__", 1)[0] in {*filters, "id", "pk"}
 
 
 def runs_for(request: HttpRequest, runs: QuerySet[TestRun]) -> QuerySet[TestRun]:
     """Return the runs this person may open."""
-    return runs if _sees_all_runs(request) else runs.filter(user_id=cast("int", request.user.pk))
+    return runs if sees_all(request, _VIEW) else runs.filter(user_id=cast("int", request.user.pk))
 
 
-def _sees_all_runs(request: HttpRequest) -> bool:
-    """Whether other people's runs are shown: to those who change profiles or only look, not to testers."""
+def sees_all(request: HttpRequest, view: str) -> bool:
+    """Whether what others did is shown: to those who change profiles or only look, not to testers."""
     if request.user.has_perm("smtp_settings.change_smtpprofile"):
         return True
-    return request.user.has_perm("smtp_settings.view_testrun") and not request.user.has_perm(_TEST)
+    return request.user.has_perm(view) and not request.user.has_perm(_TEST)
 
 
 @admin.register(TestRun)
@@ -80,7 +74,7 @@ class TestRunAdmin(ReadOnly):
     def has_view_permission(self, request: HttpRequest, obj: TestRun | None = None) -> bool:
         """Let testers see their own runs."""
         may_look = super().has_view_permission(request, obj) or request.user.has_perm(_TEST)
-        return may_look and (obj is None or obj.user_id == request.user.pk or _sees_all_runs(request))
+        return may_look and (obj is None or obj.user_id == request.user.pk or sees_all(request, _VIEW))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the app to testers."""
@@ -157,65 +151,3 @@ class TestRunAdmin(ReadOnly):
 
 
 _SHOWN = ("transport", "host", "port", "directory", "api_domain", "region", "program")
-
-
-@admin.register(Event)
-class EventAdmin(ReadOnly):
-    """The event log."""
-
-    list_display = ("time", "level_badge", "what", "who", "about")
-    list_display_links = None
-    list_filter = ("level", "kind")
-    search_fields = ("kind", "data__name")
-    search_help_text = gettext_lazy("Kind of event or profile")
-    readonly_fields = ("time", "what", "who", "about")
-    fields = ("time", "level", "what", "who", "about")
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:  # Any: ChangeList
-        """Fetch the people and profiles of the page at once; the log has no foreign key to join on."""
-        page = super().get_changelist_instance(request)
-        rows = list(page.result_list)
-        people = get_user_model()._default_manager.in_bulk({row.user_id for row in rows if row.user_id})
-        profiles = SMTPProfile.objects.in_bulk({row.profile_id for row in rows if row.profile_id})
-        for row in rows:
-            row.listed_who = str(people.get(row.user_id, "")) if row.user_id else ""
-            row.listed_profile = str(profiles.get(row.profile_id, "")) if row.profile_id else ""
-        page.result_list = rows
-        return page
-
-    @admin.display(description=gettext_lazy("Time"), ordering="id")
-    def time(self, event: Event) -> str:
-        """Return when it happened."""
-        return words.when(event.at)
-
-    @admin.display(description=gettext_lazy("Level"))
-    def level_badge(self, event: Event) -> SafeString:
-        """Return how grave it is."""
-        text, tone = _LEVELS.get(event.level, (event.level, "is-quiet"))
-        return words.badge(str(text), tone)
-
-    @admin.display(description=gettext_lazy("What"))
-    def what(self, event: Event) -> SafeString:
-        """Return the kind and its details."""
-        details = ", ".join(f"{key}: {_flat(value)}" for key, value in event.data.items() if key != "name")
-        return format_html('{}<span class="mc-row-note">{}</span>', words.event_name(event.kind), details)
-
-    @admin.display(description=gettext_lazy("Who"))
-    def who(self, event: Any) -> str:  # Any: a row with what the page fetched beside it
-        """Return the person; none for what a worker did."""
-        return getattr(event, "listed_who", "") or (str(event.user_id) if event.user_id else "-")
-
-    @admin.display(description=gettext_lazy("About"))
-    def about(self, event: Any) -> str:  # Any: a row with what the page fetched beside it
-        """Return what the event is about."""
-        if event.data.get("name"):
-            return str(event.data["name"])
-        if event.message_id:
-            return _("Message %(id)s") % {"id": event.message_id}
-        if getattr(event, "listed_profile", ""):
-            return str(event.listed_profile)
-        return _("Profile %(id)s") % {"id": event.profile_id} if event.profile_id else "-"
-
-
-def _flat(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from smtp_settings import test_send
 from smtp_settings.admin.health import line_of
@@ -70,32 +70,6 @@ def note(profile: SMTPProfile, *, known: ProfileFacts | None) -> str:
 def when(moment: datetime | None) -> str:
     """Return a moment in the user's zone, to the minute."""
     return date_format(timezone.localtime(moment), "j M, H:i") if moment else "-"
-
-
-#: The kinds of events people read about, in words; others are shown as they are.
-_EVENT_NAMES = {
-    "profile.saved": gettext_lazy("Profile saved"),
-    "profile.saved_untested": gettext_lazy("Profile saved without a test"),
-    "profile.draft": gettext_lazy("Saved as a draft"),
-    "profile.cleared": gettext_lazy("Profile cleared"),
-    "journal_replayed": gettext_lazy("Worker ended without a goodbye"),
-    "journal_given_up": gettext_lazy("Worker goes on without a journal"),
-    "server.breaker_opened": gettext_lazy("Breaker opened"),
-    "server.breaker_closed": gettext_lazy("Breaker closed"),
-    "server.paused": gettext_lazy("Profile paused"),
-    "server.sequential": gettext_lazy("One command at a time for a day"),
-    "test.started": gettext_lazy("Test started"),
-    "test.passed": gettext_lazy("Test passed"),
-    "test.failed": gettext_lazy("Test failed"),
-    "test.stopped": gettext_lazy("Test stopped"),
-    "test.stop_asked": gettext_lazy("Test asked to stop"),
-    "test.received": gettext_lazy("Test email received"),
-}
-
-
-def event_name(kind: str) -> str:
-    """Return what happened, in words where there are some."""
-    return str(_EVENT_NAMES.get(kind, kind))
 
 
 def ran_where(run: TestRun) -> str:

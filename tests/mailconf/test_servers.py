@@ -67,10 +67,10 @@ def test_the_event_log_names_it():
     queue.add_event(
         "server.sequential", level="warning", profile_id=profile.pk, data={"reason": "354 out of place"}
     )
-    client = client_of("operator")
+    client = client_of("viewer")
     page = text_of(client.get(reverse("admin:smtp_settings_event_changelist")))
     assert Event.objects.filter(kind="server.sequential", at__gt=timezone.now() - timedelta(hours=1)).exists()
-    assert "One command at a time for a day reason: 354 out of place" in page
+    assert "One command at a time for a day 354 out of place" in page
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_the_event_log_names_it():
 def test_the_event_log_says_in_words_what_became_of_which_server(kind, words):
     profile = a_profile()
     queue.add_event(kind, profile_id=profile.pk, data={"reason": "it said so"})
-    page = text_of(client_of("operator").get(reverse("admin:smtp_settings_event_changelist")))
-    assert f"{words} reason: it said so - {profile.name}" in page
+    page = text_of(client_of("viewer").get(reverse("admin:smtp_settings_event_changelist")))
+    assert f"{words} it said so - {profile.name} -" in page
 
 
 def test_the_form_explains_what_automatic_pipelining_does():

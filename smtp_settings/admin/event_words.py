@@ -1,0 +1,208 @@
+"""The event log in words: what happened, and its details as sentences instead of keys."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from smtp_settings.admin.steps import step_name
+from smtp_settings.clearance.verdicts import field_label
+from smtp_settings.models import Event, SMTPProfile, TestRun
+
+Data = Mapping[str, Any]  # Any: JSON
+
+#: Characters of a value that are shown; a list of domains may be long.
+_VALUE = 80
+
+#: Every kind of event there is, in words; an unknown one is shown as it is.
+NAMES: dict[str, Promise] = {
+    "profile.saved": gettext_lazy("Profile saved"),
+    "profile.saved_untested": gettext_lazy("Profile saved without a test"),
+    "profile.draft": gettext_lazy("Saved as a draft"),
+    "profile.cleared": gettext_lazy("Profile cleared"),
+    "profile.deleted": gettext_lazy("Profile deleted"),
+    "server.paused": gettext_lazy("Profile paused"),
+    "server.resumed": gettext_lazy("Profile resumed"),
+    "server.try_now": gettext_lazy("Next try brought forward"),
+    "server.breaker_opened": gettext_lazy("Breaker opened"),
+    "server.breaker_closed": gettext_lazy("Breaker closed"),
+    "server.sequential": gettext_lazy("One command at a time for a day"),
+    "test.started": gettext_lazy("Test started"),
+    "test.passed": gettext_lazy("Test passed"),
+    "test.failed": gettext_lazy("Test failed"),
+    "test.stopped": gettext_lazy("Test stopped"),
+    "test.stop_asked": gettext_lazy("Test asked to stop"),
+    "test.received": gettext_lazy("Test email received"),
+    "signed_in": gettext_lazy("Signed in"),
+    "sign_in_refused": gettext_lazy("Sign-in refused"),
+    "act.refused": gettext_lazy("Forged request refused"),
+    "message_content_viewed": gettext_lazy("Content of a message read"),
+    "put_back": gettext_lazy("Message queued again"),
+    "retry_now": gettext_lazy("Message tried again now"),
+    "cancel": gettext_lazy("Message cancelled"),
+    "hold": gettext_lazy("Message held"),
+    "send_again": gettext_lazy("Message sent again as a copy"),
+    "worker_lost": gettext_lazy("Worker lost"),
+    "journal_replayed": gettext_lazy("Worker ended without a goodbye"),
+    "journal_given_up": gettext_lazy("Worker goes on without a journal"),
+}
+_SECRET = {
+    "set": gettext_lazy("Set %(field)s"),
+    "changed": gettext_lazy("Changed %(field)s"),
+    "removed": gettext_lazy("Removed %(field)s"),
+}
+#: The ticks that override a warning say what was accepted.
+_TICKS = {
+    "accepts_clear_auth": gettext_lazy("Accepted: the password is sent without encryption"),
+    "accepts_unverified": gettext_lazy("Accepted: another machine could pretend to be this server"),
+}
+_WHY = {
+    "unchanged": gettext_lazy("connection settings unchanged"),
+    "passed": gettext_lazy("after a passed test"),
+}
+
+
+def name_of(kind: str) -> str:
+    """Return what happened."""
+    return str(NAMES.get(kind, kind))
+
+
+def details_of(event: Event) -> list[str]:
+    """Return what there is to say of an event beside its name; each is a sentence or a part of one."""
+    data = {key: value for key, value in event.data.items() if key not in ("name", "version", "fields")}
+    known = [key for key in _PARTS if key in data]  # JSON keeps no order
+    return [
+        part
+        for key in [*known, *sorted(data.keys() - _PARTS.keys())]
+        for part in _PARTS.get(key, _other(key))(event, data[key])
+        if part
+    ]
+
+
+def _changes(_event: Event, changes: Iterable[Data]) -> Iterable[str]:
+    for change in changes:
+        yield change_in_words(change)
+
+
+def change_in_words(change: Data) -> str:
+    """Say what became of a field.
+
+    >>> change_in_words({"field": "host", "old": "a.example", "new": "b.example"})
+    'Changed Server: a.example → b.example'
+    """
+    field = str(change["field"])
+    if field in _TICKS and change.get("new"):
+        return str(_TICKS[field])
+    label = _label(field)
+    if "did" in change:
+        return str(_SECRET.get(change["did"], _SECRET["changed"])) % {"field": label}
+    if "new" not in change:
+        return str(_SECRET["changed"]) % {"field": label}
+    old, new = _value(field, change.get("old")), _value(field, change["new"])
+    return _("Changed %(field)s: %(old)s → %(new)s") % {"field": label, "old": old, "new": new}
+
+
+def _label(field: str) -> str:
+    try:
+        return field_label(field)
+    except FieldDoesNotExist:  # a column that is no more
+        return field
+
+
+def _value(field: str, value: object) -> str:
+    """Return a stored value as the form shows it."""
+    if value is None or value == "" or value == []:
+        return _("empty")
+    if isinstance(value, bool):
+        return _("Yes") if value else _("No")
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else _choices(field).get(value, value)
+    text = str(shown)
+    return text if len(text) <= _VALUE else text[: _VALUE - 1] + "…"
+
+
+def _choices(field: str) -> dict[object, object]:
+    try:
+        return dict(SMTPProfile._meta.get_field(field).flatchoices or ())  # type: ignore[union-attr]  # a column
+    except (FieldDoesNotExist, AttributeError):
+        return {}
+
+
+def _reason(event: Event, reason: str) -> Iterable[str]:
+    if event.kind == "profile.saved_untested":
+        yield _("Reason: %(reason)s") % {"reason": reason}
+    else:
+        yield str(_WHY.get(reason, reason))
+
+
+def _phase(event: Event, phase: str) -> Iterable[str]:
+    if phase:
+        run = TestRun(settings=event.data)
+        yield _("at: %(step)s") % {"step": step_name(run, phase)}
+
+
+def _say(text: Promise) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
+    def part(_event: Event, value: Any) -> Iterable[str]:  # Any: JSON
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return [str(text) % {"value": shown}] if shown else []
+
+    return part
+
+
+def _count(one: str, many: str) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
+    def part(_event: Event, value: Any) -> Iterable[str]:  # Any: JSON
+        number = len(value) if isinstance(value, list) else int(value or 0)
+        return [ngettext(one, many, number) % {"n": number}] if number else []
+
+    return part
+
+
+def _flag(text: Promise) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
+    return lambda _event, value: [str(text)] if value else []
+
+
+def _nothing(_event: Event, _value: object) -> Iterable[str]:
+    return []
+
+
+def _test(_event: Event, kind: str) -> Iterable[str]:
+    return [str(TestRun.Kind(kind).label)] if kind in TestRun.Kind.values else []
+
+
+def _other(key: str) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
+    """Word a detail nobody has thought of: "given_back": 96 is "given back: 96"."""
+    words = key.replace("_", " ")
+    return lambda _event, value: [f"{words}: {value}"] if value not in (None, "", [], {}) else []
+
+
+_PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
+    "changes": _changes,
+    "reason": _reason,
+    "default_lost_by": _say(gettext_lazy("no longer the default: %(value)s")),
+    "copy_of": _say(gettext_lazy("a copy of %(value)s")),
+    "off_the_air": _flag(gettext_lazy("It was live and does not send any more")),
+    "run": _nothing,
+    "batch": _nothing,
+    "server": _say(gettext_lazy("%(value)s")),
+    "recipients": _say(gettext_lazy("to %(value)s")),
+    "test": _test,
+    "phase": _phase,
+    "ran_on": _say(gettext_lazy("on %(value)s")),
+    "part": _say(gettext_lazy("%(value)s")),
+    "act": _say(gettext_lazy("act: %(value)s")),
+    "why": _say(gettext_lazy("why: %(value)s")),
+    "worker": _say(gettext_lazy("worker %(value)s")),
+    "workers": _say(gettext_lazy("worker %(value)s")),
+    "messages": _count("%(n)d message taken back", "%(n)d messages taken back"),
+    "slots": _count("%(n)d connection freed", "%(n)d connections freed"),
+    "held": _count("%(n)d message held", "%(n)d messages held"),
+    "given_back": _count("%(n)d message given back", "%(n)d messages given back"),
+    "uncertain": _count("%(n)d message uncertain", "%(n)d messages uncertain"),
+    "deferred": _count("%(n)d message deferred", "%(n)d messages deferred"),
+    "expired": _count("%(n)d message expired", "%(n)d messages expired"),
+    "suspects": _count("%(n)d message in doubt", "%(n)d messages in doubt"),
+    "sent": _count("%(n)d message sent", "%(n)d messages sent"),
+    "failed": _count("%(n)d message failed", "%(n)d messages failed"),
+}

@@ -1,0 +1,141 @@
+"""The event log: what was changed in words, by whom and from where, and no secret."""
+
+import pytest
+from django.contrib.sites.models import Site
+from django.urls import reverse
+
+from delivery import queue
+from smtp_settings.admin import event_words
+from smtp_settings.clearance import activation
+from smtp_settings.models import Event, SMTPProfile
+from smtp_settings.sealing import Secret
+from tests.builders import a_profile, a_user, evidence, unsaved_profile
+from tests.pages import client_of, text_of
+
+pytestmark = pytest.mark.django_db
+LOG = reverse("admin:smtp_settings_event_changelist")
+
+
+def saved(profile, user, *, password="", **fields):
+    """Change a profile and save it with a test of its own; what the event says."""
+    profile = SMTPProfile.objects.get(pk=profile.pk)
+    for name, value in fields.items():
+        setattr(profile, name, value)
+    effective = activation.effective_secret(profile, typed=Secret(password) if password else None)
+    run = evidence(profile, effective.secret, user=user)
+    activation.save_profile(profile, effective, user=user, run=run)
+    return event_words.details_of(Event.objects.filter(kind="profile.saved").first())
+
+
+def test_a_change_names_the_field_with_its_old_and_new_value():
+    profile, person = a_profile(host="a.example", debug_recipients=[]), a_user()
+    said = saved(profile, person, host="b.example", security="starttls", debug_recipients=["qa@example.com"])
+    assert said[:3] == [
+        "Changed Server: a.example → b.example",
+        "Changed Security: None, not encrypted (usually 25) → STARTTLS (usually 587)",
+        "Changed Debug recipients: empty → qa@example.com",
+    ]
+
+
+def test_secrets_certificates_and_notes_are_named_only():
+    person = a_user()
+    profile = a_profile(password="one secret", user=person)
+    said = saved(profile, person, password="another secret", ca="PEM", notes="call Ana, +49 123")
+    assert {"Changed Own CA certificates", "Changed Notes", "Changed Password"} <= set(said)
+    stored = str(list(Event.objects.values_list("data", flat=True)))
+    assert not any(word in stored for word in ("one secret", "another secret", "PEM", "+49 123"))
+
+
+def test_the_ticks_that_override_a_warning_say_what_was_accepted():
+    person = a_user()
+    said = saved(a_profile(password="x", accepts_clear_auth=False), person, accepts_clear_auth=True)
+    assert "Accepted: the password is sent without encryption" in said
+    said = saved(a_profile(), person, verification="none", accepts_unverified=True)
+    assert "Accepted: another machine could pretend to be this server" in said
+
+
+def test_a_draft_of_a_live_profile_is_a_warning_that_says_what_stopped():
+    profile, person = a_profile(), a_user()
+    activation.save_draft(SMTPProfile.objects.get(pk=profile.pk), user=person)
+    event = Event.objects.get(kind="profile.draft")
+    assert event.level == "warning"
+    assert "It was live and does not send any more" in event_words.details_of(event)
+
+
+def test_a_new_default_names_the_one_that_lost_it_and_sites_are_a_change():
+    first, person = a_profile(name="First", is_default=True), a_user()
+    assert first.is_default
+    second = unsaved_profile(is_default=True)
+    run = evidence(second, user=person)
+    activation.save_profile(second, activation.NO_SECRET, user=person, run=run)
+    said = event_words.details_of(Event.objects.filter(kind="profile.saved").first())
+    assert "no longer the default: First" in said
+    activation.save_profile(
+        SMTPProfile.objects.get(pk=second.pk),
+        activation.NO_SECRET,
+        user=person,
+        sites=[Site.objects.create(domain="shop.example")],
+    )
+    said = event_words.details_of(Event.objects.filter(kind="profile.saved").first())
+    assert "Changed Sites: empty → shop.example" in said
+
+
+def test_saved_anyway_shows_its_reason():
+    profile, person = a_profile(), a_user()
+    row = SMTPProfile.objects.get(pk=profile.pk)
+    activation.save_untested(row, activation.NO_SECRET, user=person, reason="the server comes on Monday")
+    page = text_of(client_of("viewer").get(LOG))
+    assert "Profile saved without a test" in page
+    assert "Reason: the server comes on Monday" in page
+
+
+def test_what_a_worker_left_behind_is_told_in_words():
+    lease = queue.register_worker()
+    queue.add_event("journal_replayed", worker_id=lease, data={"worker": lease, "sent": 96, "uncertain": 1})
+    page = text_of(client_of("viewer").get(LOG))
+    assert f"Worker ended without a goodbye worker {lease}, 1 message uncertain, 96 messages sent" in page
+    assert "Worker" in page
+
+
+def test_every_kind_can_be_filtered_and_shown_with_any_details():
+    data = {"phase": "auth", "security": "tls", "unheard_of": 3, "held": [1, 2], "reason": "x", "changes": []}
+    client = client_of("administrator")
+    for kind, name in event_words.NAMES.items():
+        event = Event.objects.create(kind=kind, data=data)
+        page = text_of(client.get(LOG, {"kind": kind, "level": "info"}))
+        assert f"{name} x" in page or f"{name} Reason: x" in page
+        assert "unheard of: 3" in page
+    assert client.get(reverse("admin:smtp_settings_event_change", args=[event.pk])).status_code == 200
+
+
+def test_who_and_from_where_stand_beside_it_and_operators_see_only_their_own():
+    operator = client_of("operator")
+    Event.objects.create(
+        kind="server.paused", user_id=operator.user.pk, ip="203.0.113.7", data={"name": "EU"}
+    )
+    Event.objects.create(kind="server.paused", user_id=a_user().pk, data={"name": "Secret relay"})
+    Event.objects.create(kind="server.breaker_opened", user_id=999_999, data={"name": "Third"})
+
+    own = text_of(operator.get(LOG))
+    everything = text_of(client_of("viewer").get(LOG))
+
+    assert "203.0.113.7" in own
+    assert operator.user.username in own
+    assert "Secret relay" not in own
+    assert "Secret relay" in everything
+    assert "User 999999 (deleted)" in everything
+
+
+def test_the_page_says_event_log_and_counts_events():
+    Event.objects.create(kind="signed_in")
+    page = client_of("viewer").get(LOG)
+    assert "<h1>Event log</h1>" in page.content.decode()
+    assert "1 event" in text_of(page)
+
+
+def test_hostile_words_in_an_event_are_escaped():
+    Event.objects.create(kind="<b>kind</b>", data={"name": "<script>alert(1)</script>", "x": "<img src=x>"})
+    html = client_of("viewer").get(LOG).content.decode()
+    assert "<script>alert" not in html
+    assert "<img src=x>" not in html
+    assert "<b>kind" not in html
