@@ -38,7 +38,10 @@ class _Inline(HTMLParser):
         for name, value in attrs:
             if name == "style" or name.startswith("on"):
                 self.found.append(f"{name}= on <{tag}>")
-            if name in {"href", "src", "action", "formaction"} and (value or "").strip().lower().startswith(
+            target = (value or "").strip().lower()
+            if tag == "a" and "noreferrer" in names.get("rel", "") and target.startswith("https://"):
+                continue  # a provider's own page
+            if name in {"href", "src", "action", "formaction"} and target.startswith(
                 ("javascript:", "data:", "http:", "https:", "//")
             ):
                 self.found.append(f"{name}={value!r} on <{tag}>")

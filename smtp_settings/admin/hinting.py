@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from smtp_settings import correction, presets
+from smtp_settings.forms.texts import allowed_ports
 from smtp_settings.hints import Hint, Known, PasswordShape, Tone, hints, previews, shape_of
 from smtp_settings.hints.hint import ACCESS_KEY, domain_of
 from smtp_settings.models import SMTPProfile, TestRun
@@ -53,10 +53,7 @@ def _as_html(hint: Hint, *, says: bool) -> str:
 def known(texts: Mapping[str, str], profile: SMTPProfile | None, shape: PasswordShape) -> Known:
     """Return what is known here beyond the values: two queries, each only when it can matter."""
     return Known(
-        allowed_ports=[
-            range(port[0], port[1] + 1) if isinstance(port, tuple) else port
-            for port in settings.MAILCONF_ALLOWED_PORTS
-        ],
+        allowed_ports=allowed_ports(),
         senders=_senders(texts.get("from_address", "").strip().lower(), profile),
         verified_domains=_tested_domains(texts),
         password=shape,

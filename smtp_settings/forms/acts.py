@@ -21,7 +21,7 @@ def act_of(data: Mapping[str, object]) -> Act:
     """Read the act off the names of the submitted buttons."""
     if "_send_test" in data:
         return Act.TEST
-    if not data.keys().isdisjoint({"_fill", "_fix", "_undo"}):
+    if not data.keys().isdisjoint({"_fill", "_fix", "_undo", "_find", "_check_dns"}):
         return Act.SHOW
     if "_draft" in data or "_draft_confirmed" in data:
         return Act.DRAFT

@@ -158,6 +158,7 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             "ca": forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
             "notes": forms.Textarea(attrs={"rows": 4}),
         }
+        error_messages: ClassVar = {"name": {"required": gettext_lazy("Enter a name.")}}
         help_texts: ClassVar = {
             "priority": gettext_lazy("Used after the default server, High first."),
             "from_address": gettext_lazy("Must be an address this account may send as."),
@@ -179,6 +180,8 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         self.hints: dict[str, SafeString] = {}
         #: The row as it is in the database; None while it is not there.
         self.saved: SMTPProfile | None = copy.copy(self.instance) if self.instance.pk else None
+        if "preset" in self.fields and self.instance.preset:
+            self._keep_preset(self.instance.preset)
         if self.saved is None or self.saved.is_draft:
             self.initial["enabled"] = True
         self.initial["version"] = self.instance.version
@@ -186,6 +189,12 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         if "subject_prefix" in self.fields:
             cast("forms.CharField", self.fields["subject_prefix"]).strip = False  # its last space counts
         describe(self)
+
+    def _keep_preset(self, key: str) -> None:
+        """Offer the saved preset though nobody knows it any more: it came from a file that is gone."""
+        field = cast("forms.ChoiceField", self.fields["preset"])
+        if not field.valid_value(key):
+            field.choices = [*field.choices, (key, key)]
 
     @property
     def about_preset(self) -> AboutPreset | None:

@@ -20,7 +20,9 @@ from smtp_settings.fingerprint import changed_fields, uses_secret
 from smtp_settings.forms.acts import Act
 from smtp_settings.forms.fields import MINIMUM_REASON, ProfileFields
 from smtp_settings.forms.sentences import as_text
+from smtp_settings.forms.texts import allowed_ports
 from smtp_settings.gate import Reason, Verdict
+from smtp_settings.hints import Known, stops
 from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from smtp_settings.secret_source import PasswordMissing, PasswordNeeded, SecretSource
@@ -66,6 +68,8 @@ class ProfileForm(ProfileFields):
             data["enabled"] = False
         for rule in rules.broken(data, is_draft=self.act is Act.DRAFT):
             self.add_error(rule.field, str(rule.sentence))
+        if self.act is not Act.DRAFT:
+            self._check_port(data)
         if self.act is not Act.TEST:
             self._check_version(data)
         if self.act is Act.ANYWAY and len(data.get("anyway_reason", "").strip()) < MINIMUM_REASON:
@@ -87,6 +91,13 @@ class ProfileForm(ProfileFields):
             data["accepts_clear_auth"] = False
         if not rules.goes_unverified(data.get("verification"), data.get("security")):
             data["accepts_unverified"] = False
+
+    def _check_port(self, data: dict[str, Any]) -> None:
+        """Refuse a port this installation does not let profiles use; a draft may hold it (E24)."""
+        values = {name: str(data.get(name) or "") for name in ("transport", "port")}
+        for stop in stops(values, Known(allowed_ports=allowed_ports())):
+            if stop.field == "port" and "port" in data:
+                self.add_error("port", stop.sentence)
 
     def _check_version(self, data: dict[str, Any]) -> None:
         """Refuse to overwrite what somebody else saved after this page was opened (E14)."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.http import QueryDict
 
 from smtp_settings.entries import pasted
@@ -36,8 +37,16 @@ def posted_texts(data: QueryDict, *, keeps_password: bool) -> dict[str, str]:
     return texts | {"password": THERE if is_there else ""}
 
 
+def allowed_ports() -> list[int | range]:
+    """Return the ports profiles may use here."""
+    return [
+        range(port[0], port[1] + 1) if isinstance(port, tuple) else port
+        for port in settings.MAILCONF_ALLOWED_PORTS
+    ]
+
+
 def from_header(texts: Mapping[str, str]) -> str:
-    """Return the From header as recipients see it, "" without an address.
+    """Return the From header as recipients see it, "" without an address in it.
 
     >>> from_header({"from_name": "Shop, the", "from_address": "shop@example.com"})
     '"Shop, the" <shop@example.com>'
@@ -45,7 +54,9 @@ def from_header(texts: Mapping[str, str]) -> str:
     address, name = texts.get("from_address", "").strip(), texts.get("from_name", "").strip()
     if _SPECIAL.search(name):
         name = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
-    return f"{name} <{address}>" if name and address else address
+    if "@" not in address:
+        return ""
+    return f"{name} <{address}>" if name else address
 
 
 def _text(value: object) -> str:

@@ -261,8 +261,8 @@
     function from() {
         const address = value("from_address").trim(), name = value("from_name").trim();
         const quoted = /[()<>@,;:\\".[\]]/.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}"` : name;
-        id("mc-from").hidden = !address;
-        id("mc-from").querySelector("code").textContent = name && address ? `${quoted} <${address}>` : address;
+        id("mc-from").hidden = !address.includes("@");
+        id("mc-from").querySelector("code").textContent = name ? `${quoted} <${address}>` : address;
     }
 
     // What the browser put back (reload, back) is looked at like what is typed.
