@@ -22,7 +22,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from smtp_settings import carrying
-from smtp_settings.admin import acts, filling, runs, testall, words
+from smtp_settings.admin import acts, dns, filling, finding, runs, testall, words
 from smtp_settings.admin.deleting import Deleting
 from smtp_settings.admin.listing import Columns
 from smtp_settings.admin.page import asks_first, page_context
@@ -118,6 +118,8 @@ class SMTPProfileAdmin(Columns, Deleting):
         act = act_of(request.POST)
         if request.method == "POST" and act is Act.TEST:
             self._run_test(request, None if "_saveasnew" in request.POST else object_id)
+        finding.press(request, self)
+        dns.press(request, self)
         if act is Act.ANYWAY and not request.user.has_perm("smtp_settings.save_untested_smtpprofile"):
             raise PermissionDenied
         try:
@@ -195,6 +197,7 @@ class SMTPProfileAdmin(Columns, Deleting):
     ) -> HttpResponse:
         """Add the test panel and the save bar; the page shows its own list of errors."""
         context |= page_context(request, context)
+        context |= finding.page(request) | dns.page(request, context["adminform"].form)
         filling.finish(request, context["adminform"].form, context)
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -248,6 +251,8 @@ class SMTPProfileAdmin(Columns, Deleting):
             *testall.urls(self),
             *runs.urls(self),
             *filling.urls(self),
+            *finding.urls(self),
+            *dns.urls(self),
             *super().get_urls(),
         ]
 

@@ -105,7 +105,7 @@ def _password(profile: SMTPProfile, now: datetime) -> Note | None:
 
 
 def _sign_in(profile: SMTPProfile, now: datetime) -> Note | None:
-    """Say that the provider ends, or ended, sign-in with a password; the day and the words are its preset's."""
+    """Say that the provider ends, or ended, sign-in with a password; day and words are its preset's."""
     if profile.transport != DeliveryMethod.SMTP or profile.auth != Auth.PASSWORD:
         return None
     preset = presets.preset_of(profile.preset, profile.host)
