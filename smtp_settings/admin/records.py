@@ -1,5 +1,6 @@
 """Test runs: what happened, for reading only; retention alone removes it."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 from django.contrib import admin
@@ -9,10 +10,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings.admin import words
+from smtp_settings import carrying
+from smtp_settings.admin import run_words, words
 from smtp_settings.admin.panel import run_context
+from smtp_settings.admin.panel_data import run_data
 from smtp_settings.admin.steps import failed_step as _failed_step
-from smtp_settings.models import SMTPProfile, TestRun
+from smtp_settings.models import TestRun
 
 _TEST, _VIEW = "smtp_settings.test_smtpprofile", "smtp_settings.view_testrun"
 
@@ -60,9 +63,9 @@ def sees_all(request: HttpRequest, view: str) -> bool:
 class TestRunAdmin(ReadOnly):
     """The tests: who tested what, and how it went. Those who may test see their own."""
 
-    list_display = ("at", "who", "profile_name", "server", "ran_on", "result", "failed_step", "took")
+    list_display = ("at", "who", "what", "profile_name", "server", "place", "result", "failed_step", "took")
     list_display_links = ("at",)
-    list_filter = ("state",)
+    list_filter = ("kind", "state")
     search_fields = ("settings__name", "settings__host")
     search_help_text = gettext_lazy("Profile or server")
     list_select_related = ("user",)
@@ -90,8 +93,13 @@ class TestRunAdmin(ReadOnly):
         """Show one run: the panel's steps and conversation."""
         context = extra_context or {}
         if (run := self.get_object(request, object_id)) is not None:
-            context |= {"title": str(run), "subtitle": None}
-            context |= {"test": run_context(run), "facts": self._facts(run)}
+            if self.has_view_permission(request, run):
+                carrying.look_after(run)
+            context |= {"title": run_words.title(run), "subtitle": None}
+            context |= {"test": run_context(run, in_form=False), "facts": list(self._facts(run))}
+            context |= {"script": run_data(run), "badge": run_words.result(run)}
+            if run.kind == TestRun.Kind.SEARCH:
+                context |= {"search": run_words.found(run)}
         return super().change_view(request, object_id, form_url, context)
 
     def get_fieldsets(
@@ -100,15 +108,18 @@ class TestRunAdmin(ReadOnly):
         """Leave the page to the template."""
         return [(None, {"fields": []})]
 
-    def _facts(self, run: TestRun) -> list[tuple[str, str]]:
-        """Return what was tested, by whom and when."""
-        return [
-            (_("Server"), self.server(run)),
-            (_("Sent to"), ", ".join(run.recipients)),
-            (_("Started by"), self.who(run)),
-            (_("When"), self.at(run)),
-            (_("Took"), self.took(run)),
-        ]
+    def _facts(self, run: TestRun) -> Iterator[tuple[str, str]]:
+        """Yield what was tested, by whom, when and where."""
+        yield _("What"), self.what(run)
+        yield _("Server"), self.server(run)
+        if run.kind == TestRun.Kind.SEND:
+            yield _("Sent to"), ", ".join(run.recipients)
+        yield _("Started by"), self.who(run)
+        yield _("When"), self.at(run)
+        yield _("Where"), self.place(run)
+        yield _("Took"), self.took(run)
+        if run.received_at is not None:
+            yield _("Received"), words.when(run.received_at)
 
     @admin.display(description=gettext_lazy("When"), ordering="id")
     def at(self, run: TestRun) -> str:
@@ -125,17 +136,25 @@ class TestRunAdmin(ReadOnly):
         """Return the name that was tested, saved or not."""
         return run.name
 
+    @admin.display(description=gettext_lazy("What"), ordering="kind")
+    def what(self, run: TestRun) -> str:
+        """Return the kind of test."""
+        return str(run.get_kind_display())
+
     @admin.display(description=gettext_lazy("Server"))
     def server(self, run: TestRun) -> str:
         """Return where the test went."""
-        return words.server(
-            SMTPProfile(**{name: run.settings[name] for name in _SHOWN if name in run.settings})
-        )
+        return run_words.server(run)
+
+    @admin.display(description=gettext_lazy("Where"), ordering="ran_on")
+    def place(self, run: TestRun) -> str:
+        """Return where it ran."""
+        return run_words.place(run)
 
     @admin.display(description=gettext_lazy("Result"), ordering="state")
     def result(self, run: TestRun) -> SafeString:
         """Return how it ended."""
-        return words.run_badge(run)
+        return run_words.result(run)
 
     @admin.display(description=gettext_lazy("Failed step"))
     def failed_step(self, run: TestRun) -> str:
@@ -148,6 +167,3 @@ class TestRunAdmin(ReadOnly):
         if run.started_at is None or run.finished_at is None:
             return "-"
         return _("%(seconds).1f s") % {"seconds": (run.finished_at - run.started_at).total_seconds()}
-
-
-_SHOWN = ("transport", "host", "port", "directory", "api_domain", "region", "program")
