@@ -12,11 +12,12 @@ from typing import Any
 
 from smtp_settings.diagnosis import elsewhere, reaching, sending, signing_in, tls
 from smtp_settings.diagnosis.facts import facts_of, minutes_named
-from smtp_settings.diagnosis.row import Case, Diagnosis, Known, Row, Who
+from smtp_settings.diagnosis.row import STANDARD_WAYS, Case, Diagnosis, Known, Row, Who
 from smtp_settings.diagnosis.symptom import Symptom
 
 __all__ = [
     "NOTES",
+    "STANDARD_WAYS",
     "TABLE",
     "Diagnosis",
     "Known",

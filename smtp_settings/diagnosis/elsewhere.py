@@ -4,8 +4,10 @@
 "stopped". Of an HTTP interface the code is that of HTTP.
 """
 
+from collections.abc import Sequence
+
 from smtp_settings.diagnosis.reaching import domain_of
-from smtp_settings.diagnosis.row import Case, Row, Who, always
+from smtp_settings.diagnosis.row import Case, Changes, Row, Who, always
 
 S, N, P, W = Who.SETTINGS, Who.NETWORK, Who.PROVIDER, Who.WAIT
 NOTE = Who.NOTE
@@ -14,7 +16,7 @@ NOTE = Who.NOTE
 _NOT_SET_UP = (69, 72, 77, 78)
 
 
-def _other_region(case: Case) -> list[dict[str, str]]:
+def _other_region(case: Case) -> Sequence[Changes]:
     """Offer Mailgun's other region."""
     other = {"us": "eu", "eu": "us"}.get(case.get("region").lower())
     return [{"region": other}] if other else []

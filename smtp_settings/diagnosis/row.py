@@ -1,7 +1,7 @@
 """A row of the table of causes, and the case it looks at. Pure."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -158,7 +158,7 @@ def always(_case: Case) -> bool:
     return True
 
 
-def nothing(_case: Case) -> list[Changes]:
+def nothing(_case: Case) -> Sequence[Changes]:
     """Offer no correction."""
     return []
 
@@ -171,7 +171,7 @@ class Row:
     who: Who
     matches: Callable[[Case], bool]
     fields: tuple[str, ...] = ()
-    fixes: Callable[[Case], list[Changes]] = nothing
+    fixes: Callable[[Case], Sequence[Changes]] = nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ Servers move refusals to later steps: Mail.ru asks for a sign-in at DATA, others
 """
 
 import re
+from collections.abc import Sequence
 
 from smtp_settings.diagnosis.fixes import change, provider_rate, send_as_user, size_limit, two_connections
-from smtp_settings.diagnosis.row import Case, Row, Who
+from smtp_settings.diagnosis.row import Case, Changes, Row, Who
 
 S, P, R, M, W = Who.SETTINGS, Who.PROVIDER, Who.RECIPIENT, Who.MESSAGE, Who.WAIT
 
@@ -22,7 +23,7 @@ def _no_relay(case: Case) -> bool:
     return case.enhanced("5.7.54") or case.says(*_RELAY)
 
 
-def _messages_a_connection(case: Case) -> list[dict[str, str]]:
+def _messages_a_connection(case: Case) -> Sequence[Changes]:
     """Offer the number the server names."""
     found = re.search(
         r"\b(\d{1,5}) messages?\b|per (?:session|connection)\D{0,10}(\d{1,5})", case.symptom.text

@@ -1,9 +1,10 @@
 """Rows of the secret, the token and the sign-in."""
 
 import re
+from collections.abc import Sequence
 
 from smtp_settings.diagnosis.fixes import another_mechanism, change, provider_user
-from smtp_settings.diagnosis.row import Case, Row, Who, always
+from smtp_settings.diagnosis.row import Case, Changes, Row, Who, always
 
 S, P, W = Who.SETTINGS, Who.PROVIDER, Who.WAIT
 
@@ -68,9 +69,9 @@ def _wrong_user(case: Case) -> bool:
 _starttls = change(security="starttls")
 
 
-def _encrypt(case: Case) -> list[dict[str, str]]:
+def _encrypt(case: Case) -> Sequence[Changes]:
     """Offer STARTTLS to who has no encryption; TLS from the first byte is not made weaker."""
-    return [dict(one) for one in _starttls(case)] if case.security == "none" else []
+    return _starttls(case) if case.security == "none" else []
 
 
 AUTH = (

@@ -136,8 +136,7 @@ def _shown(facts: Mapping[str, str]) -> dict[str, str]:
     for name in ("starts_at", "expires_at"):
         shown[name] = _date(facts.get(name, ""))
     shown["now"] = date_format(timezone.localtime(), "j M Y H:i")
-    shown["size"] = _megabytes(facts.get("size_bytes", ""))
-    shown["limit"] = _megabytes(facts.get("limit_bytes", ""))
+    shown["size"], shown["limit"] = _compared(facts.get("size_bytes", ""), facts.get("limit_bytes", ""))
     shown["step"] = step_name(facts.get("step", ""))
     minutes = minutes_named(facts.get("reply", ""))
     shown["minutes"] = "" if minutes is None else str(minutes)
@@ -149,6 +148,12 @@ def _date(iso: str) -> str:
         return date_format(timezone.localtime(datetime.fromisoformat(iso)), "j M Y") if iso else ""
     except (ValueError, OverflowError):  # a certificate's year may be one that no time zone can have
         return iso
+
+
+def _compared(size: str, limit: str) -> tuple[str, str]:
+    """Return both in MB, or "" for both when the first is not seen to be the larger one."""
+    shown = _megabytes(size), _megabytes(limit)
+    return shown if all(shown) and float(shown[0]) > float(shown[1]) else ("", "")
 
 
 def _megabytes(size: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from smtp_settings.diagnosis import Known
+from smtp_settings.diagnosis import STANDARD_WAYS, Known
 from smtp_settings.presets import near_host, preset_of
 
 
@@ -18,5 +18,5 @@ def known_of(settings: Mapping[str, Any]) -> Known:  # Any: JSON
         provider=preset.name,
         user=preset.user_name,
         per_minute=preset.most.get("per_minute", 0) or preset.fills.get("per_minute", 0),
-        **({"ways": ways} if ways else {}),
+        ways=ways or STANDARD_WAYS,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from smtp_settings.diagnosis import Symptom
+from smtp_settings.explaining import Explanation, explain_failure
 from smtp_settings.models import TestRun
 from smtp_settings.sealing import SealingError
 from smtp_settings.test_send.session import Ended
@@ -51,6 +52,11 @@ def symptom_of_run(run: TestRun) -> Symptom:
         return Symptom(run.failed_phase, seen=seen, detail=run.sentence)
     reply = Reply(int(found[1]), found[3] or "", found[2])
     return Symptom.of_reply(run.failed_phase, reply, seen=seen)
+
+
+def explanation_of(run: TestRun) -> Explanation:
+    """Return why a run failed, in words, and what to try."""
+    return explain_failure(symptom_of_run(run), run.settings)
 
 
 def seen_in(steps: Iterable[Mapping[str, Any]]) -> dict[str, str]:  # Any: JSON

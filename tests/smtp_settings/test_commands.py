@@ -310,6 +310,18 @@ def test_a_failed_test_of_a_saved_profile_exits_1():
         a_profile(name="Shop", port=server.port)
         code, printed, fault = call("test_profile", "Shop", "--json")
     assert (code, printed["verdict"], printed["sentence"]) == (1, "failed", fault)
+    assert (printed["cause"], printed["reply"]) == ("banner10", "554 go away")
+    assert "Ask the server's owner to allow 127.0.0.1." in printed["advice"]
+
+
+@pytest.mark.django_db
+def test_a_failed_test_prints_the_servers_words_and_what_to_try():
+    with smtp_server(answers={"RCPT": "550 5.1.1 User unknown"}) as server:
+        a_profile(name="Shop", port=server.port)
+        code, printed, fault = call("test_profile", "Shop")
+    assert (code, fault) == (1, "The test recipient does not exist.")
+    assert "The server said: 550 5.1.1 User unknown" in printed
+    assert "  - Settings are fine up to here.\n  - Send to another address." in printed
 
 
 @pytest.mark.django_db

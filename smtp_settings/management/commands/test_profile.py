@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from smtp_settings import key_check, sealing, test_send
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.models import SMTPProfile, TestRun
+from smtp_settings.test_send.symptoms import explanation_of
 
 _NO_RECIPIENT = (
     "from_address: The profile has none to send the test email to. Name who gets it: --to ADDRESS."
@@ -67,6 +68,8 @@ class Command(BaseCommand):
         else:
             run = test_send.run(run, where=test_send.SHELL, watch=self._print_step)
         if run.state != TestRun.State.PASSED:
+            if not options["json"]:
+                self._print_advice(run)
             raise CommandError(run.sentence, returncode=_FAILED)
         if not options["json"]:
             self.stdout.write(run.sentence)
@@ -76,6 +79,16 @@ class Command(BaseCommand):
         mark = _MARKS.get(step["verdict"], step["verdict"])
         self.stdout.write(f"{step['phase']:8} {mark:7} {step['ms']:8.0f} ms  {step['detail']}".rstrip())
         self.stdout.flush()
+
+    def _print_advice(self, run: TestRun) -> None:
+        """Print what the server said and what to try; the cause itself is the command's error."""
+        told = explanation_of(run)
+        if run.reply:
+            self.stdout.write(f"The server said: {run.reply}")
+        if told.cause != run.sentence:
+            self.stdout.write(told.cause)
+        for one in filter(None, (told.fine, *told.advice)):
+            self.stdout.write(f"  - {one}")
 
     # All
 
@@ -118,7 +131,7 @@ class Command(BaseCommand):
             self.stderr.flush()
 
     def _print_json(self, run: TestRun) -> None:
-        facts = {
+        facts: dict[str, Any] = {  # Any: JSON
             "profile": run.name,
             "verdict": run.state,
             "sentence": run.sentence,
@@ -126,6 +139,9 @@ class Command(BaseCommand):
             "steps": run.steps,
             "reply": run.reply,
         }
+        if run.pk and run.state == TestRun.State.FAILED:
+            told = explanation_of(run)
+            facts |= {"cause": told.diagnosis.id, "advice": told.advice}
         self.stdout.write(json.dumps(facts, ensure_ascii=False))
         self.stdout.flush()
 
