@@ -416,6 +416,14 @@ def test_a_button_says_what_it_does(changes, label):
     assert label_of(changes) == label
 
 
+@pytest.mark.parametrize(("size", "limit"), [("1900", "50000000"), ("150", "100"), ("20000000", "20000000")])
+def test_sizes_that_explain_nothing_are_not_compared(size, limit):
+    """A server may refuse less than it announced, and 0.0 MB is not larger than 0.0 MB."""
+    symptom = reply("dot", "552 5.3.4 Too big", size_bytes=size, size=limit)
+    found = explain(diagnose(symptom, SETTINGS))
+    assert found.cause == "The message is larger than the server allows."
+
+
 def test_a_symptom_survives_being_stored():
     symptom = reply("rcpt", "550 5.1.1 User unknown")
     assert Symptom.from_json(symptom.to_json() | {"of a later version": 1}) == symptom
