@@ -264,6 +264,14 @@ class Environment:
             "Days after which a profile's password is called old. `0`: never.",
         )
     )
+    presets_file: str = field(
+        metadata=_variable(
+            "MAILCONF_PRESETS_FILE",
+            _text,
+            "",
+            "TOML file with mail providers of your own (docs/providers.md).",
+        )
+    )
     test_before_save: str = field(
         metadata=_variable(
             "MAILCONF_TEST_BEFORE_SAVE",

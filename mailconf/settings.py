@@ -33,6 +33,7 @@ MAILCONF_ENVIRONMENT = _env.environment
 MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
 MAILCONF_JOURNAL_SYNC = _env.journal_sync
 MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
+MAILCONF_PRESETS_FILE = BASE_DIR / _env.presets_file if _env.presets_file else None
 MAILCONF_PASSWORD_AGE_DAYS = _env.password_age_days
 MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "true"
 

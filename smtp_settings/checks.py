@@ -1,14 +1,15 @@
-"""System checks of the keys: what is wrong, in a sentence, before a password is needed."""
+"""System checks: what is wrong with keys or presets, in a sentence, before either is needed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings import key_check, sealing
+from smtp_settings import key_check, presets, sealing
 
 TAG = "mailconf"
 _HINT = gettext_lazy(
@@ -25,6 +26,17 @@ def check_keys(**_kwargs: Any) -> list[CheckMessage]:  # Any: the registry's own
         return [Error(str(error), id="mailconf.E003", hint=_("Keys come from “manage.py generate_key”."))]
     except sealing.KeyMissing as error:
         return [Error(str(error), id="mailconf.E001", hint=str(_HINT))]
+    return []
+
+
+@register(TAG)
+def check_presets(**_kwargs: Any) -> list[CheckMessage]:  # Any: as above
+    """W002 for a file of the operators' own providers that cannot be used."""
+    try:
+        presets.check_operators_file()
+    except presets.PresetFileError as error:
+        hint = _("Until then only the providers that come with mailconf are offered.")
+        return [CheckWarning(str(error), id="mailconf.W002", hint=hint)]
     return []
 
 

@@ -7,6 +7,7 @@ Nothing here is looked up, and no secret comes near it.
 from smtp_settings.presets.catalog import (
     all_presets,
     by_key,
+    check_operators_file,
     for_domain,
     for_host,
     for_mx,
@@ -38,6 +39,7 @@ __all__ = [
     "User",
     "all_presets",
     "by_key",
+    "check_operators_file",
     "filling",
     "for_domain",
     "for_host",

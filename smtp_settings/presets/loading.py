@@ -73,7 +73,7 @@ def _whole(key: str, parts: dict[str, Any], sources: Mapping[str, str]) -> Prese
     if bool(pattern) != bool(names):
         raise _Wrong("needs both host_pattern and region_names, or neither")
     if pattern:
-        parts["regions"] = tuple(Region(name, pattern.format(region=name)) for name in names)
+        parts["regions"] = tuple(Region(name, pattern.replace("{region}", name)) for name in names)
     if (parts.get("user") is User.FIXED) != bool(parts.get("user_name")):
         raise _Wrong('has a user_name exactly when user is "fixed"')
     if parts.get("transport", "smtp") == "smtp" and not parts.get("ports"):
@@ -125,6 +125,13 @@ def _one_of(*choices: str) -> _Reader:
         return {entry: value}
 
     return read_one
+
+
+def _pattern(entry: str, value: Any) -> dict[str, Any]:
+    text = _text(entry, value)[entry]
+    if text.count("{region}") != 1 or "{" in text.replace("{region}", ""):
+        raise _Wrong("must hold {region} once")
+    return {entry: text}
 
 
 def _member(kind: type[Kind] | type[User] | type[Secret]) -> _Reader:
@@ -210,7 +217,7 @@ _READERS: Mapping[str, _Reader] = {
     "kind": _member(Kind),
     "transport": _one_of(*_TRANSPORTS),
     "hosts": _hosts,
-    "host_pattern": _text,
+    "host_pattern": _pattern,
     "region_names": _texts,
     "ports": _ports,
     "user": _member(User),
