@@ -10,6 +10,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -37,6 +39,10 @@ _VERDICTS: dict[Verdict, tuple[Promise, str]] = {
     Verdict.MISSING: (gettext_lazy("Missing"), "is-bad"),
     Verdict.NOT_CHECKED: (gettext_lazy("Not checked"), "is-quiet"),
 }
+
+
+#: Characters of a record that are shown; of a key the beginning says enough.
+_RECORD_CHARACTERS, _KEY_CHARACTERS = 450, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,27 @@ def advice_for(entries: Entries) -> dict[str, Any]:  # Any: a template's context
 
 def _row(finding: Finding) -> dict[str, object]:
     word, tone = _VERDICTS[finding.verdict]
-    return {"finding": finding, "word": word, "tone": tone}
+    most = _KEY_CHARACTERS if finding.record == "DKIM" else _RECORD_CHARACTERS
+    return {
+        "finding": finding,
+        "word": word,
+        "tone": tone,
+        "advice": with_code(finding.advice),
+        "most": most,
+    }
+
+
+def with_code(sentence: str) -> SafeString:
+    """Return a sentence as HTML; what stands between backticks is code.
+
+    >>> with_code("Add `a<b` now.")
+    'Add <code>a&lt;b</code> now.'
+    """
+    parts = sentence.split("`")
+    pieces = [
+        ("<code>{}</code>" if n % 2 and n < len(parts) - 1 else "{}", part) for n, part in enumerate(parts)
+    ]
+    return SafeString("".join(format_html(pattern, part) for pattern, part in pieces))
 
 
 # The page
