@@ -66,7 +66,10 @@ def facts(ids: Collection[int]) -> dict[int, ProfileFacts]:
     """Answer `smtp_settings.facts`, in a constant number of statements."""
     found = stats.profile_facts(ids)
     people = names_of(found.values())
-    return {profile_id: _facts(numbers, health(numbers, people)) for profile_id, numbers in found.items()}
+    url = reverse("admin:delivery_message_changelist") + "?state=queued"
+    return {
+        profile_id: _facts(numbers, health(numbers, people), url) for profile_id, numbers in found.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def names_of(numbers: Collection[stats.ProfileNumbers]) -> dict[int, str]:
     return {user.pk: user.get_username() for user in get_user_model()._default_manager.filter(pk__in=ids)}
 
 
-def _facts(numbers: stats.ProfileNumbers, how: Health) -> ProfileFacts:
+def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> ProfileFacts:
     return ProfileFacts(
         health=how.words,
         kind=how.kind,
@@ -104,7 +107,7 @@ def _facts(numbers: stats.ProfileNumbers, how: Health) -> ProfileFacts:
         note=_note(numbers),
         waiting=numbers.waiting,
         pinned=numbers.pinned,
-        messages_url=reverse("admin:delivery_message_changelist") + "?state=queued",
+        messages_url=messages_url,
         sent_24h=numbers.sent_24h,
         connections_in_use=numbers.connections_in_use,
         may_delete=numbers.may_delete,

@@ -4,6 +4,7 @@ Only what some profile has is offered; one query answers for provider, method an
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
@@ -22,14 +23,35 @@ Choices = Iterable[tuple[str, str | Promise]]
 _EVERY = "every"
 
 
-def _present(request: HttpRequest) -> list[tuple[str, str, int | None, str | None]]:
-    """Return what profiles have: preset, method, site id and domain; read once a request."""
-    known: list[tuple[str, str, int | None, str | None]] | None = getattr(request, "profile_chips", None)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a profile has, once for each of its sites."""
+
+    profile_id: int
+    preset: str
+    transport: str
+    site_id: int | None
+    domain: str | None
+
+
+def _known(request: HttpRequest) -> list[_Known]:
+    """Return what the profiles have; read once a request."""
+    known: list[_Known] | None = getattr(request, "profile_chips", None)
     if known is None:
-        rows = SMTPProfile.objects.order_by("preset", "transport", "sites__domain")
-        known = list(rows.values_list("preset", "transport", "sites__id", "sites__domain").distinct())
-        request.profile_chips = known  # type: ignore[attr-defined]  # for the chips of this page only
+        rows = SMTPProfile.objects.order_by("sites__domain", "pk")
+        columns = ("pk", "preset", "transport", "sites__id", "sites__domain")
+        known = [_Known(*row) for row in rows.values_list(*columns)]
+        request.profile_chips = known  # type: ignore[attr-defined]  # for this page only
     return known
+
+
+def sites_of_all(request: HttpRequest) -> dict[int, list[tuple[int, str]]]:
+    """Return the sites of each profile that has any, as id and domain, by domain."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    for one in _known(request):
+        if one.site_id is not None:
+            found.setdefault(one.profile_id, []).append((one.site_id, str(one.domain)))
+    return found
 
 
 class _Chip(SimpleListFilter):
@@ -67,7 +89,7 @@ class ProviderChip(_Chip):
         self, request: HttpRequest, model_admin: Any
     ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
         """Offer the presets in use."""
-        keys = sorted({preset for preset, *_rest in _present(request)})
+        keys = sorted({one.preset for one in _known(request)})
         return [(key or "own", _name_of(key)) for key in keys]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SMTPProfile]) -> QuerySet[SMTPProfile]:
@@ -93,7 +115,7 @@ class MethodChip(_Chip):
         self, request: HttpRequest, model_admin: Any
     ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
         """Offer the methods in use."""
-        used = {transport for _preset, transport, *_rest in _present(request)}
+        used = {one.transport for one in _known(request)}
         return [(method.value, method.label) for method in DeliveryMethod if method in used]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SMTPProfile]) -> QuerySet[SMTPProfile]:
@@ -134,9 +156,9 @@ class SiteChip(_Chip):
         self, request: HttpRequest, model_admin: Any
     ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
         """Offer the sites that profiles name."""
-        sites = {site_id: domain for *_rest, site_id, domain in _present(request) if site_id is not None}
-        named = sorted(sites.items(), key=lambda item: str(item[1]))
-        return [*((str(site_id), str(domain)) for site_id, domain in named), (_EVERY, _("Every site"))]
+        sites = {site_id: domain for own in sites_of_all(request).values() for site_id, domain in own}
+        named = sorted(sites.items(), key=lambda item: item[1])
+        return [*((str(site_id), domain) for site_id, domain in named), (_EVERY, _("Every site"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SMTPProfile]) -> QuerySet[SMTPProfile]:
         """Narrow down to one site's own, or to those of every site."""

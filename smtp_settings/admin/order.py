@@ -6,6 +6,7 @@ of its own.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -37,23 +38,25 @@ class OrderLine:
 
 
 def lines(
-    profiles: Sequence[SMTPProfile], known: Mapping[int, ProfileFacts], how: Mapping[int, Line]
+    profiles: Sequence[Any],  # Any: rows with their sites beside them, as `ProfileList` puts them
+    known: Mapping[int, ProfileFacts],
+    how: Mapping[int, Line],
 ) -> list[OrderLine]:
     """Return the order of use now: of the live profiles whose servers are in use."""
     usable = [profile for profile in profiles if how[profile.pk].is_live and not known[profile.pk].is_down]
-    sites = {site.pk: site.domain for profile in usable for site in profile.sites.all()}
+    sites = {pk: domain for profile in usable for pk, domain in profile.listed_sites}
     routes: list[tuple[int | None, str]] = [(None, ""), *sorted(sites.items(), key=lambda item: item[1])]
     candidates = [_candidate(profile, known[profile.pk]) for profile in usable]
     found = [_line(usable, known, candidates, site_id, domain) for site_id, domain in routes[:_LINES]]
     return [line for line in found if line.places]
 
 
-def _candidate(profile: SMTPProfile, known: ProfileFacts) -> Candidate:
+def _candidate(profile: Any, known: ProfileFacts) -> Candidate:  # Any: as in `lines`
     return Candidate(
         profile_id=profile.pk,
         is_default=profile.is_default,
         priority=profile.priority,
-        site_ids=frozenset(site.pk for site in profile.sites.all()),
+        site_ids=frozenset(pk for pk, _domain in profile.listed_sites),
         sender_domains=frozenset(profile.sender_domains),
         free_connections=profile.max_connections - known.connections_in_use,
     )

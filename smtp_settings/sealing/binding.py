@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from typing import Any, Protocol
 from uuid import UUID
@@ -54,7 +54,10 @@ class Binding:
 
     def associated_data(self) -> bytes:
         """Return canonical JSON: sorted keys, no spaces, ASCII."""
-        return json.dumps({"v": 1, **asdict(self)}, sort_keys=True, separators=(",", ":")).encode()
+        # Not `asdict`, which copies deeply: a list of profiles opens a secret for each.
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["destination"] = {name: getattr(self.destination, name) for name in Destination.__slots__}
+        return json.dumps({"v": 1, **values}, sort_keys=True, separators=(",", ":")).encode()
 
 
 def binding_for(row: HasSecret, field: str = "password") -> Binding:
