@@ -26,7 +26,6 @@ _OTHER_FIELDS: Mapping[str, tuple[str, Promise]] = {
 
 #: A certificate that ends sooner is a note.
 _ENDS_SOON = timedelta(days=14)
-_SAID_BY_STEPS = frozenset({"after4"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +95,12 @@ def cause_of(run: TestRun, *, in_form: bool = True) -> Cause | None:
 
 
 def notes_of(run: TestRun, *, now: datetime | None = None) -> list[str]:
-    """Return what is worth knowing of a run that passed, a sentence or two each.
-
-    What its steps say as a warning, such as a connection without encryption, is not said again.
-    """
+    """Return what is worth knowing of a run that passed, a sentence or two each."""
     symptom = symptom_of_run(run)
     if _ends_soon(symptom.seen.get("certificate_expires_at", ""), now or timezone.now()):
         symptom = replace(symptom, seen={**symptom.seen, "certificate_ends_soon": "yes"})
     found = explain_notes(symptom, run.settings)
-    return [" ".join((told.cause, *told.advice)) for told in found if told.diagnosis.id not in _SAID_BY_STEPS]
+    return [" ".join((told.cause, *told.advice)) for told in found]
 
 
 def _ends_soon(moment: str, now: datetime) -> bool:

@@ -46,7 +46,13 @@ DNS = (
 )
 
 CONNECT = (
-    Row("connect1", S, lambda c: c.reason("refused") and is_loopback(c), ("host",)),
+    Row(
+        "connect1",
+        S,
+        lambda c: c.reason("refused") and is_loopback(c),
+        ("host", "port"),
+        lambda c: other_ways(c) if c.known.provider else [],
+    ),
     Row("connect2", S, lambda c: c.reason("refused"), ("port",), other_ways),
     Row(
         "connect3",

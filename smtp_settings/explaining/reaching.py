@@ -40,6 +40,7 @@ WORDS = {
         _("Nothing listens on port %(port)s of this machine."),
         _("In a container, “localhost” is the container itself."),
         _("Start the mail service, or enter the name of the machine it runs on."),
+        _("Check the port."),
     ),
     "connect2": Words(
         _("The machine answers, but nothing listens on port %(port)s."),

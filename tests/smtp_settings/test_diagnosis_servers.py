@@ -2,8 +2,10 @@
 
 import socket
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from smtp_settings import test_send
 from smtp_settings.admin.causes import cause_of, notes_of
@@ -265,7 +267,7 @@ def test_the_protocol_is_named_and_its_words_are_not_shown():
 def test_fields_are_named_and_linked_where_the_form_is():
     with nobody() as port:
         run = run_of(port, host="127.0.0.2")
-    [link] = cause_of(run).fields
+    [link, _port] = cause_of(run).fields
     assert (link.name, link.label, link.anchor) == ("host", "Server", "#id_host")
     with honest(answers={"RCPT": "550 5.1.1 User unknown"}) as port:
         run = run_of(port)
@@ -286,4 +288,13 @@ def test_a_run_that_did_not_fail_has_no_cause():
         run = run_of(port)
     assert run.state == TestRun.State.PASSED
     assert cause_of(run) is None
-    assert notes_of(run) == []
+    assert notes_of(run) == ["Not encrypted (as configured). Use STARTTLS if the server offers it."]
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(13, True), (15, False)])
+def test_a_certificate_that_ends_within_two_weeks_is_a_note(days, is_told):
+    context, ca = certificates.issued(not_after=timezone.now() + timedelta(days=days))
+    with evil(context=context, implicit=True) as port:
+        run = run_of(port, security="tls", ca=ca)
+    assert run.state == TestRun.State.PASSED
+    assert bool(notes_of(run)) is is_told
