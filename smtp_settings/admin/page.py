@@ -5,12 +5,14 @@ from typing import Any, cast
 
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from smtp_settings import facts
 from smtp_settings.admin import words
-from smtp_settings.admin.panel import panel_for, run_context, shown_run
+from smtp_settings.admin.panel import EARLIER, first_problem, panel_for, run_context, shown_run
+from smtp_settings.admin.panel_data import route, script_data
 from smtp_settings.admin.states import State
 from smtp_settings.clearance import activation
 from smtp_settings.forms import Act, ProfileForm, act_of
@@ -45,7 +47,7 @@ def page_context(
     _carry_on(form, finished)
     if run is not None and not form.is_bound and panel.state in (State.PASSED, State.NOTES):
         form.initial["_test_run"] = run.uuid  # an empty password means the one it was tested with
-    problems = list(_problems(form))
+    problems = list(problems_of(form))
     return {
         "errors": None,  # Django's own note; ours names every field
         "title": _title(context, saved),
@@ -57,7 +59,10 @@ def page_context(
         "panel": panel,
         "run": run,
         "test": run_context(run, form.user) if run is not None else None,
-        "hidden": [form[name] for name in ("version", "_test_run", "_password_typed")],
+        "earlier": earlier_of(saved) if run is None else [],
+        "route": route(form),
+        "script": script_data(form, panel, run, first_problem(form)),
+        "hidden": [form[name] for name in ("version", "_test_run", "_password_typed", "_preset_before")],
         "may_test_saved": bool(
             saved and not saved.is_draft and request.user.has_perm("smtp_settings.test_smtpprofile")
         ),
@@ -68,6 +73,11 @@ def page_context(
         "note": words.note(saved, known=_facts(saved)) if saved else "",
         "waiting": _facts(saved).waiting if saved else 0,
     }
+
+
+def earlier_of(saved: Any) -> list[tuple[TestRun, SafeString]]:  # Any: a profile with its `shown_runs`
+    """Return the last tests of a profile that this person may open, each with its badge."""
+    return [(one, words.run_badge(one)) for one in list(getattr(saved, "shown_runs", ()))[:EARLIER]]
 
 
 def _facts(profile: SMTPProfile) -> facts.ProfileFacts:
@@ -93,7 +103,7 @@ def _carry_on(form: ProfileForm, run: TestRun | None) -> None:
         data["version"] = str(form.saved.version)
 
 
-def _problems(form: ProfileForm) -> Any:  # Any: a generator of Problem
+def problems_of(form: ProfileForm) -> Any:  # Any: a generator of Problem
     """Yield each error with its field, in the order of the form."""
     for name, errors in form.errors.items():
         for sentence in filter(None, map(str, errors)):

@@ -1,33 +1,32 @@
 """What the test panel and the save bar say: about a page as it is sent, and about a run while it runs."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from smtp_settings.admin import steps, words
+from smtp_settings.admin.causes import cause_of, notes_of
 from smtp_settings.admin.panel_data import texts_of
 from smtp_settings.admin.states import Facts, Panel, State, panel_of, state_of
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
-from smtp_settings.fingerprint import changed_fields
+from smtp_settings.fingerprint import changed_fields, uses_secret
 from smtp_settings.forms import ProfileForm
 from smtp_settings.gate import EVIDENCE_AGE, Reason, RunState
 from smtp_settings.models import TestRun
 
-#: A certificate that ends sooner is a note (PROVIDERS tls17).
-_ENDS_SOON = timedelta(days=14)
 #: How many earlier tests the panel names.
-_EARLIER = 3
+EARLIER = 3
 _LISTED = ("state", "kind", "created_at", "sentence")
 #: So many seconds a run waits for a worker before it says so, and before the web server takes it.
 _WAITED, _TAKEN_BACK = 1, 5
@@ -67,6 +66,8 @@ def run_state(run: TestRun, user: AbstractBaseUser) -> dict[str, Any]:  # Any: J
         "tone": panel.tone,
         "line": panel.line,
         "still": steps.still(run, now),
+        "stop": reverse("admin:smtp_settings_testrun_stop", args=[run.uuid]),
+        "signs_in": uses_secret(run.settings),
         "announce": announcement(run, now),
         "html": render_to_string("mailconf/_run.html", {"test": run_context(run, user)}),
         "values": texts_of(run.settings) if run.user_id == user.pk else {},
@@ -145,10 +146,7 @@ def notes(run: TestRun) -> list[str]:
     if run.state != TestRun.State.PASSED:
         return []
     found = steps.warnings(run)
-    ends_at = steps.certificate_ends_at(run)
-    if ends_at is not None and ends_at - timezone.now() < _ENDS_SOON:
-        day = date_format(timezone.localtime(ends_at), "j F Y")
-        found.append(_("The certificate expires on %(date)s. Tell its owner.") % {"date": day})
+    found += notes_of(run)
     if not run.ran_on.startswith("worker "):
         found.append(words.ran_where(run))
     return found
@@ -164,9 +162,12 @@ def noted(count: int) -> str:
 
 
 def run_context(
-    run: TestRun, user: AbstractBaseUser | None = None
+    run: TestRun, user: AbstractBaseUser | None = None, *, in_form: bool = True
 ) -> dict[str, Any]:  # Any: a template's context
-    """Return one run for `mailconf/_run.html`; with a user also their earlier tests of the same profile."""
+    """Return one run for `mailconf/_run.html`; with a user also their earlier tests of the same profile.
+
+    `in_form`: the page has the form whose values were tested, for corrections.
+    """
     is_final = RunState(run.state).is_final
     return {
         "run": run,
@@ -179,6 +180,7 @@ def run_context(
         "sentence": sentence(run),
         "where": words.ran_where(run) if run.ran_on else "",
         "notes": notes(run),
+        "cause": cause_of(run, in_form=in_form),
         "expects_link": bool(run.link_base) and run.state == TestRun.State.PASSED,
         "steps": steps.step_rows(run),
         "transcript": steps.transcript_rows(run.transcript),
@@ -207,7 +209,7 @@ def sentence(run: TestRun) -> SafeString | str:
 def earlier(run: TestRun, user: AbstractBaseUser) -> list[tuple[TestRun, SafeString]]:
     """Return this person's three tests of the same profile before a run, each with its badge."""
     runs = TestRun.objects.filter(profile_uuid=run.profile_uuid, user_id=user.pk, pk__lt=run.pk)
-    found = runs.exclude(kind=TestRun.Kind.SEARCH).only(*_LISTED)[:_EARLIER]
+    found = runs.exclude(kind=TestRun.Kind.SEARCH).only(*_LISTED)[:EARLIER]
     return [(one, words.run_badge(one)) for one in found]
 
 

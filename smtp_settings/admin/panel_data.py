@@ -14,6 +14,7 @@ from smtp_settings.clearance.candidate import settings_of
 from smtp_settings.clearance.verdicts import field_label
 from smtp_settings.fingerprint import shaping_fields
 from smtp_settings.forms import ProfileForm
+from smtp_settings.gate import RunState
 from smtp_settings.models import DeliveryMethod, TestRun
 
 #: The form's fields for the names of the fingerprint that are none; None for what no form has.
@@ -33,7 +34,8 @@ _SAID: dict[str, str | Promise] = {
     "change": _("%(field)s: %(before)s → %(after)s"),
     "restored": _("The tested values are back."),
     "started": _("The test begins…"),
-    "copied": _("Copied"),
+    "unreachable": _("mailconf did not answer. Send the test again."),
+    "empty": _("(empty)"),
     "keep_tested": _("from your test, not saved yet"),
 }
 
@@ -56,6 +58,31 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def route(form: ProfileForm) -> str:
+    """Say where a test email would go, as the entries stand; the script keeps it up to date."""
+    value = {
+        name: str(form[name].value() or "")
+        for name in ("host", "port", "from_address")
+        if name in form.fields
+    }
+    if not value:
+        return ""
+    to = form["test_to"].value()
+    to = ", ".join(to) if isinstance(to, list) else str(to or "")
+    return str(_SAID["route"]) % {
+        "to": to or _SAID["nobody"],
+        "from": value["from_address"] or to or _SAID["nobody"],
+        "server": f"{value['host']}:{value['port']}" if value["host"] else _SAID["nowhere"],
+    }
+
+
+def run_data(run: TestRun) -> dict[str, str]:
+    """Return the data of the script on a run's own page: what to follow, nothing once it is over."""
+    if RunState(run.state).is_final:
+        return {"poll": ""}
+    return {"poll": reverse("admin:smtp_settings_testrun_state", args=[run.uuid])}
+
+
 def script_data(
     form: ProfileForm, panel: Panel, run: TestRun | None, problem: str
 ) -> dict[str, Any]:  # Any: JSON
@@ -70,7 +97,6 @@ def script_data(
         "object": str(saved.pk) if saved is not None else "",
         "start": reverse("admin:smtp_settings_testrun_start"),
         "poll": reverse("admin:smtp_settings_testrun_state", args=[run.uuid]) if run is not None else "",
-        "stop": reverse("admin:smtp_settings_testrun_stop", args=[run.uuid]) if run is not None else "",
         "fields": counting,
         "labels": {name: field_label(name) for names in counting.values() for name in names},
         "saved": texts_of(settings_of(saved)) if saved is not None else None,

@@ -162,18 +162,16 @@ def queue_id(reply: str) -> str:
 
 
 def warnings(run: TestRun) -> list[str]:
-    """Return the sentences of the steps that went with a warning."""
+    """Return the sentences of the steps that went with a warning.
+
+    That nothing is encrypted, as the profile wants it, is left to the diagnosis, which says what it means.
+    """
+    is_clear = run.settings.get("security") == Security.NONE
     return [
         _detail(step) or step_name(run, str(step.get("phase", "")))
         for step in run.steps
-        if step.get("verdict") == StepVerdict.WARNING
+        if step.get("verdict") == StepVerdict.WARNING and not (is_clear and step.get("phase") == Phase.TLS)
     ]
-
-
-def certificate_ends_at(run: TestRun) -> datetime | None:
-    """Return until when the server's certificate is valid, None when none was seen."""
-    ends = [step.get("evidence", {}).get("certificate_expires_at") for step in run.steps]
-    return _moment(next(filter(None, ends), ""))
 
 
 def transcript_rows(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:  # Any: JSON
@@ -232,6 +230,8 @@ def _row(run: TestRun, phase: str, step: Mapping[str, Any]) -> StepRow:  # Any: 
 
 
 def _detail(step: Mapping[str, Any]) -> str:  # Any: as above
+    if step.get("verdict") == StepVerdict.FAILED:
+        return ""  # the cause says it, in the reader's language
     detail = str(step.get("detail") or "")
     return str(_DETAILS.get(detail, detail))
 

@@ -278,7 +278,7 @@ def test_a_run_tells_its_owner_the_tested_values_and_nobody_a_secret():
 @pytest.mark.django_db
 def test_a_passed_run_says_how_long_it_counts_and_what_accepted_means():
     user = a_user()
-    run = evidence(unsaved_profile(host="smtp.example.com"), user=user)
+    run = evidence(unsaved_profile(host="smtp.example.com", security="tls"), user=user)
     run.ran_on, run.reply = "worker mail-2", "250 Ok: queued as 4F1C2A"
 
     told = panel.run_state(run, user)
@@ -304,19 +304,26 @@ def test_an_old_pass_has_expired():
 @pytest.mark.django_db
 def test_what_a_person_should_know_of_a_pass_is_a_note():
     user = a_user()
-    run = evidence(unsaved_profile(), user=user)
+    run = evidence(unsaved_profile(security="tls"), user=user)
     run.ran_on = "web"
-    run.steps = [
-        a_step("tls", "warning", detail="Not encrypted (as configured).",
-               evidence={"certificate_expires_at": (timezone.now() + timedelta(days=3)).isoformat()}),
-    ]  # fmt: skip
+    ends = {"certificate_expires_at": "2031-03-04T00:00:00+00:00", "certificate_ends_soon": "yes"}
+    unchecked = "The certificate was not checked (as configured)."
+    run.steps = [a_step("tls", "warning", detail=unchecked, evidence=ends)]
 
     told = panel.run_state(run, user)
 
     assert told["badge"] == "Passed with notes"
     assert told["line"] == "The test succeeded with 3 notes. You can save now."
-    for note in ("Not encrypted (as configured)", "The certificate expires on ", "Ran on the web server"):
+    for note in ("The certificate was not checked", "The certificate expires on ", "Ran on the web server"):
         assert note in told["html"]
+
+
+@pytest.mark.django_db
+def test_that_nothing_is_encrypted_is_one_note():
+    run = evidence(unsaved_profile(security="none"))
+    run.ran_on = "worker mail-2"
+    run.steps = [a_step("tls", "warning", detail="Not encrypted (as configured).")]
+    assert len(panel.notes(run)) == 1
 
 
 @pytest.mark.django_db
@@ -338,4 +345,4 @@ def test_a_hostile_banner_is_text():
     run.transcript = [{"direction": "server", "text": "220 <script>alert(1)</script>"}]
     html = panel.run_state(run, user)["html"]
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 2
+    assert "220 &lt;script&gt;alert(1)&lt;/script&gt;" in html
