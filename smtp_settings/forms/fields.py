@@ -194,7 +194,7 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         """Offer the saved preset though nobody knows it any more: it came from a file that is gone."""
         field = cast("forms.ChoiceField", self.fields["preset"])
         if not field.valid_value(key):
-            field.choices = [*field.choices, (key, key)]
+            field.choices = [*preset_choices(), (key, key)]
 
     @property
     def about_preset(self) -> AboutPreset | None:
