@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from smtp_settings.hints import retrying
 from smtp_settings.hints.hint import Known, Seen, see
@@ -54,15 +53,14 @@ def _preview(seen: Seen, field: str, number: int, sentence: str) -> Preview:
 def _offset(seen: Seen) -> Iterator[Preview]:
     """How many messages a send offset lets through in an hour."""
     if seconds := seen.number("send_offset"):
-        an_hour = 3600 // seconds
-        sentence = ngettext(
-            "One message every %(seconds)s second: at most %(n)s an hour.",
-            "One message every %(seconds)s seconds: at most %(n)s an hour.",
-            seconds,
-        )
-        if not an_hour:
+        said = {"seconds": _n(seconds), "n": _n(3600 // seconds)}
+        if seconds > 3600:
             sentence = _("One message every %(seconds)s seconds: less than one an hour.")
-        yield Preview("send_offset", sentence % {"seconds": _n(seconds), "n": _n(an_hour)})
+        elif seconds == 1:
+            sentence = _("One message every second: at most %(n)s an hour.")
+        else:
+            sentence = _("One message every %(seconds)s seconds: at most %(n)s an hour.")
+        yield Preview("send_offset", sentence % said)
 
 
 def _retries(seen: Seen) -> Iterator[Preview]:
