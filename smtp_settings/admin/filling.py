@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 
 from smtp_settings import correction, presets
 from smtp_settings.admin import hinting
+from smtp_settings.admin.page import problems_of
 from smtp_settings.forms import Act, ProfileForm
 from smtp_settings.forms.presets import Filled, about
 from smtp_settings.forms.profile import ENTERED_FOR_OTHERS
@@ -137,7 +138,7 @@ def finish(request: HttpRequest, form: ProfileForm, context: dict[str, Any]) -> 
         return  # a page for looking
     if form.act is Act.SHOW:
         form.errors.clear()
-        context["problems"], context["refused"] = [], False
+        context["problems"], context["refused"] = list(problems_of(form)), False
     if form.filled is not None and form.filled.focus in form.fields:
         form.fields[form.filled.focus].widget.attrs["autofocus"] = True
     shape = hinting.shape_posted(request.POST)
