@@ -128,7 +128,7 @@ class _Search:
         if not may_search(self._profiles, request):
             raise PermissionDenied
         runs = TestRun.objects.defer("secret").select_related("user")
-        run = runs.filter(uuid=uuid, kind=TestRun.Kind.SEARCH, user_id=request.user.pk).first()
+        run = runs.filter(uuid=uuid, kind=TestRun.Kind.SEARCH, user_id=_person(request).pk).first()
         if run is None:
             raise Http404(_("This search does not exist. It may have been removed."))
         return run

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from smtp_settings import correction, presets
+from smtp_settings.advice import reading
 from smtp_settings.forms.texts import allowed_ports
 from smtp_settings.hints import Hint, Known, PasswordShape, Tone, hints, previews, shape_of
 from smtp_settings.hints.hint import ACCESS_KEY, domain_of
@@ -54,6 +55,7 @@ def known(texts: Mapping[str, str], profile: SMTPProfile | None, shape: Password
     """Return what is known here beyond the values: two queries, each only when it can matter."""
     return Known(
         allowed_ports=allowed_ports(),
+        mx=reading.remembered_mx(domain_of(texts.get("from_address", ""))),
         senders=_senders(texts.get("from_address", "").strip().lower(), profile),
         verified_domains=_tested_domains(texts),
         password=shape,

@@ -41,10 +41,15 @@ def read(
     return dict(found)
 
 
+def remembered_mx(domain: str) -> tuple[str, ...] | None:
+    """Return who receives for a domain, if that was asked in the last minutes; nobody is asked now."""
+    known: tuple[str, ...] | None = cache.get(_key(domain))
+    return known
+
+
 def mx_of(domain: str, *, servers: Sequence[dns.Server] = ()) -> tuple[str, ...]:
     """Return who receives for a domain; remembered for some minutes, also when it is nobody."""
-    key = f"mailconf.mx.{sha256(domain.encode()).hexdigest()}"
-    known: tuple[str, ...] | None = cache.get(key)
+    known = remembered_mx(domain)
     if known is not None:
         return known
     found: list[Answer] = []
@@ -55,8 +60,13 @@ def mx_of(domain: str, *, servers: Sequence[dns.Server] = ()) -> tuple[str, ...]
     _in_a_thread(work)
     if not found or found[0].found is Found.FAILED:
         return ()
-    cache.set(key, found[0].values, _REMEMBER_SECONDS)
-    return found[0].values
+    hosts = tuple(filter(None, found[0].values))  # that of a null MX is no host
+    cache.set(_key(domain), hosts, _REMEMBER_SECONDS)
+    return hosts
+
+
+def _key(domain: str) -> str:
+    return f"mailconf.mx.{sha256(domain.lower().encode()).hexdigest()}"
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:

@@ -105,9 +105,9 @@ def test_advice_is_shown_by_its_button_and_never_blocks(client):
     assert_strict(response)
     text = text_of(response)
     assert "DNS for shop.example" in text
-    assert "Add `include:sendgrid.net` before “all”." in text
+    assert "Add include:sendgrid.net before “all”." in text
     assert "v=spf1 mx include:sendgrid.net -all" in text
-    assert "There is no DMARC record. Start with `v=DMARC1; p=none`." in text
+    assert "There is no DMARC record. Start with v=DMARC1; p=none ." in text
     assert "Look at:" not in text
 
 
@@ -198,3 +198,14 @@ def test_hostile_records_and_names_are_escaped(client, world):
     html = client.post(DNS, {"from_address": "a@shop.example", "preset": "sendgrid"}).json()["html"]
     assert "<img" not in html
     assert inline_in(html) == []
+
+
+def test_hints_know_who_receives_once_it_was_asked(client, world):
+    hints = "/admin/smtp_settings/smtpprofile/hints/"
+    values = {"from_address": "a@nomail.example", "host": "smtp.example.com", "transport": "smtp"}
+    world.table["nomail.example", "TXT"] = [txt("x")]
+    before = client.post(hints, values).content.decode()
+    assert "eplies and bounces cannot arrive" not in before
+    client.post(OFFER, {"from_address": "a@nomail.example"})
+    assert "eplies and bounces cannot arrive" in client.post(hints, values).content.decode()
+    assert world.asked == [("nomail.example", "MX")]
