@@ -13,8 +13,10 @@ from django.utils import timezone
 from smtp_settings import sealing
 from smtp_settings.clearance import activation
 from smtp_settings.models import Event, SMTPProfile, TestRun
+from tests.acceptance.processes import until
 from tests.builders import a_draft, a_profile, a_user, evidence
 from tests.servers import smtp_server
+from tests.smtp_settings.test_carrying import no_thread_is_left  # noqa: F401  # for every test here
 from tests.submitting import buttons_of, form_of
 
 pytestmark = pytest.mark.django_db
@@ -838,6 +840,7 @@ def test_the_list_neither_searches_nor_filters_by_secrets(client, server):
     assert client.get(f"{ADD}?_to_field=password").status_code == 400
 
 
+@pytest.mark.django_db(transaction=True)
 def test_an_operator_tests_a_saved_profile_to_the_own_address_only(client, server):
     operator = a_user("operator")
     profile = a_profile(host=server.host, port=server.port)
@@ -845,9 +848,13 @@ def test_an_operator_tests_a_saved_profile_to_the_own_address_only(client, serve
 
     response = client.post(test_url(profile), {"test_to": "somebody@else.example"}, follow=True)
 
-    assert "accepted the email for" in text_of(response)
     [message] = server.wait_for(1)
+    until(lambda: TestRun.objects.latest("id").finished_at)
     assert message.rcpt_to == (operator.email,)
+    assert response.redirect_chain == [
+        (reverse("admin:smtp_settings_testrun_change", args=[TestRun.objects.latest("id").pk]), 302)
+    ]
+    assert "accepted the email for" in text_of(client.get(response.redirect_chain[0][0]))
 
 
 def test_a_test_of_saved_settings_is_a_post(client, server):
@@ -898,7 +905,9 @@ def test_each_role_reaches_what_it_may(client, server, role):
     )
 
     assert answers == ROLES[role]
-    assert server.sessions == {"administrator": 2, "operator": 1}.get(role, 0)
+    assert server.sessions == {"administrator": 1}.get(role, 0)  # that of a saved one runs beside
+    started = TestRun.objects.exclude(user=None).count()
+    assert started == {"administrator": 2, "operator": 1}.get(role, 0)
 
 
 def test_a_viewer_sees_values_and_no_secret_not_even_sealed(client, closed_server):
