@@ -7,7 +7,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.db import DatabaseError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils.functional import Promise
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from delivery import stats
 from delivery.stats import MessageState
-from mailconf import dashboard, inbox
+from mailconf import dashboard, inbox, ribbon, sign_ins
 
 #: The models that have a place in the navigation, in its order; the rest is reached from their pages.
 NAVIGATION: tuple[tuple[str, Promise], ...] = (
@@ -59,11 +59,20 @@ class MailconfAdminSite(AdminSite):
         context = {**self.each_context(request), "title": self.index_title, **dashboard.context_for(request)}
         return TemplateResponse(request, "mailconf/dashboard.html", context | (extra_context or {}))
 
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Let a person in, and write down that they came, or were refused."""
+        response = super().login(request, extra_context)
+        if request.method == "POST":
+            sign_ins.note(request)
+        return response
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:  # Any: as AdminSite.each_context
         """Add what every page shows: the navigation and the environment."""
         environment = getattr(settings, "MAILCONF_ENVIRONMENT", "")
+        is_in = self.has_permission(request)
         return super().each_context(request) | {
-            "navigation": self.navigation(request) if self.has_permission(request) else [],
+            "navigation": self.navigation(request) if is_in else [],
+            "ribbon": ribbon.lines(request) if is_in else [],
             "environment": environment,
             "environment_tone": ENVIRONMENT_TONES.get(environment.lower(), "is-quiet"),
         }

@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps  # the module: a second default here would be ambiguous
+from django.db.models.signals import post_delete, post_save
 
 
 class MailconfConfig(AppConfig):
@@ -15,12 +16,16 @@ class MailconfConfig(AppConfig):
 
         The first in every process: whoever hands mail over rings its bell.
         """
-        from mailconf import celery, server_acts, servers  # noqa: PLC0415  # they read settings and models
+        # They read settings and models.
+        from mailconf import celery, ribbon, server_acts, servers  # noqa: PLC0415
         from smtp_settings import facts, workers  # noqa: PLC0415
+        from smtp_settings.models import SMTPProfile  # noqa: PLC0415
 
         celery.app.set_current()
         facts.provide(servers.facts, order=servers.order, acts=server_acts.ACTS)
         workers.provide(servers.worker_is_alive)
+        for signal in (post_save, post_delete):
+            signal.connect(ribbon.forget, sender=SMTPProfile, dispatch_uid="mailconf.ribbon")
 
 
 class MailconfAdminConfig(admin_apps.AdminConfig):

@@ -1,0 +1,133 @@
+"""The alerts of the dashboard: what is wrong, worst first, with one link each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from delivery import stats
+from delivery.queue import Paused
+from mailconf.numbers import SILENCE, WORKER_COMMAND, available, shown, span
+from mailconf.server_rows import Server
+from smtp_settings.advice.notes import notes_of
+from smtp_settings.clearance import standing
+
+#: A due message that waits longer is an alert.
+LONG_WAIT = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing that is wrong or deserves a look, and where to go. `command` is something to type."""
+
+    text: str
+    tone: str
+    link: str = ""
+    url: str = ""
+    command: str = ""
+
+
+def alerts(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
+    """Return what is wrong or will be, worst first."""
+    if not servers:
+        return []  # the first steps say it
+    found = [*_nothing_is_sent(servers, heard_at), *_servers_down(servers), *_not_as_tested(servers)]
+    age = available(stats.oldest_ready_age)
+    if age is not None and age > LONG_WAIT:
+        found.append(
+            Alert(
+                _("The oldest message waits %(span)s.") % {"span": span(age)},
+                "is-warn",
+                _("Open the messages"),
+                reverse("admin:delivery_message_changelist"),
+            )
+        )
+    return [*found, *_will_end(servers)]
+
+
+def _nothing_is_sent(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
+    found = []
+    if not any(server.is_live and server.profile.enabled for server in servers):
+        found.append(
+            Alert(
+                _("No profile is live. Nothing is being sent; new messages wait."),
+                "is-bad",
+                _("Open the profiles"),
+                reverse("admin:smtp_settings_smtpprofile_changelist"),
+            )
+        )
+    silent_for = timezone.now() - heard_at if heard_at is not None else None
+    if silent_for is None:
+        text = _("No worker has ever reported. Nothing is being sent. Start one:")
+        found.append(Alert(text, "is-bad", command=WORKER_COMMAND))
+    elif silent_for > SILENCE:
+        text = _("No worker has reported for %(span)s. Nothing is being sent. Start one:") % {
+            "span": span(silent_for)
+        }
+        found.append(Alert(text, "is-bad", command=WORKER_COMMAND))
+    return found
+
+
+def _servers_down(servers: Sequence[Server]) -> list[Alert]:
+    """Return the servers taken out of use: by a fault first, then by a person."""
+    down = [
+        server for server in servers if server.is_live and server.profile.enabled and server.health.is_down
+    ]
+    down.sort(key=lambda server: server.numbers.paused is Paused.PERSON)
+    return [
+        Alert(
+            " ".join(filter(None, [f"{server.profile.name}: {server.health.words}.", _waiting(server)])),
+            server.health.tone,
+            _("Open profile"),
+            _profile_url(server),
+        )
+        for server in down
+    ]
+
+
+def _waiting(server: Server) -> str:
+    if not server.numbers.waiting:
+        return ""
+    return ngettext("%(n)s message waits.", "%(n)s messages wait.", server.numbers.waiting) % {
+        "n": shown(server.numbers.waiting)
+    }
+
+
+def _not_as_tested(servers: Sequence[Server]) -> list[Alert]:
+    found = []
+    for server in servers:
+        profile = server.profile
+        if profile.is_draft or not profile.enabled:
+            continue
+        if not server.is_live:
+            text = standing.alert(profile, server.standing)
+            found.append(Alert(text, "is-bad", _("Open profile"), _profile_url(server)))
+        elif profile.cleared_without_test:
+            text = _("%(name)s was saved without a passed test.") % {"name": profile.name}
+            found.append(Alert(text, "is-warn", _("Test it"), _profile_url(server)))
+    return found
+
+
+def _will_end(servers: Sequence[Server]) -> list[Alert]:
+    """Return what works now and will not for ever: certificates, passwords, sign-ins; the warnings first."""
+    in_use = [server for server in servers if server.is_live and server.profile.enabled]
+    notes = available(lambda: notes_of([server.profile for server in in_use])) or {}
+    found = [
+        Alert(
+            _("%(name)s: %(sentence)s") % {"name": server.profile.name, "sentence": note.sentence},
+            note.tone,
+            _("Open profile"),
+            _profile_url(server),
+        )
+        for server in in_use
+        for note in notes.get(server.profile.pk, ())
+    ]
+    return sorted(found, key=lambda alert: alert.tone != "is-warn")
+
+
+def _profile_url(server: Server) -> str:
+    return reverse("admin:smtp_settings_smtpprofile_change", args=[server.profile.pk])

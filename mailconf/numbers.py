@@ -1,0 +1,52 @@
+"""Numbers and spans as pages show them; one that cannot be had is "-"."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from django.db import DatabaseError, transaction
+from django.utils.translation import gettext as _
+
+from delivery import stats
+
+logger = logging.getLogger("mailconf.pages")
+T = TypeVar("T")
+
+#: A worker unheard of for longer is an alert: beat wakes one every 15 s, and a session is silent after 45 s.
+SILENCE = timedelta(seconds=90)
+#: The command that starts what sends, without containers.
+WORKER_COMMAND = "celery --app mailconf.celery worker --beat --queues mail,work"
+
+
+def available(question: Callable[[], T]) -> T | None:
+    """Return the answer, or None where the database did not give one."""
+    try:
+        with transaction.atomic():  # a failed statement spoils nothing else
+            return question()
+    except DatabaseError:
+        logger.exception("A number of the dashboard is not available")
+        return None
+
+
+def shown(number: int | None) -> str:
+    """Show a number with separators; a capped one says that there are more, one not to be had is "-"."""
+    if number is None:
+        return "-"
+    return f"{stats.CAP - 1:,}+" if number >= stats.CAP else f"{number:,}"
+
+
+def span(age: timedelta) -> str:
+    """Show a time span in its largest unit.
+
+    >>> span(timedelta(seconds=40)), span(timedelta(minutes=47)), span(timedelta(hours=30))
+    ('40 s', '47 min', '30 h')
+    """
+    seconds = int(age.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 120:  # an hour and a half is clearer in minutes
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 48 else _("%(n)d days") % {"n": hours // 24}

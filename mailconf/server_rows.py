@@ -1,0 +1,64 @@
+"""The servers of the dashboard: each profile with what is known of it, in the order of the page."""
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from delivery import stats
+from mailconf.numbers import available
+from mailconf.servers import Health, health, names_of
+from smtp_settings.clearance import standing
+from smtp_settings.clearance.standing import Standing
+from smtp_settings.models import DeliveryMethod, SMTPProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One profile with what is known of it."""
+
+    profile: SMTPProfile
+    where: str
+    health: Health
+    numbers: stats.ProfileNumbers
+    standing: Standing
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the gate lets the profile send."""
+        return self.standing.is_live
+
+
+def servers() -> list[Server]:
+    """Return every profile with its numbers, the default one first."""
+    profiles = list(SMTPProfile.objects.select_related("oauth_credential").order_by("-is_default", "name"))
+    numbers = available(lambda: stats.profile_facts([profile.pk for profile in profiles])) or {}
+    people = names_of(numbers.values())
+    return [
+        _server(profile, numbers.get(profile.pk, stats.ProfileNumbers(profile.pk)), people)
+        for profile in profiles
+    ]
+
+
+def _server(profile: SMTPProfile, numbers: stats.ProfileNumbers, people: dict[int, str]) -> Server:
+    how = standing.standing_of(profile)
+    return Server(profile, _where(profile), _health(profile, numbers, people, how), numbers, how)
+
+
+def _health(
+    profile: SMTPProfile, numbers: stats.ProfileNumbers, people: dict[int, str], how: Standing
+) -> Health:
+    if profile.is_draft:
+        return Health(_("Draft"), "is-quiet", is_down=True)
+    if not profile.enabled:
+        return Health(_("Disabled"), "is-quiet", is_down=True)
+    if not how.is_live:
+        return Health(standing.line(how), "is-bad", is_down=True)
+    return health(numbers, people)
+
+
+def _where(profile: SMTPProfile) -> str:
+    if profile.transport == DeliveryMethod.SMTP and not profile.host:
+        return "-"
+    if profile.transport == DeliveryMethod.SMTP:
+        return f"{profile.host}:{profile.port}"
+    return str(DeliveryMethod(profile.transport).label)
