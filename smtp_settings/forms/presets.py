@@ -40,7 +40,9 @@ def about(key: str, host: str) -> AboutPreset | None:
         return None
     return AboutPreset(
         name=preset.name,
-        note=" ".join(filter(None, (presets.note_of(preset), presets.user_rule(preset)))),
+        note=" ".join(
+            filter(None, (presets.note_of(preset), presets.user_rule(preset), presets.secret_rule(preset)))
+        ),
         help_url=preset.help_url,
         regions=tuple(region.name for region in preset.regions if region.name),
         region=preset.region_of(host.strip().lower()),

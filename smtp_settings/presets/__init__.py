@@ -21,6 +21,7 @@ from smtp_settings.presets.words import (
     kind_label,
     note_of,
     secret_label,
+    secret_rule,
     security_words,
     user_rule,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "preset_of",
     "proposed_name",
     "secret_label",
+    "secret_rule",
     "security_words",
     "user_rule",
 ]

@@ -168,13 +168,11 @@ def _sentence(
     there = {name: value for name, value in wanted.items() if after.get(name, DEFAULTS[name]) == value}
     connection = _in_words(there, ("host", "port", "security", "auth"))
     others = _in_words(there, ("username", *LIMITS))
-    said = []
-    if connection:
+    said = [_("Nothing was filled in for %(provider)s.") % {"provider": preset.name}]
+    if first := connection or others:
         pattern = _("Filled in for %(provider)s: %(values)s.")
-        said.append(pattern % {"provider": preset.name, "values": connection})
-    else:
-        said.append(_("Nothing was filled in for %(provider)s.") % {"provider": preset.name})
-    if others:
+        said = [pattern % {"provider": preset.name, "values": first}]
+    if connection and others:
         said.append(_("Also: %(values)s.") % {"values": others})
     if kept:
         fields = ", ".join(str(_LABELS.get(name, name)) for name in kept)

@@ -72,6 +72,13 @@ def user_rule(preset: Preset) -> str:
             return ""
 
 
+def secret_rule(preset: Preset) -> str:
+    """Say what goes into Password where that is no ordinary password, else ""."""
+    if "password" not in preset.sign_ins or (preset.secret is Secret.PASSWORD and not preset.secret_name):
+        return ""
+    return _("Password: %(secret)s.") % {"secret": secret_label(preset)}
+
+
 def note_of(preset: Preset) -> str:
     """Return what a preset says of its provider: the note, then the warning."""
     return " ".join(_(text) for text in (preset.note, preset.warning) if text)

@@ -330,6 +330,7 @@ def test_a_user_name_against_the_providers_rule(values, sentence, cure):
     "values",
     [
         {"host": "smtp.sendgrid.net", "username": "apikey"},
+        {"username": "AKIAIOSFODNN7EXAMPLE"},
         {"host": "smtp.sparkpostmail.com", "username": "SMTP_Injection:X-MSYS-SUBACCOUNT=7"},
         {"host": "email-smtp.eu-west-1.amazonaws.com", "username": "AKIAIOSFODNN7EXAMPLE"},
         {"host": "smtp.mandrillapp.com", "username": "anything"},

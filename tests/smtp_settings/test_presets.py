@@ -340,6 +340,49 @@ def test_what_one_preset_filled_in_another_replaces_as_if_it_had_been_empty(one,
     )
 
 
+def test_with_oauth_the_credential_comes_after_the_user_name():
+    values = an_empty_form(auth="oauth2", host="smtp.office365.com", username="alex@example.com")
+    assert filling(values, by_key("m365")).focus == "oauth_credential"
+
+
+def test_a_form_with_everything_in_it_has_no_next_field():
+    values = an_empty_form(username="apikey", password="•", from_address="shop@example.com")
+    assert filling(values, by_key("sendgrid")).focus == ""
+
+
+def test_when_nothing_could_be_filled_in_it_says_so():
+    values = an_empty_form(host="mail.example.com", port="2526", security="none", auth="none")
+    assert filling(values, by_key("mailgun")).sentence == (
+        "Nothing was filled in for Mailgun. Kept as you entered it: Server, Sign-in, Port, Security."
+    )
+    assert filling(values, by_key("sendgrid")).sentence.startswith(
+        "Filled in for SendGrid: user name apikey."
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "user", "secret"),
+    [
+        ("sendgrid", "At SendGrid the user name is always apikey.", "Password: API key."),
+        ("gmail", "The user name is the full address.", "Password: App password."),
+        ("web-de", "The user name is the part of the address before the @.", ""),
+        ("mailgun", "The user name is made by Mailgun. Copy it from there.", "Password: SMTP password."),
+        ("brevo", "The user name is the full address.", "Password: SMTP key."),
+        ("mandrill", "", "Password: API key."),
+        ("local", "", ""),
+    ],
+)
+def test_what_the_provider_wants_for_user_name_and_password(key, user, secret):
+    assert presets.user_rule(by_key(key)) == user
+    assert presets.secret_rule(by_key(key)) == secret
+
+
+def test_every_kind_and_every_security_has_words():
+    assert all(map(presets.kind_label, Kind))
+    assert presets.security_words("tls") == "TLS from the first byte"
+    assert presets.security_words("else") == "else"
+
+
 def test_a_name_is_proposed_that_nobody_has():
     sendgrid = by_key("sendgrid")
     assert presets.proposed_name(sendgrid, "shop@example.com") == "SendGrid (example.com)"
