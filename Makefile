@@ -86,4 +86,4 @@ lock:
 	@$(LOCK) pyproject.toml --group dev -o requirements-dev.lock
 
 bench: $(VENV)/dev.stamp
-	@for name in wire drain memory; do $(BIN)/python -m bench $$name || exit 1; done
+	@for name in wire drain memory pages; do $(BIN)/python -m bench $$name || exit 1; done

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("wire", "drain", "memory")
+NAMES = ("wire", "drain", "memory", "pages")
 
 
 def main() -> None:

@@ -40,7 +40,8 @@ def a_user(role="superuser", **fields):
 def _group(name):
     """A role's group; made again where a test with real transactions has emptied the database before."""
     if not Group.objects.filter(name=name).exists():
-        import_module("delivery.migrations.0003_groups").make_groups(apps, SimpleNamespace(connection=connection))
+        groups = import_module("delivery.migrations.0003_groups")
+        groups.make_groups(apps, SimpleNamespace(connection=connection))
     return Group.objects.get(name=name)
 
 

@@ -1,4 +1,4 @@
-"""The endpoints of the test panel under attack (UX 4.6, WIRE 6 E): each checks for itself, each is no scanner."""
+"""The endpoints of the test panel under attack (UX 4.6, WIRE 6 E): each checks for itself."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -51,7 +51,7 @@ def start(client, values, **more):
 
 
 def ended(client, started):
-    """Poll a run until it has an end; what the last answer was. Waits for the carrying thread, not for a time."""
+    """Poll a run until it has an end; what the last answer was."""
     deadline = timezone.now() + timedelta(seconds=30)
     while timezone.now() < deadline:
         state = client.get(started.json()["poll"]).json()
@@ -97,7 +97,8 @@ def test_a_profile_is_named_by_its_id_and_not_by_what_else_is_posted(client, ser
     first = a_profile(name="First", host=server.host, port=server.port, password=SECRET)
     second = a_profile(name="Second", host="127.0.0.9", port=2525, password="other")
     values = form_of(client.get(change_url(second))) | {
-        "host": server.host, "port": str(server.port), "id": str(first.pk), "pk": str(first.pk), "uuid": str(first.uuid),
+        "host": server.host, "port": str(server.port), "id": str(first.pk), "pk": str(first.pk),
+        "uuid": str(first.uuid),
     }  # fmt: skip
 
     answer = start(client, values, _object_id=str(second.pk))
