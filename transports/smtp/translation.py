@@ -69,8 +69,8 @@ _TLS_REASONS = (
     ("CERTIFICATE_REQUIRED", "client-certificate"),
     ("PROTOCOL_VERSION", "version"),
     ("VERSION_TOO_LOW", "version"),
+    ("DH_KEY", "cipher"),  # its exchange, not its certificate
     ("KEY_TOO_SMALL", "weak"),
-    ("DH_KEY", "cipher"),
     ("HANDSHAKE_FAILURE", "cipher"),
     ("NO_SHARED_CIPHER", "cipher"),
     ("NO_CIPHERS", "cipher"),
