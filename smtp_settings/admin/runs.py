@@ -166,7 +166,8 @@ def begun(
     except ValidationError as error:
         raise NotStarted(_errors(*error.messages, field="test_to")) from None
     except test_send.TooManyTests as wait:
-        run = _poll_url(wait.run) if wait.run is not None else ""
+        mine = wait.run if wait.run is None or wait.run.kind != TestRun.Kind.SEARCH else None
+        run = _poll_url(mine) if mine is not None else ""  # a search has no steps the panel could show
         raise NotStarted({"limited": str(wait), "run": run}) from None
     except sealing.SealingError as error:
         raise NotStarted(_errors(str(error))) from None

@@ -209,3 +209,11 @@ def test_hints_know_who_receives_once_it_was_asked(client, world):
     client.post(OFFER, {"from_address": "a@nomail.example"})
     assert "eplies and bounces cannot arrive" in client.post(hints, values).content.decode()
     assert world.asked == [("nomail.example", "MX")]
+
+
+def test_the_test_panel_is_not_sent_to_a_search_that_goes_on(client, server):
+    client.post(FIND, {"_search": server.host})
+    values = form_of(client.get(ADD)) | {"host": server.host, "port": str(server.port), "name": "EU relay"}
+    values |= {"from_address": "a@shop.example", "auth": "none", "test_to": "a@shop.example"}
+    told = client.post(reverse("admin:smtp_settings_testrun_start"), values | {"_kind": "send"}).json()
+    assert told == {"limited": "Another of your tests is still running.", "run": ""}
