@@ -48,6 +48,7 @@ def page_context(
     if run is not None and not form.is_bound and panel.state in (State.PASSED, State.NOTES):
         form.initial["_test_run"] = run.uuid  # an empty password means the one it was tested with
     problems = list(problems_of(form))
+    known = _facts(saved) if saved is not None else facts.ProfileFacts()
     return {
         "errors": None,  # Django's own note; ours names every field
         "title": _title(context, saved),
@@ -69,9 +70,9 @@ def page_context(
         "test_saved_url": reverse("admin:smtp_settings_smtpprofile_test", args=[saved.pk]) if saved else "",
         "may_save_anyway": request.user.has_perm("smtp_settings.save_untested_smtpprofile"),
         "anyway_open": act_of(request.POST) is Act.ANYWAY,
-        "health": words.health(saved, known=_facts(saved)) if saved else "",
-        "note": words.note(saved, known=_facts(saved)) if saved else "",
-        "waiting": _facts(saved).waiting if saved else 0,
+        "health": words.health(saved, known=known) if saved else "",
+        "note": words.note(saved, known=known) if saved else "",
+        "waiting": known.waiting,
     }
 
 

@@ -1,6 +1,6 @@
 """What the form says about its fields before anything is typed: defaults, and help for this row."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django import forms
 from django.conf import settings
@@ -11,8 +11,9 @@ from django.utils.translation import ngettext
 from smtp_settings import sealing
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.clearance.standing import UNREADABLE
+from smtp_settings.entries.rules import AVAILABLE_AUTH
 from smtp_settings.forms.sentences import password_age
-from smtp_settings.models import SMTPProfile
+from smtp_settings.models import Auth, OAuthCredential, SMTPProfile
 from smtp_settings.secret_age import password_is_old
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ def describe(form: "ProfileFields") -> None:
         form.fields["is_default"].help_text = _default_help(form)
     if "password" in form.fields:
         _describe_password(form)
+    if "oauth_credential" in form.fields and Auth.OAUTH2 not in AVAILABLE_AUTH:
+        # Nothing to choose from yet: no query for what nobody is shown.
+        credentials = cast("forms.ModelChoiceField[OAuthCredential]", form.fields["oauth_credential"])
+        credentials.queryset = OAuthCredential.objects.none()
 
 
 def proposed_prefix(environment: str) -> str:
