@@ -179,7 +179,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = MAILCONF_VAR / "static" if MAILCONF_LOCAL else BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "mailconf.static_files.MinifiedStaticFilesStorage"},
 }
 
 # Cookies and transport. A __Host- name binds a cookie to this host and the root path; it needs HTTPS.
