@@ -407,9 +407,9 @@ class TestRun(models.Model):
     profile = models.ForeignKey(SMTPProfile, models.SET_NULL, null=True, related_name="test_runs")
     profile_uuid = models.UUIDField()  # of a profile not yet saved, too: the secret is bound to it
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    kind = models.CharField(max_length=10, choices=Kind, default=Kind.SEND)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.SEND)
     batch = models.UUIDField(null=True)  # runs of one order, "test all": they come one after another
-    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.WAITING)
     stop_asked_at = models.DateTimeField(null=True)
     fingerprint = models.CharField(max_length=64)
     settings = models.JSONField()  # the candidate's fields, no secret

@@ -39,7 +39,8 @@ def place(run: TestRun) -> str:
         return _("web server")
     if run.ran_on == test_send.SHELL:
         return _("command")
-    return run.ran_on or "-"
+    kind, _space, name = run.ran_on.partition(" ")
+    return _("worker %(name)s") % {"name": name} if kind == "worker" else run.ran_on or "-"
 
 
 def result(run: TestRun) -> SafeString:

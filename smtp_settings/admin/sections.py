@@ -4,9 +4,15 @@ No two fields share a line: Django opens a closed section with an error only for
 The style sheet puts numbers that belong together side by side.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from django.contrib import admin
+from django.db.models import BooleanField
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from smtp_settings.models import SMTPProfile
 
 _CLOSED = ("collapse",)
 
@@ -96,7 +102,21 @@ _SHOWN_AS = {"password": "password_state", "classification_overrides": "reply_ru
 
 def _without_inputs(fields: list[Any]) -> list[Any]:
     """Show whether there is a password instead of the fields that set one, and rules as they are typed."""
-    return [_SHOWN_AS.get(name, name) for name in fields if name != "remove_password"]
+    return [_SHOWN_AS.get(name, _in_words(name)) for name in fields if name != "remove_password"]
+
+
+def _in_words(name: str) -> str | Callable[[SMTPProfile], str]:
+    """Show what is true or not as a word: the stock admin has a picture, described in English."""
+    field = next((one for one in SMTPProfile._meta.fields if one.name == name), None)
+    if not isinstance(field, BooleanField):
+        return name
+
+    @admin.display(description=field.verbose_name)
+    def shown(profile: SMTPProfile) -> str:
+        return gettext("Yes") if getattr(profile, name) else gettext("No")
+
+    shown.__name__ = name
+    return shown
 
 
 #: For those who may only look: no field of this form is ever made from a secret.
