@@ -15,6 +15,7 @@ from smtp_settings.admin.panel import EARLIER, first_problem, panel_for, run_con
 from smtp_settings.admin.panel_data import route, script_data
 from smtp_settings.admin.states import State
 from smtp_settings.clearance import activation
+from smtp_settings.clearance.candidate import is_secret_of
 from smtp_settings.forms import Act, ProfileForm, act_of
 from smtp_settings.models import SMTPProfile, TestRun
 
@@ -99,7 +100,9 @@ def _carry_on(form: ProfileForm, run: TestRun | None) -> None:
         data["_test_run"] = str(run.uuid)
         data["_password_typed"] = ""
     elif data.get("password"):
-        data["_password_typed"] = "on"  # noqa: S105  # a flag, not a password
+        typed, tested = form.cleaned_data.get("password"), form.carried_run
+        is_carried = bool(typed) and tested is not None and is_secret_of(tested, typed)
+        data["_password_typed"] = "" if is_carried else "on"  # a flag, not a password
     if form.conflicts and form.saved is not None:
         data["version"] = str(form.saved.version)
 

@@ -258,9 +258,23 @@ def _evidence(phase: str, step: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         }
     if phase == Phase.DOT and (name := queue_id(str(step.get("reply") or ""))):
         found["queue_id"] = name
+    for key in _repeated(phase, found):
+        found.pop(key, None)
     for key, label in _SHOWN.items():
         if key in found and (value := _as_text(key, found[key])):
             yield str(label), value
+
+
+def _repeated(phase: str, found: Mapping[str, str]) -> tuple[str, ...]:
+    """Name what another row or another part of this one says already."""
+    if phase != Phase.TLS:
+        return ()
+    names = found.get("certificate_names", "").split(", ")
+    subject = found.get("certificate_subject", "")
+    # Of what is offered after STARTTLS only the sign-in is news.
+    said = ("certificate_names",) if names == [_common_name(subject)] else ()
+    nameless = ("certificate_subject",) if names != [""] and "CN=" not in subject else ()
+    return ("capabilities", "size", *said, *nameless)
 
 
 #: What is shown of a step's evidence, in this order; the rest repeats it or is for the conversation.
@@ -269,7 +283,7 @@ _SHOWN: dict[str, str | Promise] = {
     "address": "",
     "tls_version": "",
     "certificate_subject": gettext_lazy("certificate"),
-    "certificate_names": gettext_lazy("for"),
+    "certificate_names": gettext_lazy("certificate for"),
     "certificate_issuer": gettext_lazy("issued by"),
     "certificate_starts_at": gettext_lazy("from"),
     "certificate_expires_at": gettext_lazy("until"),

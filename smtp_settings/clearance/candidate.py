@@ -80,6 +80,17 @@ def run_binding(run: TestRun) -> sealing.Binding:
     )
 
 
+def is_secret_of(run: TestRun, typed: Secret) -> bool:
+    """Whether a run was made with this very secret."""
+    if run.secret is None:
+        return False
+    try:
+        tested = sealing.open_sealed(run.secret, run_binding(run))
+    except sealing.SealingError:
+        return False
+    return compare_digest(tested.reveal().encode(), typed.reveal().encode())
+
+
 def stored_secret(profile: SMTPProfile) -> Secret | None:
     """Open the secret in a profile's row. Raises SealingError when it does not open."""
     if profile.password is None:

@@ -7,30 +7,6 @@
     const id = (name) => document.getElementById(name);
     const fill = (text, facts) => text.replace(/%\((\w+)\)s/g, (_, name) => facts[name]);
 
-    // Copying, on every page with a `data-copy` button. Plain http has no clipboard: then by selection.
-    document.addEventListener("click", async (event) => {
-        const button = event.target.closest("[data-copy]"), source = button && document.querySelector(button.dataset.copy);
-        if (!source) { return; }
-        event.preventDefault();
-        const text = source.value ?? source.textContent;
-        try {
-            await navigator.clipboard.writeText(text);
-        } catch {
-            const area = Object.assign(document.createElement("textarea"), {value: text, className: "mc-unseen"});
-            button.after(area);
-            area.select();
-            document.execCommand("copy");
-            area.remove();
-            button.focus();
-        }
-        const before = button.textContent;
-        button.textContent = button.dataset.copied;
-        setTimeout(() => { button.textContent = before; }, 2000);
-    });
-
-    const uncover = () => { for (const button of document.querySelectorAll("[data-copy]")) { button.hidden = false; } };
-    uncover();
-
     const box = id("mc-run"), about = id("mc-test-data");
     if (!box || !about) { return; }
     const data = JSON.parse(about.textContent), say = data.say, words = data.words;
@@ -92,7 +68,7 @@
         isAsked = false;
         if (!before && !told.is_recent) { return forget(); } // of another day
         if (!form && told.status !== "waiting" && told.status !== "running") { return location.reload(); }
-        if (told.html !== undefined) { put(told.html); }
+        if (told.html !== undefined) { box.innerHTML = told.html; }
         const still = box.querySelector(".mc-step-still");
         if (still) { still.textContent = told.still; }
         if (trouble === "offline") { trouble = ""; }
@@ -103,11 +79,6 @@
         if (before && before.status !== told.status && told.status === "passed") { document.dispatchEvent(new Event("mc:passed")); }
         clearTimeout(timer);
         if (isUnderWay()) { timer = setTimeout(poll, 700); }
-    }
-
-    function put(html) {
-        box.innerHTML = html;
-        uncover();
     }
 
     // The only live region: one sentence at a time, and none twice.

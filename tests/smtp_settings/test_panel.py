@@ -6,11 +6,15 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from smtp_settings.admin import panel, states, steps
+from smtp_settings.admin import panel, panel_data, states, steps
 from smtp_settings.admin.states import Facts, State
 from smtp_settings.gate import EVIDENCE_AGE, RunState
-from smtp_settings.models import TestRun
-from tests.builders import a_user, evidence, unsaved_profile
+from smtp_settings.models import SMTPProfile, TestRun
+from tests.builders import a_profile, a_user, evidence, unsaved_profile
+from tests.servers import smtp_server
+from tests.submitting import form_of
+
+ADD = "/admin/smtp_settings/smtpprofile/add/"
 
 PASSED = Facts(run=RunState.PASSED)
 
@@ -346,3 +350,61 @@ def test_a_hostile_banner_is_text():
     html = panel.run_state(run, user)["html"]
     assert "<script" not in html
     assert "220 &lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+# The page
+
+
+@pytest.mark.django_db
+def test_the_password_of_a_passed_test_is_not_asked_for_again_when_another_field_is_wrong(client):
+    user = a_user()
+    client.force_login(user)
+    with smtp_server(security="none", auth=("shop", "korrekt")) as server:
+        values = form_of(client.get(ADD)) | {
+            "name": "EU relay", "host": server.host, "port": str(server.port), "security": "none",
+            "auth": "password", "username": "shop", "password": "korrekt", "accepts_clear_auth": "on",
+            "from_address": "shop@example.com",
+        }  # fmt: skip
+        tested = client.post(ADD, values | {"_send_test": "1"})
+        carried = form_of(tested)["_test_run"]
+        wrong = client.post(ADD, values | {"_test_run": carried, "name": "", "_save": "1"})
+
+    assert wrong.context["panel"].badge == "Passed with notes"
+    entries = form_of(wrong)
+    assert (entries.get("password", ""), entries["_password_typed"]) == ("", "")
+    saved = client.post(ADD, entries | {"name": "EU relay", "_save": "1"})
+    assert saved.status_code == 302
+    assert SMTPProfile.objects.get().password is not None
+
+
+@pytest.mark.django_db
+def test_a_password_typed_after_the_test_is_asked_for_again(client):
+    user = a_user()
+    client.force_login(user)
+    profile = a_profile(password="korrekt", user=user)
+    url = f"/admin/smtp_settings/smtpprofile/{profile.pk}/change/"
+    page = client.post(url, form_of(client.get(url)) | {"password": "another", "name": ""})
+    assert form_of(page)["_password_typed"] == "on"
+
+
+@pytest.mark.django_db
+def test_the_data_of_the_page_holds_texts_and_no_secret(client):
+    user = a_user()
+    client.force_login(user)
+    profile = a_profile(password="kanarienvogel", user=user)
+    page = client.get(f"/admin/smtp_settings/smtpprofile/{profile.pk}/change/")
+    data = page.context["script"]
+    assert data["live"]
+    assert data["saved"]["port"] == "2525"
+    assert "password" in data["fields"]["smtp"]
+    assert "password" not in data["saved"]
+    assert "kanarienvogel" not in page.content.decode()
+
+
+@pytest.mark.django_db
+def test_every_field_that_counts_has_a_control_on_the_page(client):
+    client.force_login(a_user())
+    entries = client.get(ADD).content.decode()
+    for name in panel_data.form_fields("smtp"):
+        if name not in {"oauth_credential", "accepts_clear_auth"}:
+            assert f'name="{name}"' in entries, name
