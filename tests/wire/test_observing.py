@@ -198,6 +198,20 @@ async def test_the_last_step_is_where_it_failed(plan, last):
     assert all(step.verdict is not StepVerdict.FAILED for step in recorder.steps[:-1])
 
 
+async def test_sender_and_recipients_are_steps_before_the_content_is_answered():
+    """Content may take minutes, and a person is watching."""
+    recorder, seen = Recorder(), []
+    async with evil_server() as server:
+        session = await a_transport(server.port).open(recorder)
+        outcome = await session.deliver(
+            an_envelope(), a_content(), before_dot=lambda: seen.extend(recorder.verdicts()[-2:])
+        )
+        await session.close()
+    assert outcome.accepted
+    assert seen == ["mail done", "rcpt done"]
+    assert recorder.verdicts()[-3:] == ["mail done", "rcpt done", "dot done"]
+
+
 async def test_a_refused_recipient_among_others_is_a_warning():
     recorder = Recorder()
     async with evil_server({"rcpt": [say("550 5.1.1 No such user")]}) as server:

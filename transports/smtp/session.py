@@ -15,7 +15,7 @@ from transports.base import Content, Envelope, MailObject, Outcome, Phase, Reply
 from transports.errors import ConnectionLost, ProtocolError, ReplyTimeout, TransportError
 from transports.smtp.content import BLOCK_BYTES, DOT, blocks, whole
 from transports.smtp.protocol import SMTPProtocol
-from transports.smtp.report import report_transaction
+from transports.smtp.report import report_end, report_envelope
 from transports.smtp.settings import Timeouts
 from transports.smtp.transaction import LOST_STEP, Group, Verdict, check, groups, judge, read_dot
 from transports.smtp.transcript import Trace
@@ -87,7 +87,8 @@ class SMTPSession:
             self.abort()
             raise
         if self._trace is not None:
-            report_transaction(self._trace, current.since, current.read_at, envelope, content, outcome)
+            known = (self._trace, current.since, current.read_at, envelope)
+            report_end(*known, content, outcome, told=current.is_told)
         reply, verdict = outcome.reply, current.verdict
         if reply is None or reply.code >= 400 or (verdict is not None and verdict.is_partial):
             return replace(outcome, transcript=current.conversation(outcome, self._protocol.heard))
@@ -113,6 +114,10 @@ class SMTPSession:
         refused = self._refused(verdict)
         if refused is not None:
             return refused
+        if self._trace is not None:  # before the content: it may take minutes, and a person is watching
+            known = (self._trace, current.since, current.read_at, current.mail.envelope)
+            report_envelope(*known, verdict.rcpt_replies)
+            current.is_told = True
         outcome = await self._hand_over(current, verdict.rcpt_replies)
         if verdict.is_desync:
             self.abort()

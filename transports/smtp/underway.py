@@ -26,6 +26,7 @@ class Transaction:
     #: Moments in milliseconds, for an observer only: when it began, and when each reply came.
     since: float = 0.0
     read_at: Sequence[float] = ()
+    is_told: bool = False  # its envelope
     following: MailObject | None = None
     before_dot: Callable[[], None] | None = None
     after_dot: Callable[[Reply, Sequence[Reply | None]], None] | None = None
