@@ -33,11 +33,11 @@ def a_user(role="superuser", **fields):
     user.set_password(fields.get("password", "correct horse"))
     user.save()
     if role in ("administrator", "operator", "viewer"):
-        user.groups.add(_group(f"mailconf {role}s"))
+        user.groups.add(a_group(f"mailconf {role}s"))
     return user
 
 
-def _group(name):
+def a_group(name):
     """A role's group; made again where a test with real transactions has emptied the database before."""
     if not Group.objects.filter(name=name).exists():
         groups = import_module("delivery.migrations.0003_groups")

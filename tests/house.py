@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.contrib.auth.models import AbstractBaseUser, Group
+from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.sites.models import Site
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -20,7 +20,7 @@ from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
 from smtp_settings.models import Event, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
-from tests.builders import a_draft, a_profile, evidence, unsaved_profile
+from tests.builders import a_draft, a_group, a_profile, evidence, unsaved_profile
 from tests.servers import smtp_server
 
 #: What a server said that is no friend of ours; a page shows it and does nothing with it.
@@ -90,7 +90,7 @@ def furnish(person: AbstractBaseUser, *, answers: dict[str, str] | None = None) 
         "smtp_settings_event": Event.objects.latest("id").pk,
         "delivery_message": house.message_id,
         "auth_user": person.pk,
-        "auth_group": Group.objects.get_or_create(name="mailconf viewers")[0].pk,
+        "auth_group": a_group("mailconf viewers").pk,
         "sites_site": Site.objects.get_or_create(pk=1, defaults={"domain": "zz.example.com"})[0].pk,
     }
     return house

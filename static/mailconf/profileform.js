@@ -7,7 +7,7 @@
 
     const id = (name) => document.getElementById(name);
     const form = id("smtpprofile_form"), place = id("mc-form");
-    if (!form || !place) { return; }
+    if (!form?.elements.preset || !place) { return; } // a page for looking has no fields
     const data = JSON.parse(place.textContent);
     document.documentElement.classList.add("mc-js");
 
