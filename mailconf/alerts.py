@@ -18,6 +18,7 @@ from smtp_settings.clearance import standing
 
 #: A due message that waits longer is an alert.
 LONG_WAIT = timedelta(minutes=15)
+_WORST_FIRST = {"is-bad": 0, "is-warn": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ def alerts(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
                 reverse("admin:delivery_message_changelist"),
             )
         )
-    return [*found, *_will_end(servers)]
+    return sorted(
+        [*found, *_will_end(servers)], key=lambda alert: _WORST_FIRST.get(alert.tone, len(_WORST_FIRST))
+    )
 
 
 def _nothing_is_sent(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
@@ -113,10 +116,10 @@ def _not_as_tested(servers: Sequence[Server]) -> list[Alert]:
 
 
 def _will_end(servers: Sequence[Server]) -> list[Alert]:
-    """Return what works now and will not for ever: certificates, passwords, sign-ins; the warnings first."""
+    """Return what works now and will not for ever: certificates, passwords, sign-ins."""
     in_use = [server for server in servers if server.is_live and server.profile.enabled]
     notes = available(lambda: notes_of([server.profile for server in in_use])) or {}
-    found = [
+    return [
         Alert(
             _("%(name)s: %(sentence)s") % {"name": server.profile.name, "sentence": note.sentence},
             note.tone,
@@ -126,7 +129,6 @@ def _will_end(servers: Sequence[Server]) -> list[Alert]:
         for server in in_use
         for note in notes.get(server.profile.pk, ())
     ]
-    return sorted(found, key=lambda alert: alert.tone != "is-warn")
 
 
 def _profile_url(server: Server) -> str:

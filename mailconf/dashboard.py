@@ -88,14 +88,14 @@ def _tiles(counts: dict[MessageState, int] | None) -> list[Tile]:
         _count_tile(_("Queued"), counts, MessageState.QUEUED, _oldest() if waiting else ""),
         Tile(
             _("Sent, last hour"),
-            shown(hour.sent if hour else None),
+            f"{hour.sent:,}" if hour else "-",
             _("%(n)s per minute") % {"n": f"{hour.sent / 60:.0f}"} if hour and hour.sent >= 60 else "",
             _list_url(MessageState.SENT),
         ),
         _count_tile(_("Deferred"), counts, MessageState.DEFERRED, _next_try() if deferred else ""),
         Tile(
             _("Failed, 24 hours"),
-            shown(day.failed if day else None),
+            f"{day.failed:,}" if day else "-",
             _share(day),
             _list_url(MessageState.FAILED),
             "is-bad" if day and day.failed else "",

@@ -1,15 +1,18 @@
 """What a failed request answers: a sentence, a reference for the log, and 503 when it is the database."""
 
 import logging
+import re
 import secrets
 import sys
 
+from django.apps import apps
 from django.db import InterfaceError, OperationalError
 from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBadRequest,
+    HttpResponseForbidden,
     HttpResponseNotFound,
     HttpResponseServerError,
 )
@@ -25,6 +28,33 @@ RETRY_AFTER = 30
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  # Django's signature
     """Answer 400; the reason may repeat what an attacker sent, so it is in the log only."""
     return HttpResponseBadRequest(render_to_string("400.html"))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 403 with the permission that is missing, where it can be told."""
+    said = exception.args[0] if exception.args else _permission_for(request)
+    name = said if isinstance(said, str | Promise) else ""
+    return HttpResponseForbidden(render_to_string("403.html", {"exception": name}))
+
+
+_PAGES = {"add": "add", "delete": "delete", "change": "view", "changelist": "view", "history": "view"}
+
+
+def _permission_for(request: HttpRequest) -> str:
+    """Name the permission a stock page of the admin wants, as the page of a group names it; "" if unknown."""
+    name = getattr(request.resolver_match, "url_name", None) or ""
+    found = re.fullmatch(r"([a-z_]+)_([a-z]+)_(add|delete|change|changelist|history)", name)
+    try:
+        model = apps.get_model(found[1], found[2]) if found else None
+    except LookupError:
+        model = None
+    user = getattr(request, "user", None)
+    if found is None or model is None or user is None:
+        return ""
+    verb = "change" if found[3] == "change" and request.method == "POST" else _PAGES[found[3]]
+    if user.has_perm(f"{found[1]}.{verb}_{found[2]}"):
+        return ""  # refused for another reason: nobody may
+    return f"Can {verb} {model._meta.verbose_name_raw}"
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001  # Django's signature

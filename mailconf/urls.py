@@ -6,6 +6,7 @@ from django.urls import path
 from smtp_settings.public import test_received
 
 handler400 = "mailconf.error_pages.bad_request"
+handler403 = "mailconf.error_pages.forbidden"
 handler404 = "mailconf.error_pages.not_found"
 handler500 = "mailconf.error_pages.server_error"
 

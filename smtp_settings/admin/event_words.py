@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from smtp_settings import test_send
 from smtp_settings.admin.steps import step_name
 from smtp_settings.clearance.verdicts import field_label
 from smtp_settings.models import Event, SMTPProfile, TestRun
@@ -99,9 +100,12 @@ def change_in_words(change: Data) -> str:
     label = _label(field)
     if "did" in change:
         return str(_SECRET.get(change["did"], _SECRET["changed"])) % {"field": label}
-    if "new" not in change:
+    if "new" not in change:  # what is named only
         return str(_SECRET["changed"]) % {"field": label}
-    old, new = _value(field, change.get("old")), _value(field, change["new"])
+    new = _value(field, change["new"])
+    if "old" not in change:
+        return _("%(field)s: %(value)s") % {"field": label, "value": new}
+    old = _value(field, change["old"])
     return _("Changed %(field)s: %(old)s → %(new)s") % {"field": label, "old": old, "new": new}
 
 
@@ -163,6 +167,14 @@ def _flag(text: Promise) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
     return lambda _event, value: [str(text)] if value else []
 
 
+def _where(_event: Event, ran_on: str) -> Iterable[str]:
+    if ran_on == test_send.SHELL:
+        return [_("from a command")]
+    if ran_on in (test_send.WEB, test_send.WEB_IN_PLACE):
+        return [_("on the web server")]
+    return [_("on %(where)s") % {"where": ran_on}] if ran_on else []
+
+
 def _nothing(_event: Event, _value: object) -> Iterable[str]:
     return []
 
@@ -189,7 +201,7 @@ _PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
     "recipients": _say(gettext_lazy("to %(value)s")),
     "test": _test,
     "phase": _phase,
-    "ran_on": _say(gettext_lazy("on %(value)s")),
+    "ran_on": _where,
     "part": _say(gettext_lazy("%(value)s")),
     "act": _say(gettext_lazy("act: %(value)s")),
     "why": _say(gettext_lazy("why: %(value)s")),

@@ -23,6 +23,8 @@ _LEVELS = {
 _VIEW = "smtp_settings.view_event"
 #: Details of one line that are shown; the rest is on the event's page.
 _SHOWN = 6
+#: Longer ones have a line of their own.
+_LONG = 40
 
 
 class LevelChip(admin.SimpleListFilter):
@@ -139,7 +141,7 @@ class EventAdmin(ReadOnly):
 
 def _lines(details: list[str]) -> list[str]:
     """Put each change on a line of its own, the rest together on one."""
-    changes = [one for one in details if len(one) > 40 or "→" in one]
+    changes = [one for one in details if len(one) > _LONG or "→" in one]
     others = [one for one in details if one not in changes]
     return [*changes, *([", ".join(others)] if others else [])]
 

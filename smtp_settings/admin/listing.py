@@ -128,8 +128,7 @@ class Columns:
         "server",
         "security_badge",
         "health",
-        "priority",
-        "default_word",
+        "rank",
         "site_names",
         "last_test",
         "sent",
@@ -192,10 +191,15 @@ class Columns:
         badge, note = words.badge(line.words, line.tone), words.note(profile, known=profile.listed_facts)
         return format_html('{}<span class="mc-row-note">{}</span>', badge, note) if note else badge
 
-    @admin.display(description=gettext_lazy("Default"), ordering="is_default", empty_value="")
-    def default_word(self, profile: SMTPProfile) -> SafeString | str:
-        """Mark the profile that is used first."""
-        return words.badge(_("Default"), "is-info is-plain") if profile.is_default else ""
+    @admin.display(description=gettext_lazy("Priority"), ordering="priority")
+    def rank(self, profile: SMTPProfile) -> SafeString | str:
+        """Return the tier, and mark the profile that is used first."""
+        tier = profile.get_priority_display()
+        return (
+            format_html("{} {}", tier, words.badge(_("Default"), "is-info is-plain"))
+            if profile.is_default
+            else tier
+        )
 
     @admin.display(description=gettext_lazy("Enabled"), ordering="enabled")
     def enabled_word(self, profile: SMTPProfile) -> str:

@@ -55,6 +55,10 @@ def changes(before: Snapshot, profile: SMTPProfile) -> list[dict[str, Any]]:  # 
     return found
 
 
+def _values(before: Snapshot, name: str, value: Any) -> dict[str, Any]:  # Any: JSON
+    return {"new": value} if before.is_new else {"old": before.values.get(name), "new": value}
+
+
 def _secret_act(before: Snapshot, profile: SMTPProfile) -> str:
     if profile.password is None:
         return "removed"

@@ -32,7 +32,8 @@ def _suspicious(request):
     raise SuspiciousOperation("a secret detail")
 
 
-handler400, handler404, handler500 = urls.handler400, urls.handler404, urls.handler500
+handler400, handler403, handler404 = urls.handler400, urls.handler403, urls.handler404
+handler500 = urls.handler500
 urlpatterns = [
     path("broken/", _broken),
     path("away/", _away),
@@ -80,6 +81,38 @@ def test_a_refusal_names_the_permission(client):
     assert "Ask an administrator for the permission it needs." in text_of(
         client.get("/refused-without-words/")
     )
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("/admin/smtp_settings/smtpprofile/add/", "Can add SMTP profile"),
+        ("/admin/auth/user/", "Can view user"),
+        ("/admin/smtp_settings/smtpprofile/test/", "Can test saved SMTP profiles"),
+    ],
+)
+def test_a_page_of_the_admin_names_the_permission_it_wants(url, name):
+    response = client_of("viewer").get(url)
+    assert response.status_code == 403
+    assert_strict(response)
+    assert f"It needs the permission “{name}”. Ask an administrator." in text_of(response)
+
+
+@pytest.mark.django_db
+def test_what_nobody_may_names_no_permission():
+    response = client_of("superuser").get("/admin/smtp_settings/event/add/")
+    assert response.status_code == 403
+    assert "It needs the permission" not in text_of(response)
+
+
+@pytest.mark.django_db
+def test_a_form_that_was_open_for_too_long_says_what_to_do():
+    client = client_of("administrator", enforce_csrf_checks=True)
+    response = client.post("/admin/smtp_settings/smtpprofile/add/", {"name": "x"})
+    assert response.status_code == 403
+    assert_strict(response)
+    assert "This page was open for too long. Go back, reload it, and send again." in text_of(response)
 
 
 def test_a_request_that_makes_no_sense_is_400_without_the_reason(client):
