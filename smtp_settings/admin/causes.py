@@ -1,8 +1,7 @@
 """Why a test failed and what to try, as the panel and the page of a run show it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
@@ -11,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings.admin.report import report_of
+from smtp_settings.advice.notes import certificate_note
 from smtp_settings.clearance.verdicts import field_label
 from smtp_settings.correction import Correction, encode
 from smtp_settings.entries.rules import AVAILABLE_AUTH
@@ -22,10 +22,6 @@ from smtp_settings.test_send.symptoms import symptom_of_run
 _OTHER_FIELDS: Mapping[str, tuple[str, Promise]] = {
     "recipient": ("test_to", gettext_lazy("Send the test email to")),
 }
-
-
-#: A certificate that ends sooner is a note.
-_ENDS_SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ def cause_of(run: TestRun, *, in_form: bool = True) -> Cause | None:
         how=run.sentence if symptom.reason == "timeout" and run.sentence != cause else "",
         reply=symptom.words,
         advice=explained.advice if symptom.phase else (),
-        fields=tuple(map(_link, _of_method(found.fields, run.settings))),
+        fields=links_of(found.fields, run.settings),
         buttons=tuple(_button(one, run.settings) for one in corrections),
         fine=explained.fine,
         report=report_of(run, cause),
@@ -94,20 +90,23 @@ def cause_of(run: TestRun, *, in_form: bool = True) -> Cause | None:
     )
 
 
-def notes_of(run: TestRun, *, now: datetime | None = None) -> list[str]:
-    """Return what is worth knowing of a run that passed, a sentence or two each."""
-    symptom = symptom_of_run(run)
-    if _ends_soon(symptom.seen.get("certificate_expires_at", ""), now or timezone.now()):
-        symptom = replace(symptom, seen={**symptom.seen, "certificate_ends_soon": "yes"})
-    found = explain_notes(symptom, run.settings)
-    return [" ".join((told.cause, *told.advice)) for told in found]
+def notes_of(run: TestRun) -> list[str]:
+    """Return what is worth knowing of a run that passed, a sentence or two each.
+
+    As things stood when it ended: what a test found does not change while its record is kept.
+    """
+    found = [
+        " ".join((told.cause, *told.advice)) for told in explain_notes(symptom_of_run(run), run.settings)
+    ]
+    certificate = certificate_note(run, run.finished_at or timezone.now())
+    if certificate is not None and certificate.tone == "is-warn":  # of weeks to go, only the dashboard speaks
+        found.append(certificate.sentence)
+    return found
 
 
-def _ends_soon(moment: str, now: datetime) -> bool:
-    try:
-        return bool(moment) and datetime.fromisoformat(moment) - now < _ENDS_SOON
-    except ValueError:
-        return False
+def links_of(names: Iterable[str], settings: Mapping[str, Any]) -> tuple[FieldLink, ...]:  # Any: JSON
+    """Return where the fields are that a diagnosis names, without those these settings do not use."""
+    return tuple(map(_link, _of_method(tuple(names), settings)))
 
 
 def _can_be_chosen(correction: Correction) -> bool:

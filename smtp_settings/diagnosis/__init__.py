@@ -50,7 +50,7 @@ TABLE: Mapping[str, tuple[Row, ...]] = {
 }
 
 #: What may be said beside a pass: all that match, in this order.
-NOTES: tuple[Row, ...] = (*reaching.NOTES, *tls.NOTES, *elsewhere.NOTES)
+NOTES: tuple[Row, ...] = (*reaching.NOTES, *elsewhere.NOTES)
 
 
 def diagnose(

@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 
 from smtp_settings.diagnosis.fixes import change, fact, trust
-from smtp_settings.diagnosis.row import Case, Row, Who
+from smtp_settings.diagnosis.row import Row, Who
 
 S, N, P, W = Who.SETTINGS, Who.NETWORK, Who.PROVIDER, Who.WAIT
 
@@ -55,11 +55,3 @@ TLS = (
     Row("ca1", S, lambda c: c.reason("own-ca"), ("ca",)),
     Row("tls16", N, lambda c: c.reason("cut", "lost", "timeout")),
 )
-
-
-def ends_soon(case: Case) -> bool:
-    """Whether the step saw a certificate with less than two weeks left."""
-    return case.seen("certificate_ends_soon") == "yes"
-
-
-NOTES = (Row("tls17", Who.NOTE, ends_soon),)

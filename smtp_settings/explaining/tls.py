@@ -79,11 +79,6 @@ WORDS = {
         _("A firewall that inspects TLS may do this. Ask its operator."),
         _("Try another port."),
     ),
-    "tls17": Words(
-        _("The certificate expires on %(expires_at)s."),
-        _("Tell the server's owner."),
-        bare=_("The certificate expires soon."),
-    ),
     "chain1": Words(
         _("The server sends more or larger certificates than any real server."), _("Tell the server's owner.")
     ),

@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
+from smtp_settings.advice.notes import Note, password_note
 from smtp_settings.entries import judges, pasted
 from smtp_settings.entries.rules import AVAILABLE_AUTH, AVAILABLE_METHODS
 from smtp_settings.forms.acts import Act
@@ -27,7 +28,7 @@ from smtp_settings.forms.inputs import (
     machine_text,
 )
 from smtp_settings.forms.presets import AboutPreset, Filled, PresetSelect, about, preset_choices
-from smtp_settings.forms.showing import describe, password_reminder
+from smtp_settings.forms.showing import describe
 from smtp_settings.forms.texts import from_header
 from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import SMTPProfile, TestRun
@@ -202,9 +203,9 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         return about(str(self["preset"].value() or ""), str(self["host"].value() or ""))
 
     @property
-    def reminder(self) -> str:
+    def reminder(self) -> Note | None:
         """What to say of a password in use for too long."""
-        return password_reminder(self.saved)
+        return password_note(self.saved, timezone.now()) if self.saved is not None else None
 
     @property
     def from_header(self) -> str:

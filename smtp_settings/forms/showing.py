@@ -4,9 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 from django import forms
 from django.conf import settings
-from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from smtp_settings import sealing
 from smtp_settings.clearance.candidate import stored_secret
@@ -14,7 +12,6 @@ from smtp_settings.clearance.standing import UNREADABLE
 from smtp_settings.entries.rules import AVAILABLE_AUTH
 from smtp_settings.forms.sentences import password_age
 from smtp_settings.models import Auth, OAuthCredential, SMTPProfile
-from smtp_settings.secret_age import password_is_old
 
 if TYPE_CHECKING:
     from smtp_settings.forms.fields import ProfileFields
@@ -88,18 +85,3 @@ def _describe_saved_password(field: forms.Field, saved: SMTPProfile) -> None:
     field.help_text = _("Leave empty to keep the saved password%(when)s. Enter a new one to replace it.") % {
         "when": password_age(saved)
     }
-
-
-def password_reminder(saved: SMTPProfile | None) -> str:
-    """Return the sentence for a password in use for too long, else ""."""
-    now = timezone.now()
-    if saved is None or saved.password is None or saved.secret_set_at is None:
-        return ""
-    if not password_is_old(saved.secret_set_at, now, settings.MAILCONF_PASSWORD_AGE_DAYS):
-        return ""
-    days = (now - saved.secret_set_at).days
-    return ngettext(
-        "The saved password is %(days)d day old. Make a new one at the provider and enter it here.",
-        "The saved password is %(days)d days old. Make a new one at the provider and enter it here.",
-        days,
-    ) % {"days": days}

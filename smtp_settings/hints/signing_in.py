@@ -29,13 +29,11 @@ def _ending(seen: Seen) -> Iterator[Hint]:
     end = seen.preset.password_end if seen.preset else None
     if end is None or seen.auth != "password":
         return
-    is_over = seen.known.today is not None and seen.known.today > end.on
     corrections = (
         (Correction(_("Sign in with OAuth 2.0"), {"auth": "oauth2"}),) if "oauth2" in AVAILABLE_AUTH else ()
     )
-    yield Hint(
-        "auth", _(end.after if is_over else end.before), Tone.WARN if is_over else Tone.HINT, corrections
-    )
+    today = seen.known.today
+    yield Hint("auth", _(end.words(today)), Tone.WARN if end.is_near(today) else Tone.HINT, corrections)
 
 
 def _misplaced(seen: Seen) -> Hint | None:

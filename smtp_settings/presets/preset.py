@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -92,6 +92,14 @@ class PasswordEnd:
     on: date
     before: str
     after: str
+
+    def words(self, today: date | None) -> str:
+        """Return what to say on a day, not translated; None for a day nobody knows."""
+        return self.after if today is not None and today > self.on else self.before
+
+    def is_near(self, today: date | None) -> bool:
+        """Whether it is time to act: the end came, or comes within 30 days."""
+        return today is not None and self.on - today < timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from transports.errors import CertificateRefused, TransportError
 #: What of the steps' evidence the diagnosis reads; the row keeps the rest with its step.
 _KEPT = frozenset(
     {
-        "address", "addresses", "capabilities", "certificate_ends_soon", "certificate_expires_at",
+        "address", "addresses", "capabilities", "certificate_expires_at",
         "certificate_names", "certificate_server", "certificate_sha256", "certificate_starts_at",
         "explanation", "failed_addresses", "greeting", "mail_from", "mechanism", "mechanisms", "our_address",
         "password_letters", "rcpt_to", "size", "size_bytes", "tls_from_the_first_byte", "tls_version",

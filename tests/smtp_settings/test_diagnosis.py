@@ -216,7 +216,6 @@ ROWS = {
 NOTED = {
     "connect8": ({"failed_addresses": "2001:db8::1", "address": "192.0.2.1"}, {}),
     "banner11": ({"greeting": "mx.hosting.net ESMTP"}, {"security": "none"}),
-    "tls17": ({"certificate_ends_soon": "yes"}, {}),
     "after3": ({"rcpt_to": "ann@example.com"}, {"auth": "none"}),
     "after4": ({}, {"security": "none"}),
 }

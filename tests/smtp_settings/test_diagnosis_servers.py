@@ -298,3 +298,5 @@ def test_a_certificate_that_ends_within_two_weeks_is_a_note(days, is_told):
         run = run_of(port, security="tls", ca=ca)
     assert run.state == TestRun.State.PASSED
     assert bool(notes_of(run)) is is_told
+    run.finished_at -= timedelta(days=400)
+    assert notes_of(run) == []  # the record of a test says how things stood then
