@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -19,6 +20,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from smtp_settings import presets
+from smtp_settings.admin import dns_limits
+from smtp_settings.admin.dns_limits import Ask
 from smtp_settings.admin.finding import may_search
 from smtp_settings.advice import reading
 from smtp_settings.advice.advising import advise
@@ -72,10 +75,12 @@ def _wanted(text: str) -> Wanted:
         return Wanted()
 
 
-def advice_for(entries: Entries) -> dict[str, Any]:  # Any: a template's context
-    """Ask DNS, at most 5 s, and return the advice for its template."""
+def advice_for(entries: Entries, user_id: int) -> dict[str, Any]:  # Any: a template's context
+    """Ask DNS, at most 5 s, and return the advice for its template; or why it was not asked."""
     if not entries.domain:
         return {"problem": _("Enter the From address first.")}
+    if refusal := dns_limits.admit(Ask.ADVICE, user_id):
+        return {"problem": refusal}
     servers = settings.MAILCONF_DNS_SERVERS
     records = reading.read(entries.domain, entries.preset, entries.bounce_domain, servers=servers)
     findings = advise(entries.domain, records, entries.preset, entries.bounce_domain)
@@ -107,6 +112,11 @@ def with_code(sentence: str) -> SafeString:
     return SafeString("".join(format_html(pattern, part) for pattern, part in pieces))
 
 
+def _user_id(request: HttpRequest) -> int:
+    """Return who is signed in: the admin site lets nobody else in."""
+    return cast("User", request.user).pk
+
+
 # The page
 
 
@@ -118,7 +128,7 @@ def press(request: HttpRequest, profiles: "SMTPProfileAdmin") -> None:
         return
     if not may_search(profiles, request):
         raise PermissionDenied
-    request.dns_advice = advice_for(entries_of(request.POST))  # type: ignore[attr-defined]  # read by `page`
+    request.dns_advice = advice_for(entries_of(request.POST), _user_id(request))  # type: ignore[attr-defined]  # read by `page`
 
 
 def page(request: HttpRequest, form: ProfileForm) -> dict[str, Any]:  # Any: a template's context
@@ -157,28 +167,31 @@ class _DNS:
     def advice(self, request: HttpRequest) -> JsonResponse:
         """Return the advice about the form's From domain as HTML."""
         self._check(request)
-        found = advice_for(entries_of(request.POST))
+        found = advice_for(entries_of(request.POST), _user_id(request))
         html = render_to_string("mailconf/_dns_advice.html", {"dns": found})
         return JsonResponse({"domain": found.get("domain", ""), "html": html})
 
     def offer(self, request: HttpRequest) -> JsonResponse:
         """Return the provider that the From address speaks of, while no server was typed."""
         self._check(request)
-        return JsonResponse({"html": offer_for(request.POST)})
+        return JsonResponse({"html": offer_for(request.POST, _user_id(request))})
 
     def _check(self, request: HttpRequest) -> None:
         if not may_search(self._profiles, request):
             raise PermissionDenied
 
 
-def offer_for(values: Any) -> str:  # Any: as `entries_of`
+def offer_for(values: Any, user_id: int) -> str:  # Any: as `entries_of`
     """Return the offer as HTML: "example.com uses Google for mail. Fill in?", "" when there is none.
 
-    Nothing is offered over a server somebody typed, or over the provider that is chosen already.
+    Nothing is offered over a server somebody typed, or over the provider that is chosen already. Nobody asked
+    for it: over the limit there is none, and no word about it.
     """
     wanted = _wanted(values.get("from_address") or "")
     host, chosen = (values.get("host") or "").strip(), values.get("preset") or ""
     if not wanted.address or (host and presets.for_host(host) is None):
+        return ""
+    if reading.remembered_mx(wanted.domain) is None and dns_limits.admit(Ask.OFFER, user_id):
         return ""
     mx = reading.mx_of(wanted.domain, servers=settings.MAILCONF_DNS_SERVERS)
     preset = provider_of(wanted.domain, mx)

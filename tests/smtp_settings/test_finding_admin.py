@@ -1,10 +1,12 @@
 """The search, the offer and the advice over HTTP: who may, what is said, with and without scripts."""
 
 import pytest
+from django.core.cache import cache
 from django.test.html import parse_html
 from django.urls import reverse
 
 from smtp_settings import test_send
+from smtp_settings.admin import dns_limits
 from smtp_settings.correction import decode
 from smtp_settings.finding import candidates
 from smtp_settings.models import SMTPProfile, TestRun
@@ -35,6 +37,7 @@ def world(settings, tmp_path, monkeypatch):
     path = tmp_path / "ca.pem"
     path.write_bytes(authority().cert_pem.bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    cache.clear()
     with name_server(RECORDS) as server:
         settings.MAILCONF_DNS_SERVERS = [server.address]
         yield server
@@ -217,3 +220,30 @@ def test_the_test_panel_is_not_sent_to_a_search_that_goes_on(client, server):
     values |= {"from_address": "a@shop.example", "auth": "none", "test_to": "a@shop.example"}
     told = client.post(reverse("admin:smtp_settings_testrun_start"), values | {"_kind": "send"}).json()
     assert told == {"limited": "Another of your tests is still running.", "run": ""}
+
+
+def test_who_asks_dns_too_often_is_told_to_wait_and_others_are_not(client, world, monkeypatch):
+    monkeypatch.setattr(dns_limits, "SPAN_SECONDS", 10**9)  # no new span begins meanwhile
+    values = {"from_address": "a@shop.example"}
+    for _ in range(dns_limits.Ask.ADVICE.value):
+        assert "<table" in client.post(DNS, values).json()["html"]
+    asked = len(world.asked)
+
+    refused = client.post(DNS, values).json()
+
+    assert "DNS was asked 30 times in ten minutes. Wait " in refused["html"]
+    assert len(world.asked) == asked
+    assert "Wait " in text_of(client.post(ADD, form_of(client.get(ADD)) | values | {"_check_dns": "1"}))
+    assert "<table" in client_of("superuser").post(DNS, values).json()["html"]
+
+
+def test_over_the_limit_no_provider_is_offered_and_what_is_remembered_still_is(client, world, monkeypatch):
+    monkeypatch.setattr(dns_limits, "SPAN_SECONDS", 10**9)
+    assert "Fill in" in client.post(OFFER, {"from_address": "a@shop.example"}).json()["html"]
+    for number in range(dns_limits.Ask.OFFER.value - 1):
+        client.post(OFFER, {"from_address": f"a@n{number}.example"})
+    asked = len(world.asked)
+
+    assert client.post(OFFER, {"from_address": "a@one-more.example"}).json() == {"html": ""}
+    assert len(world.asked) == asked
+    assert "Fill in" in client.post(OFFER, {"from_address": "a@shop.example"}).json()["html"]
