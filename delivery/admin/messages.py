@@ -190,14 +190,20 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         if (refused := self._refused(request, "GET")) is not None:
             return refused
         message = self._found(request, pk)
-        page = page_of(message, may_see_content=request.user.has_perm(content.PERMISSION))
+        may_open_profile = request.user.has_perm("smtp_settings.view_smtpprofile")
+        page = page_of(
+            message,
+            may_see_content=request.user.has_perm(content.PERMISSION),
+            may_see_profile=may_open_profile,
+        )
         return self._page(
             request,
             message,
             "delivery",
             {
                 "page": page,
-                "may_open_profile": request.user.has_perm("smtp_settings.view_smtpprofile"),
+                "may_open_profile": may_open_profile,
+                "may_change_profile": request.user.has_perm("smtp_settings.change_smtpprofile"),
                 "offered": [
                     action
                     for action in actions.allowed(request)

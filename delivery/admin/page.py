@@ -1,14 +1,15 @@
 """What a message's page shows: envelope, recipients with their verdicts, the timeline of attempts."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import getaddresses
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from delivery.admin.blind import Blind
+from delivery.admin.causes import Cause, cause_of
 from delivery.admin.sentences import Sentence, sentence, words_of
 from delivery.admin.states import TONES, Standing, State, standings
 from delivery.classification import OVERRIDE
@@ -16,7 +17,6 @@ from delivery.composing import readable
 from delivery.models import Attempt, Content, Message, Worker
 from delivery.reading import headers_of, one_line
 from smtp_settings.models import SMTPProfile
-from transports.smtp.transcript import escape
 
 #: Attempts shown; the oldest are left out. A message deferred for two days has about twenty.
 MAX_ATTEMPTS = 100
@@ -56,6 +56,7 @@ class Moment:
     badge: str | Promise
     tone: str
     reply: str = ""
+    cause: str = ""
     ms: int | None = None
     transcript: Sequence[tuple[str, str]] = ()
 
@@ -77,32 +78,45 @@ class MessagePage:
     size_bytes: int | None
 
 
-def page_of(message: Message, *, may_see_content: bool) -> MessagePage:
-    """Gather a message's page. Without the content permission, blind recipients are not named."""
+def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -> MessagePage:
+    """Gather a message's page.
+
+    Without the content permission, blind recipients are not named. Who may not see profiles is told only such
+    causes as say nothing of one.
+    """
     standing = standings([message])[message.pk]
     attempts = list(Attempt.objects.filter(message_id=message.pk).order_by("-pk")[:MAX_ATTEMPTS])
     profiles = _profiles(message, standing, attempts)
     profile = profiles.get(standing.profile_id or 0)
     content = Content.objects.filter(pk=message.pk).values("size", "data").first()
-    seen, hidden = _recipients(
-        message, standing, None if may_see_content else _named(bytes(content["data"]) if content else None)
+    named = None if may_see_content else _named(bytes(content["data"]) if content else None)
+    shown, hidden = _sorted_recipients(message, named)
+    blind = Blind(hidden)
+    causes = {
+        attempt.pk: cause_of(
+            attempt, message, profiles.get(attempt.profile_id or 0) if may_see_profile else None
+        )
+        for attempt in attempts
+    }
+    last = attempts[0] if attempts else None
+    said = sentence(
+        message,
+        standing,
+        last,
+        profile=profile.name if profile else "",
+        cause=causes[last.pk] if last else None,
     )
     return MessagePage(
         message=message,
         subject=one_line(readable(message.subject)),
         from_header=one_line(readable(message.from_header)),
         standing=standing,
-        sentence=sentence(
-            message,
-            standing,
-            attempts[0] if attempts else None,
-            profile.name if profile else "",
-        ),
+        sentence=said.masked(blind),
         profile=profile,
         pinned_profile=profiles.get(message.pinned_profile_id or 0),
-        recipients=seen,
+        recipients=[_recipient(address, message, standing, blind) for address in shown],
         hidden_recipients=len(hidden),
-        timeline=_timeline(message, standing, attempts, profiles, hidden),
+        timeline=_timeline(message, standing, attempts, profiles, causes, blind),
         size_bytes=content["size"] if content else None,
     )
 
@@ -115,11 +129,8 @@ def _profiles(message: Message, standing: Standing, attempts: list[Attempt]) -> 
         *(a.profile_id for a in attempts),
     )
     wanted = {profile_id for profile_id in ids if profile_id is not None}
-    return (
-        {p.pk: p for p in SMTPProfile.objects.filter(pk__in=wanted).only("pk", "name", "host")}
-        if wanted
-        else {}
-    )
+    found = SMTPProfile.objects.filter(pk__in=wanted).defer("password") if wanted else ()
+    return {profile.pk: profile for profile in found}
 
 
 def _named(data: bytes | None) -> set[str]:
@@ -131,32 +142,30 @@ def _named(data: bytes | None) -> set[str]:
     return {address.lower() for _name, address in getaddresses(values)}
 
 
-def _recipients(
-    message: Message, standing: Standing, named: set[str] | None
-) -> tuple[list[Recipient], list[str]]:
-    """Return the recipients, and the addresses that are not named.
+def _sorted_recipients(message: Message, named: set[str] | None) -> tuple[list[str], list[str]]:
+    """Return the addresses that are named, and those that are not.
 
     `named` None names all. The first one always is: the list shows it.
     """
-    shown, hidden = [], []
+    shown: list[str] = []
+    hidden: list[str] = []
     for place, address in enumerate(message.rcpt_to):
-        if named is None or place == 0 or address.lower() in named:
-            shown.append(_recipient(address, message, standing))
-        else:
-            hidden.append(address)
+        is_named = named is None or place == 0 or address.lower() in named
+        (shown if is_named else hidden).append(address)
     return shown, hidden
 
 
-def _recipient(address: str, message: Message, standing: Standing) -> Recipient:
+def _recipient(address: str, message: Message, standing: Standing, blind: Blind) -> Recipient:
     known = (message.verdicts or {}).get(address)
     label, tone = str(standing.state.label), standing.tone
     if known is None:
         return Recipient(one_line(address), label, tone)
-    verdict, reply = _verdict(known)
+    verdict, words = _verdict(known)
+    reply = one_line(blind.mask(words))
     state = State(verdict) if verdict in State.values else None
     if state is not None:
-        return Recipient(one_line(address), str(state.label), TONES[state], one_line(reply))
-    return Recipient(one_line(address), label, tone, one_line(reply))
+        return Recipient(one_line(address), str(state.label), TONES[state], reply)
+    return Recipient(one_line(address), label, tone, reply)
 
 
 def _verdict(known: object) -> tuple[str, str]:
@@ -172,21 +181,26 @@ def _timeline(
     standing: Standing,
     attempts: list[Attempt],
     profiles: Mapping[int, SMTPProfile],
-    hidden: Sequence[str],
+    causes: Mapping[int, Cause | None],
+    blind: Blind,
 ) -> list[Moment]:
     """Return what happened, newest first.
 
     A success is on the message row: attempts are only what went wrong.
     """
     workers = _workers(attempts)
-    moments = [_moment(attempt, workers, profiles, hidden) for attempt in attempts]
+    moments = [
+        replace(_moment(attempt, workers, profiles, blind), cause=_cause(causes[attempt.pk], blind))
+        for attempt in attempts
+    ]
     if standing.state is State.SENT and message.done_at:
         profile = profiles.get(message.profile_id or 0)
         title = _("Attempt %(n)d through %(profile)s") % {
             "n": message.attempts,
             "profile": profile.name if profile else _("a removed profile"),
         }
-        moments.insert(0, Moment(message.done_at, title, _("Accepted"), "is-ok", one_line(words_of(message))))
+        reply = one_line(blind.mask(words_of(message)))
+        moments.insert(0, Moment(message.done_at, title, _("Accepted"), "is-ok", reply))
     elif standing.state in (State.CANCELLED, State.HELD, State.SUPPRESSED, State.EXPIRED) and message.done_at:
         moments.insert(
             0, Moment(message.done_at, str(standing.state.label), standing.state.label, standing.tone)
@@ -200,8 +214,12 @@ def _workers(attempts: list[Attempt]) -> dict[int, str]:
     return dict(Worker.objects.filter(pk__in=ids).values_list("pk", "host")) if ids else {}
 
 
+def _cause(cause: Cause | None, blind: Blind) -> str:
+    return one_line(blind.mask(cause.sentence)) if cause is not None else ""
+
+
 def _moment(
-    attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int, SMTPProfile], hidden: Sequence[str]
+    attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int, SMTPProfile], blind: Blind
 ) -> Moment:
     profile = profiles.get(attempt.profile_id or 0)
     worker = workers.get(attempt.worker_id or 0)
@@ -224,18 +242,12 @@ def _moment(
         " ".join(parts),
         result.label,
         _RESULT_TONES[result],
-        one_line(words_of(attempt)),
-        attempt.ms,
-        _conversation(attempt.transcript, hidden),
+        one_line(blind.mask(words_of(attempt))),
+        ms=attempt.ms,
+        transcript=_conversation(blind.mask(attempt.transcript)),
     )
 
 
-def _conversation(transcript: str, hidden: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (class, text) for each line; addresses that are not named are not named here either."""
-    if hidden:
-        forms = {form for address in hidden for form in (address, escape(address.encode()))}
-        shown = _("(blind recipient)")
-        longest_first = sorted(forms, key=len, reverse=True)
-        any_of_them = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
-        transcript = any_of_them.sub(lambda _found: shown, transcript)
+def _conversation(transcript: str) -> list[tuple[str, str]]:
+    """Return (class, text) for each line."""
     return [(_SPEAKERS.get(line[:3], "is-note"), line) for line in transcript.split("\n") if line]

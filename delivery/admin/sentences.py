@@ -1,15 +1,20 @@
 """The one sentence on top of a message's page: what happened, then what to do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from delivery.admin.blind import Blind
+from delivery.admin.causes import Cause
 from delivery.admin.states import Standing, State
 from delivery.classification import OVERRIDE
 from delivery.models import Attempt, Message
+from delivery.reading import one_line
 
+#: A server may write as much as it likes; codes from here on do not ask to wait.
+_MOST_CHARACTERS, _REFUSED = 1000, 500
 #: Why a message failed, by the stable word the classification gave, and what a person may do.
 _CAUSES = {
     "recipient": (
@@ -50,6 +55,8 @@ _CAUSES = {
     ),
     "protocol": (gettext_lazy("The server's answers could not be understood:"), ""),
 }
+#: Those of them that the server's words may tell more about.
+_SAID_BY_THE_SERVER = frozenset({"recipient", "mailbox_full", "sender", "relay", "size", "content", "policy"})
 _MAY_HAVE_ARRIVED = gettext_lazy(
     "The connection broke after the message was sent and before the server answered."
     " It may have been delivered."
@@ -69,24 +76,69 @@ _HELD = {
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """What happened (`text`), the server's words (`reply`, never translated), what to do (`advice`)."""
+    """What happened (`text`), the server's words (`reply`, never translated), what to do (`advice`).
+
+    `why` is what the words mean where `text` does not say it, `cause` has the fields of the profile to look
+    at.
+    """
 
     text: str
     reply: str = ""
     advice: str = ""
+    why: str = ""
+    cause: Cause | None = None
+
+    def masked(self, blind: Blind) -> "Sentence":
+        """Return it in a form to show: blind recipients not named, hidden characters visible."""
+
+        def shown(text: str) -> str:
+            return one_line(blind.mask(text), _MOST_CHARACTERS)
+
+        return replace(
+            self,
+            text=shown(self.text),
+            reply=shown(self.reply),
+            advice=shown(self.advice),
+            why=shown(self.why),
+        )
 
 
-def sentence(message: Message, standing: Standing, last: Attempt | None, profile: str) -> Sentence:
-    """Say what happened to a message. `profile` names the one it was last sent through, "" where unknown.
+def sentence(
+    message: Message, standing: Standing, last: Attempt | None, *, profile: str, cause: Cause | None = None
+) -> Sentence:
+    """Say what happened to a message, `cause` being why its last attempt failed, None where nothing tells.
 
-    Not its host: a profile may reach another one today than on the day of the message.
+    `profile` names the one it was last sent through, "" where unknown. Not its host: a profile may reach
+    another one today than on the day of the message.
     """
     if standing.state in (State.QUEUED, State.SENDING, State.DEFERRED):
-        return _open(standing, last)
+        said = _open(standing, last)
+        return said if standing.is_uncertain or standing.state is State.SENDING else _with(said, cause)
     if standing.state is State.HELD:
         held = _HELD.get(standing.cause, gettext_lazy("This message is held: release it or cancel it."))
         return Sentence(str(held), words_of(message))
-    return _ended(message, standing, profile)
+    if standing.state is State.FAILED and standing.cause in _SAID_BY_THE_SERVER and cause is not None:
+        text = _("Given up. %(why)s") % {"why": _before_words(cause.sentence)}
+        return Sentence(text, words_of(message), " ".join(cause.advice), cause=cause)
+    ended = _ended(message, standing, profile)
+    is_explained = standing.state in (State.FAILED, State.EXPIRED) and not ended.advice
+    return _with(ended, cause) if is_explained else ended
+
+
+def _with(said: Sentence, cause: Cause | None) -> Sentence:
+    """Add what the last answer means."""
+    if cause is None:
+        return said
+    return replace(said, why=cause.sentence, advice=" ".join(cause.advice), cause=cause)
+
+
+def _before_words(text: str) -> str:
+    """Let a sentence lead over to the server's words.
+
+    >>> _before_words("The recipient's mailbox is full.")
+    "The recipient's mailbox is full:"
+    """
+    return f"{text[:-1]}:" if text.endswith(".") else text
 
 
 def _open(standing: Standing, last: Attempt | None) -> Sentence:
@@ -106,6 +158,8 @@ def _open(standing: Standing, last: Attempt | None) -> Sentence:
         return Sentence(text, last.reply)
     if last.cause == OVERRIDE:
         return Sentence(_("%(text)s A rule of the profile says to wait:") % {"text": text}, words_of(last))
+    if last.code >= _REFUSED:  # it gave the message back at once; it waits for another server or a person
+        return Sentence(_("%(text)s Last answer:") % {"text": text}, words_of(last))
     return Sentence(_("%(text)s The server asked to wait:") % {"text": text}, words_of(last))
 
 

@@ -103,7 +103,7 @@ def explain(diagnosis: Diagnosis) -> Explanation:
 
 
 def _words_for(diagnosis: Diagnosis) -> Words:
-    """Return the words of a row; of some there is a variant for a test, or for a recipient."""
+    """Return the words of a row; what a test says and a message of the queue cannot is a variant."""
     variant = "test" if diagnosis.facts.get("is_test") else ""
     if diagnosis.id == "send32" and "recipient" in diagnosis.fields:
         variant = "recipient"

@@ -5,6 +5,8 @@ from django.utils.translation import gettext_lazy as _
 from smtp_settings.explaining.words import Words
 
 _ANOTHER_ADDRESS = _("Send to another address.")
+_MAILBOX_FULL = _("The recipient's mailbox is full.")
+_ONLY_INSIDE = _("The recipient takes mail only from inside.")
 _VERIFY_SENDER = _("Verify the sender or its domain there.")
 _LATER = _("Try again later.")
 
@@ -58,7 +60,8 @@ WORDS = {
     "send14": Words(
         _("The server takes only some messages per connection."), _("MailerSend takes 5, SparkPost 100.")
     ),
-    "send15": Words(_("The recipient's mailbox is full."), _ANOTHER_ADDRESS),
+    "send15-test": Words(_MAILBOX_FULL, _ANOTHER_ADDRESS),
+    "send15": Words(_MAILBOX_FULL, _("Retry when the recipient has made room.")),
     "send16": Words(_("The recipient gets mail faster than allowed."), _("Wait.")),
     "send17": Words(
         _("The daily quota is used up."),
@@ -87,9 +90,13 @@ WORDS = {
     ),
     "send23": Words(_("The recipient's domain takes no mail."), _("Check the spelling of the address.")),
     "send24-test": Words(_("The test recipient does not exist."), _ANOTHER_ADDRESS),
-    "send24": Words(_("The recipient does not exist."), _ANOTHER_ADDRESS),
+    "send24": Words(
+        _("The server does not know this recipient."),
+        _("Retrying will not help unless the address is corrected."),
+    ),
     "send25": Words(_("Too many recipients in one message. The rest follows by itself.")),
-    "send26": Words(_("The recipient takes mail only from inside."), _ANOTHER_ADDRESS),
+    "send26-test": Words(_ONLY_INSIDE, _ANOTHER_ADDRESS),
+    "send26": Words(_ONLY_INSIDE, _("Ask the recipient to take mail from outside.")),
     "send27": Words(
         _("The address has letters this server cannot carry."), _("Use another address or another server.")
     ),

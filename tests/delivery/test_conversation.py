@@ -105,7 +105,7 @@ def test_a_password_in_a_servers_mouth_is_not_stored():
 def test_a_refused_opening_keeps_its_conversation():
     attempt = tried_once({"banner": [say("554 5.7.1 Not you")] * 9})
     assert attempt.outcome == AttemptResult.RELEASED
-    assert "- connect: address 127.0.0.1; port " in attempt.transcript
+    assert "- connect: address 127.0.0.1; our_address 127.0.0.1; port " in attempt.transcript
     assert "\nS: 554 5.7.1 Not you\n- banner: " in attempt.transcript
 
 
