@@ -94,9 +94,12 @@ class ProfileForm(ProfileFields):
 
     def _check_port(self, data: dict[str, Any]) -> None:
         """Refuse a port this installation does not let profiles use; a draft may hold it (E24)."""
-        values = {name: str(data.get(name) or "") for name in ("transport", "port")}
+        port = data.get("port")
+        if port not in range(1, 65536):
+            return  # the row's own check says so
+        values = {"transport": str(data.get("transport", "")), "port": str(port)}
         for stop in stops(values, Known(allowed_ports=allowed_ports())):
-            if stop.field == "port" and "port" in data:
+            if stop.field == "port":
                 self.add_error("port", stop.sentence)
 
     def _check_version(self, data: dict[str, Any]) -> None:
