@@ -11,11 +11,13 @@ from django.utils.translation import gettext as _
 
 from smtp_settings import facts
 from smtp_settings.admin import words
+from smtp_settings.admin.causes import Cause
 from smtp_settings.admin.panel import EARLIER, first_problem, panel_for, run_context, shown_run
 from smtp_settings.admin.panel_data import route, script_data
 from smtp_settings.admin.states import State
 from smtp_settings.clearance import activation
-from smtp_settings.clearance.candidate import is_secret_of
+from smtp_settings.clearance.candidate import is_secret_of, settings_of
+from smtp_settings.fingerprint import changed_fields
 from smtp_settings.forms import Act, ProfileForm, act_of
 from smtp_settings.models import SMTPProfile, TestRun
 
@@ -46,6 +48,8 @@ def page_context(
     run = shown_run(form, finished)
     panel = panel_for(form, run=run)
     _carry_on(form, finished)
+    test = run_context(run, form.user) if run is not None else None
+    form.named = _named(form, run, test["cause"] if test else None)
     if run is not None and not form.is_bound and panel.state in (State.PASSED, State.NOTES):
         form.initial["_test_run"] = run.uuid  # an empty password means the one it was tested with
     problems = list(problems_of(form))
@@ -60,7 +64,7 @@ def page_context(
         "asks_draft": bool(saved and not problems and form.is_bound and asks_first(request, saved)),
         "panel": panel,
         "run": run,
-        "test": run_context(run, form.user) if run is not None else None,
+        "test": test,
         "earlier": earlier_of(saved) if run is None else [],
         "route": route(form),
         "script": script_data(form, panel, run, first_problem(form)),
@@ -75,6 +79,14 @@ def page_context(
         "note": words.note(saved, known=known) if saved else "",
         "waiting": known.waiting,
     }
+
+
+def _named(form: ProfileForm, run: TestRun | None, cause: Cause | None) -> frozenset[str]:
+    """Return the fields a cause names that hold what was tested; one that was changed since is not blamed."""
+    if run is None or cause is None:
+        return frozenset()
+    changed = changed_fields(run.settings, settings_of(form.instance))
+    return frozenset(field.name for field in cause.fields) - set(changed)
 
 
 def earlier_of(saved: Any) -> list[tuple[TestRun, SafeString]]:  # Any: a profile with its `shown_runs`

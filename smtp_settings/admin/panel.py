@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from smtp_settings.admin import steps, words
+from smtp_settings.admin.afterwards import afterwards
 from smtp_settings.admin.causes import cause_of, notes_of
 from smtp_settings.admin.panel_data import texts_of
 from smtp_settings.admin.states import Facts, Panel, State, panel_of, state_of
@@ -181,6 +182,7 @@ def run_context(
         "where": words.ran_where(run) if run.ran_on else "",
         "notes": notes(run),
         "cause": cause_of(run, in_form=in_form),
+        "afterwards": afterwards(run),
         "expects_link": bool(run.link_base) and run.state == TestRun.State.PASSED,
         "steps": steps.step_rows(run),
         "transcript": steps.transcript_rows(run.transcript),

@@ -26,6 +26,7 @@ _COLUMNS = {"oauth_credential": "oauth_credential_id"}
 _SAID: dict[str, str | Promise] = {
     "busy": _("Testing…"),
     "blocked": _("Not saved yet. %(line)s"),
+    "look": _("Look here"),
     "more": _("%(fields)s and %(rest)s more"),
     "route": _("to %(to)s, from %(from)s, through %(server)s"),
     "nobody": _("nobody yet"),

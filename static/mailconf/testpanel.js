@@ -73,7 +73,10 @@
         if (still) { still.textContent = told.still; }
         if (trouble === "offline") { trouble = ""; }
         [run, seq] = [told, told.seq];
-        if (form) { keep(told); }
+        if (form) {
+            keep(told);
+            if (told.html !== undefined) { mark(); }
+        }
         refresh();
         if (!before || before.announce !== told.announce) { announce(told.announce); }
         if (before && before.status !== told.status && told.status === "passed") { document.dispatchEvent(new Event("mc:passed")); }
@@ -279,6 +282,7 @@
     async function start(kind) {
         if (isUnderWay()) { return; }
         clearErrors();
+        unmark(form);
         const body = new FormData(form);
         body.set("_object_id", data.object);
         body.set("_kind", kind);
@@ -349,6 +353,27 @@
         return true;
     }
 
+    // The fields that a cause names, marked until they are changed or the next test starts
+
+    function unmark(part) {
+        for (const note of part.querySelectorAll(".mc-look")) {
+            note.parentElement.classList.remove("is-named");
+            note.remove();
+        }
+    }
+
+    function mark() {
+        unmark(form);
+        const changed = differing(run.base);
+        for (const link of box.querySelectorAll("[data-field]")) {
+            const name = link.dataset.field, row = entry(name) && rowOf(first(name));
+            if (!row || changed.includes(name)) { continue; }
+            row.classList.add("is-named");
+            const note = Object.assign(document.createElement("p"), {className: "mc-look", textContent: say.look});
+            row.insertBefore(note, row.querySelector(":scope > .mc-hints"));
+        }
+    }
+
     // Saving
 
     let isLeaving = false, isTouched = false;
@@ -371,6 +396,8 @@
     form.addEventListener("input", (event) => {
         if (counting().includes(event.target.name)) { isTouched = true; }
         if (trouble === "incomplete") { trouble = ""; }
+        const row = rowOf(event.target);
+        if (row) { unmark(row); }
         refresh();
     });
     form.addEventListener("change", refresh);
