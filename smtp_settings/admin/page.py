@@ -20,6 +20,7 @@ from smtp_settings.clearance.candidate import is_secret_of, settings_of
 from smtp_settings.fingerprint import changed_fields
 from smtp_settings.forms import Act, ProfileForm, act_of
 from smtp_settings.models import SMTPProfile, TestRun
+from smtp_settings.sealing import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def _carry_on(form: ProfileForm, run: TestRun | None) -> None:
         data["_password_typed"] = ""
     elif data.get("password"):
         typed, tested = form.cleaned_data.get("password"), form.carried_run
-        is_carried = bool(typed) and tested is not None and is_secret_of(tested, typed)
+        is_carried = tested is not None and isinstance(typed, Secret) and is_secret_of(tested, typed)
         data["_password_typed"] = "" if is_carried else "on"  # a flag, not a password
     if form.conflicts and form.saved is not None:
         data["version"] = str(form.saved.version)
