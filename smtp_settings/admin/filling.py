@@ -139,7 +139,8 @@ def finish(request: HttpRequest, form: ProfileForm, context: dict[str, Any]) -> 
     if form.act is Act.SHOW:
         form.errors.clear()
         context["problems"], context["refused"] = list(problems_of(form)), False
-    if form.filled is not None and form.filled.focus in form.fields:
+    # After a correction with a test the address leads to the test; a browser then ignores this, and says so.
+    if form.act is Act.SHOW and form.filled is not None and form.filled.focus in form.fields:
         form.fields[form.filled.focus].widget.attrs["autofocus"] = True
     shape = hinting.shape_posted(request.POST)
     form.hints = hinting.hints_of(texts_of(form), form.saved, shape, refused=form.errors)

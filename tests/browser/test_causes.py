@@ -1,0 +1,428 @@
+"""Why a test failed, in the panel (B12): the step, the cause, the field; and what the corrections lead to."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from smtp_settings.models import SMTPProfile, TestRun
+from tests.browser.form_page import (
+    SAVE,
+    enter,
+    fill_in,
+    open_form,
+    open_sections,
+    open_sections_by_hand,
+    run_test,
+    save_is_open,
+    steps,
+    wait_for_end,
+)
+from tests.servers import smtp_server
+from tests.wire import certificates
+from tests.wire.evil import EHLO, evil_server_beside, fin, hang
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LAST = "Send the message"
+TLS_STEP = "STARTTLS and certificate"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row of the causes: how it is made, and what the page says of it."""
+
+    name: str
+    step: str
+    cause: str
+    fields: tuple[str, ...] = ()
+    server: dict[str, Any] = field(default_factory=dict)
+    entries: dict[str, Any] = field(default_factory=dict)
+    evil: dict[str, Any] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    tone: str = "Failed"
+
+
+SIGN_IN = {"auth": "password", "username": "shop", "password": "correct horse", "accepts_clear_auth": True}
+
+FAILURES = [
+    Failure(
+        "no such name",
+        "Look up the server name",
+        "does not exist",
+        ("Server",),
+        entries={"host": "nowhere.invalid"},
+    ),
+    Failure(
+        "address guard",
+        "Look up the server name",
+        "This address is not allowed as a mail server",
+        ("Server",),
+        settings={"MAILCONF_ALLOWED_NETWORKS": []},
+    ),
+    Failure(
+        "port",
+        "Look up the server name",
+        "Port 22 is not one that may be used",
+        ("Port",),
+        entries={"port": 22},
+    ),
+    Failure("refused", "Connect", "othing listens on port", (), entries={"port": "closed"}),
+    Failure(
+        "ssh", "Server greeting", "it speaks SSH", ("Port",), {"answers": {"BANNER": "SSH-2.0-OpenSSH_9.6"}}
+    ),
+    Failure(
+        "web",
+        "Server greeting",
+        "This is a web server",
+        ("Server", "Port"),
+        {"answers": {"BANNER": "HTTP/1.1 400 Bad Request"}},
+    ),
+    Failure(
+        "554",
+        "Server greeting",
+        "The server refuses this machine",
+        (),
+        {"answers": {"BANNER": "554 5.7.1 Go away"}},
+    ),
+    Failure(
+        "421",
+        "Server greeting",
+        "Too many connections from us",
+        ("Connections at once",),
+        {"answers": {"BANNER": "421 4.7.0 Too many connections"}},
+    ),
+    Failure(
+        "silence",
+        "Server greeting",
+        "The port expects TLS from the first byte",
+        ("Security",),
+        {"security": "tls"},
+        {"security": "starttls", "command_timeout": 2},
+    ),
+    Failure(
+        "no STARTTLS",
+        TLS_STEP,
+        "does not offer encryption on this port",
+        ("Security",),
+        {},
+        {"security": "starttls"},
+    ),
+    Failure(
+        "no TLS",
+        "TLS and certificate",
+        "does not speak TLS on this port",
+        ("Security",),
+        {},
+        {"security": "tls"},
+    ),
+    Failure(
+        "other name",
+        TLS_STEP,
+        "certificate is for",
+        ("Server",),
+        {"security": "starttls", "names": ("mail.hosting.example",)},
+        {"security": "starttls", "host": "localhost", "ip_version": "4", "ca": "the authority's"},
+    ),
+    Failure(
+        "unknown CA",
+        TLS_STEP,
+        "Not signed by a known authority",
+        ("Own CA certificates",),
+        {"security": "starttls"},
+        {"security": "starttls"},
+    ),
+    Failure(
+        "self-signed",
+        TLS_STEP,
+        "Not signed by a known authority",
+        ("Own CA certificates",),
+        entries={"security": "starttls"},
+        evil={"starttls": True, "context": certificates.self_signed},
+    ),
+    Failure(
+        "expired",
+        TLS_STEP,
+        "xpired on",
+        (),
+        entries={"security": "starttls", "ca": "its"},
+        evil={"starttls": True, "context": certificates.expired},
+    ),
+    Failure(
+        "not yet",
+        TLS_STEP,
+        "ot valid before",
+        (),
+        entries={"security": "starttls", "ca": "its"},
+        evil={"starttls": True, "context": certificates.early},
+    ),
+    Failure(
+        "no sign-in there", "Sign in", "The server does not ask for a sign-in here", ("Sign-in",), {}, SIGN_IN
+    ),
+    Failure(
+        "OAuth only",
+        "Sign in",
+        "accepts only OAuth 2.0",
+        ("Sign-in",),
+        entries=SIGN_IN,
+        evil={"ehlo": ("250-evil.example.org", "250 AUTH XOAUTH2")},
+    ),
+    Failure(
+        "535",
+        "Sign in",
+        "The server refused the user name or password",
+        ("User name", "Password"),
+        {"auth": ("shop", "another")},
+        SIGN_IN,
+    ),
+    Failure(
+        "534",
+        "Sign in",
+        "app password",
+        ("Password",),
+        {"auth": ("shop", "x"), "answers": {"AUTH": "534 5.7.9 Application-specific password required"}},
+        SIGN_IN,
+    ),
+    Failure(
+        "5.7.139",
+        "Sign in",
+        "sign-in is off for this mailbox",
+        (),
+        {
+            "auth": ("shop", "x"),
+            "answers": {
+                "AUTH": "535 5.7.139 Authentication unsuccessful, "
+                "SmtpClientAuthentication is disabled for the Mailbox"
+            },
+        },
+        SIGN_IN,
+    ),
+    Failure(
+        "530",
+        "MAIL FROM",
+        "The server wants a sign-in first",
+        (),
+        {"answers": {"MAIL": "530 5.7.0 Authentication required"}},
+    ),
+    Failure(
+        "sender",
+        "MAIL FROM",
+        "This account may not send as shop@example.com",
+        ("From address",),
+        {"answers": {"MAIL": "553 5.7.1 Sender address rejected: not owned by user"}},
+    ),
+    Failure("relay", "RCPT TO", "does not relay", (), {"answers": {"RCPT": "554 5.7.1 Relay access denied"}}),
+    Failure(
+        "5.1.1",
+        "RCPT TO",
+        "The test recipient does not exist",
+        ("Send the test email to",),
+        {"answers": {"RCPT": "550 5.1.1 No such user"}},
+    ),
+    Failure(
+        "552", LAST, "larger than the server allows", (), {"answers": {"DOT": "552 5.3.4 Message too big"}}
+    ),
+    Failure("554 at the end", LAST, "refused", (), {"answers": {"DOT": "554 5.7.1 Rejected as spam"}}),
+    Failure(
+        "lost after the dot",
+        LAST,
+        "The server may have accepted the message",
+        (),
+        evil={"plan": {"dot": fin}},
+    ),
+]
+
+
+def closed_port():
+    with smtp_server() as gone:
+        return gone.port
+
+
+@contextmanager
+def server_for(failure):
+    """The server of a row, and the authority that signed its certificate."""
+    if failure.evil is None:
+        with smtp_server(**{"security": "none"} | failure.server) as server:
+            yield server, server.ca_pem
+        return
+    options, pem = dict(failure.evil), ""
+    if make := options.pop("context", None):
+        options["context"], pem = make()
+    with evil_server_beside(options.pop("plan", ()), **options) as server:
+        yield server, pem
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+def test_a_failure_names_step_cause_and_field(browser, person, keep, settings, failure):
+    """B12."""
+    for name, value in failure.settings.items():
+        setattr(settings, name, value)
+    page = browser.window(user=person)
+    with server_for(failure) as (server, authority):
+        entries = dict(failure.entries)
+        if entries.get("port") == "closed":
+            entries["port"] = closed_port()
+        if "ca" in entries:
+            entries["ca"] = authority
+        open_form(page)
+        fill_in(page, server, **entries)
+
+        assert run_test(page) == failure.tone
+
+    keep(page, f"cause-{failure.name.replace(' ', '-')}")
+    told = steps(page)
+    names = list(told)
+    assert told[failure.step] == "failed", told
+    after = names[names.index(failure.step) + 1 :]
+    assert {told[name] for name in after} <= {"not tried"}, told
+    cause = page.inner_text("#mc-cause")
+    assert failure.cause in cause, cause
+    linked = page.locator("#mc-cause a[data-field]").all_inner_texts()
+    assert set(failure.fields) <= set(linked), linked
+    assert not save_is_open(page)
+    for link in page.locator("#mc-cause a[data-field]").all():
+        name = link.get_attribute("data-field")
+        row = page.locator(f".form-row:has([name={name}]), .mc-test-to:has([name={name}])")
+        assert row.count(), f"{name} is on the page"
+
+
+def test_a_greylisting_server_does_not_open_save(browser, person, keep):
+    """B14."""
+    page = browser.window(user=person)
+    with smtp_server(
+        security="none", answers={"RCPT": "450 4.2.0 Greylisted, try again in 5 minutes"}
+    ) as server:
+        open_form(page)
+        fill_in(page, server)
+        run_test(page)
+
+        assert "asks to try again" in page.inner_text("#mc-cause")
+        assert "fine" in page.inner_text("#mc-cause")
+        assert not save_is_open(page)
+        page.click(SAVE, force=True)
+        assert not SMTPProfile.objects.exists()
+    keep(page, "cause-greylisting")
+
+
+def test_an_unknown_authority_is_trusted_by_one_click_and_the_test_passes(browser, person, keep):
+    """B13: the certificate goes into Own CA certificates, and the test runs again by itself."""
+    page = browser.window(user=person)
+    with smtp_server(security="starttls") as server:
+        open_form(page)
+        fill_in(page, server, security="starttls")
+        run_test(page)
+        before = TestRun.objects.count()
+
+        page.click("#mc-cause button[name=_apply]")
+        page.wait_for_function(
+            "() => document.querySelector('#mc-test .mc-card-head .mc-badge').textContent.includes('Passed')"
+        )
+
+        assert "BEGIN CERTIFICATE" in page.input_value("#id_ca")
+        assert TestRun.objects.count() == before + 1
+        assert save_is_open(page)
+        assert server.accepted == 1
+    keep(page, "cause-trusted")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_a_correction_changes_the_form_and_tests_again(browser, person, scripts):
+    """B12: "Use TLS from the first byte", with the difference beside it; the same without scripts."""
+    page = browser.window(user=person, javascript=scripts)
+    with smtp_server(security="tls") as server:
+        page.goto("/admin/smtp_settings/smtpprofile/add/")
+        (open_sections if scripts else open_sections_by_hand)(page)
+        fill_in(page, server, security="starttls", command_timeout=2, ca=server.ca_pem)
+        page.click("#mc-test button[name=_send_test]")
+        page.wait_for_selector("#mc-cause", timeout=60_000)
+        button = page.locator("#mc-cause button[name=_apply]").first
+        assert "TLS from the first byte" in page.inner_text("#mc-cause .mc-fixes")
+
+        button.click()
+        page.wait_for_selector("#mc-test .mc-card-head .mc-badge:has-text('Passed')", timeout=60_000)
+
+        assert page.is_checked("input[name=security][value=tls]")
+        assert page.input_value("#id_port") == str(server.port)
+        assert server.accepted == 1
+
+
+def test_a_silent_server_is_given_up_and_the_wait_is_said(browser, person):
+    """B32, with a shorter limit of the profile's own: a command timeout of two seconds."""
+    page = browser.window(user=person)
+    with evil_server_beside({"mail": hang}) as server:
+        open_form(page)
+        fill_in(page, server, command_timeout=2)
+        run_test(page)
+
+    assert steps(page)["MAIL FROM"] == "failed"
+    assert page.locator("#mc-cause").count() == 1
+
+
+def test_the_banner_of_a_hostile_server_is_shown_and_does_nothing(browser, person, keep):
+    """B29: script, terminal codes, bidi and a line of a megabyte."""
+    words = (
+        "<script>document.title='owned'</script><img src=x onerror=alert(1)> \x1b[2J\x07 \u202egnp.exe "
+        "javascript:alert(1) {{7*7}}"
+    )
+    page = browser.window(user=person)
+    for greeting in (f"220 {words}", f"554 {words}", "554 " + "A" * 1_000_000):
+        with smtp_server(
+            security="none", answers={"BANNER": greeting, "RCPT": f"550 5.1.1 {words}"}
+        ) as server:
+            open_form(page)
+            fill_in(page, server)
+            run_test(page)
+            keep(page, f"hostile-{greeting[:3]}-{len(greeting)}")
+
+        text = page.inner_text("#mc-test")
+        assert "owned" not in page.title()
+        assert (
+            page.locator("#mc-test script, #mc-test img").count()
+            == page.locator("#mc-test script[type='application/json']").count()
+        )
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert len(text) < 100_000
+        page.set_viewport_size({"width": 320, "height": 700})
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, greeting[:20]
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_a_rate_limit_is_said_and_opens_nothing(browser, person):
+    """B31."""
+    page = browser.window(user=person)
+    with smtp_server(security="none") as server:
+        open_form(page)
+        fill_in(page, server)
+        run_test(page)
+        run = TestRun.objects.get()
+        for _number in range(9):
+            run.pk, run.uuid, run._state.adding = None, uuid4(), True
+            run.save()
+        enter(page, from_address="other@example.com")
+        page.click("#mc-test button[name=_send_test]")
+        page.wait_for_function(
+            "() => /Ten tests in ten minutes/.test(document.querySelector('#mc-test').textContent)"
+        )
+
+        assert not save_is_open(page)
+        assert server.accepted == 1
+
+
+def test_a_search_for_the_end_of_a_test_finds_it_after_a_reload(browser, person):
+    """B24's other half: a reload during a test goes on with the same run."""
+    page = browser.window(user=person)
+    with evil_server_beside({"mail": [hang]}, ehlo=EHLO) as server:
+        open_form(page)
+        fill_in(page, server, command_timeout=4)
+        page.click("#mc-test button[name=_send_test]")
+        page.wait_for_selector("#mc-run .mc-step")
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.reload()
+        wait_for_end(page)
+
+        assert TestRun.objects.count() == 1
+        assert server.connections <= 2
