@@ -1,10 +1,10 @@
 """The admin site: one row of ways through, filtered by permission, and the pages of no single app."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
 
+import django
 from django.apps import apps
 from django.conf import settings
 from django.contrib.admin import AdminSite
@@ -80,6 +80,7 @@ class MailconfAdminSite(AdminSite):
             "navigation": self.navigation(request) if is_in else [],
             "ribbon": ribbon.lines(request) if is_in else [],
             "environment": environment,
+            "is_django_6": django.VERSION >= (6,),
             "environment_tone": ENVIRONMENT_TONES.get(environment.lower(), "is-quiet"),
         }
 
@@ -97,13 +98,18 @@ class MailconfAdminSite(AdminSite):
             ways.append(Way(_("Sandbox inbox"), url, is_current=request.path.startswith(url)))
         return ways
 
-    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002  # Any, bools: as AdminSite
+    def admin_view(
+        self,
+        view: Any,  # Any: a view, as AdminSite.admin_view
+        cacheable: bool = False,  # noqa: FBT001, FBT002  # as there
+    ) -> Any:
         """Leave out ticked "numbers" that no row can have: stock lists fail on them, our own skip them."""
 
         def with_numbers(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # Any: of any view
             if ACTION_CHECKBOX_NAME in request.POST:
                 request.POST = _with_numbers_only(request.POST)  # type: ignore[assignment]  # the stubs: immutable
-            return view(request, *args, **kwargs)
+            response: HttpResponse = view(request, *args, **kwargs)
+            return response
 
         return super().admin_view(update_wrapper(with_numbers, view), cacheable)
 

@@ -185,7 +185,7 @@ class Environment:
             "MAILCONF_BEHIND_PROXY",
             _flag,
             "false",
-            "A proxy in front sets (and strips) `X-Forwarded-Proto`; believe it.",
+            "A proxy sets (and strips) `X-Forwarded-Proto` and adds to `X-Forwarded-For`: believe it.",
         )
     )
     environment: str = field(

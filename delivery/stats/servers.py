@@ -172,4 +172,5 @@ def _numbers(ids: Collection[int]) -> list[dict[str, Any]]:  # Any: a field of P
 def _rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:  # Any: a column each
     with connection.cursor() as cursor:
         cursor.execute(statement.format(**_TABLES), values)
-        return cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found

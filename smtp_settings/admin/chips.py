@@ -17,7 +17,7 @@ from smtp_settings.admin import health
 from smtp_settings.models import DeliveryMethod, Security, SMTPProfile
 from smtp_settings.presets import by_key
 
-Choices = Iterable[tuple[str, str | Promise]]
+Choices = Iterable[tuple[str, Any]]  # Any: text, lazy or not; the stubs have a type of their own
 
 #: What every-site profiles come under in the address.
 _EVERY = "every"
@@ -65,12 +65,10 @@ class _Chip(SimpleListFilter):
 class HealthChip(_Chip):
     """By health, which no column holds: `ProfileList` does the work."""
 
-    title = _("Health")  # type: ignore[assignment]  # the stubs know no lazy text
+    title = _("Health")
     parameter_name = "health"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:  # Any: as Django's
         """Offer every kind."""
         return [(kind.value, label) for kind, label in health.LABELS.items()]
 
@@ -82,12 +80,10 @@ class HealthChip(_Chip):
 class ProviderChip(_Chip):
     """By the preset a profile was made from."""
 
-    title = _("Provider")  # type: ignore[assignment]  # as above
+    title = _("Provider")
     parameter_name = "provider"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:  # Any: as Django's
         """Offer the presets in use."""
         keys = sorted({one.preset for one in _known(request)})
         return [(key or "own", _name_of(key)) for key in keys]
@@ -108,12 +104,10 @@ def _name_of(key: str) -> str | Promise:
 class MethodChip(_Chip):
     """By delivery method."""
 
-    title = _("Method")  # type: ignore[assignment]  # as above
+    title = _("Method")
     parameter_name = "method"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:  # Any: as Django's
         """Offer the methods in use."""
         used = {one.transport for one in _known(request)}
         return [(method.value, method.label) for method in DeliveryMethod if method in used]
@@ -127,12 +121,10 @@ class MethodChip(_Chip):
 class SecurityChip(_Chip):
     """By when TLS begins, in short words."""
 
-    title = _("Security")  # type: ignore[assignment]  # as above
+    title = _("Security")
     parameter_name = "security"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:  # Any: as Django's
         """Offer all three."""
         return [
             (Security.STARTTLS.value, "STARTTLS"),
@@ -149,12 +141,10 @@ class SecurityChip(_Chip):
 class SiteChip(_Chip):
     """By site; a profile without one serves every site."""
 
-    title = _("Site")  # type: ignore[assignment]  # as above
+    title = _("Site")
     parameter_name = "site"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> Iterable[tuple[str, str | Promise]]:  # Any: as Django
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:  # Any: as Django's
         """Offer the sites that profiles name."""
         sites = {site_id: domain for own in sites_of_all(request).values() for site_id, domain in own}
         named = sorted(sites.items(), key=lambda item: item[1])

@@ -30,7 +30,7 @@ _LONG = 40
 class LevelChip(admin.SimpleListFilter):
     """By how grave it is."""
 
-    title = gettext_lazy("Level")  # type: ignore[assignment]  # the stubs know no lazy text
+    title = gettext_lazy("Level")
     parameter_name = "level"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # Any: as Django's
@@ -45,7 +45,7 @@ class LevelChip(admin.SimpleListFilter):
 class KindChip(admin.SimpleListFilter):
     """By what happened, in words."""
 
-    title = gettext_lazy("What")  # type: ignore[assignment]  # as above
+    title = gettext_lazy("What")
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # Any: as Django's

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -50,7 +51,7 @@ class ProfileList(ChangeList):
         self.order_of_use = order.lines(rows, known, lines) if not self.is_narrowed else []
         if (wanted := self._wanted_health()) is not None:
             rows = [row for row in rows if lines[row.pk].kind == wanted]
-        self._cut(request, rows)
+        self._cut(rows)
         self.result_list = list(self.result_list)
         self._put_beside(request, self.result_list, known, lines)
 
@@ -60,9 +61,9 @@ class ProfileList(ChangeList):
     def _wanted_health(self) -> str | None:
         return next((spec.value() for spec in self._chips() if isinstance(spec, HealthChip)), None)
 
-    def _cut(self, request: HttpRequest, rows: list[SMTPProfile]) -> None:
+    def _cut(self, rows: list[SMTPProfile]) -> None:
         """Set what a change list shows of its rows."""
-        self.paginator = self.model_admin.get_paginator(request, rows, self.list_per_page)
+        self.paginator = Paginator(rows, self.list_per_page)
         self.result_count = self.full_result_count = len(rows)
         self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all, self.multi_page = False, len(rows) > self.list_per_page
@@ -120,7 +121,7 @@ def _address(act: str) -> str:
     return reverse(f"admin:smtp_settings_smtpprofile_{act}", args=[0])
 
 
-class Columns:
+class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     """The columns of the list. Rows come from `ProfileList`."""
 
     list_display = (
@@ -152,7 +153,7 @@ class Columns:
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SMTPProfile]:
         """Fetch what the pages name along with the rows."""
-        rows: QuerySet[SMTPProfile] = super().get_queryset(request)  # type: ignore[misc]  # ModelAdmin's
+        rows: QuerySet[SMTPProfile] = super().get_queryset(request)
         return rows.select_related("oauth_credential", "changed_by", "secret_set_by").prefetch_related(
             "sites"
         )
