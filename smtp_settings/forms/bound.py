@@ -63,6 +63,11 @@ class RowField(forms.BoundField):
         return "radiogroup" if isinstance(self.field.widget, forms.RadioSelect) else "group"
 
     @property
+    def is_named(self) -> bool:
+        """Whether the cause of the shown test names it as one to look at."""
+        return self.name in self._owner.named
+
+    @property
     def is_tick(self) -> bool:
         """Whether it is a single box to tick, with its label behind it."""
         return isinstance(self.field.widget, forms.CheckboxInput)

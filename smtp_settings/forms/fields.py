@@ -54,6 +54,9 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     #: What a button for filling in has just done; None for nothing.
     filled: ClassVar[Filled | None] = None
 
+    #: The fields that the cause of the shown test names.
+    named: frozenset[str] = frozenset()
+
     #: Knows what its row says around it.
     bound_field_class = RowField
 
