@@ -83,13 +83,20 @@ def _servers_down(servers: Sequence[Server]) -> list[Alert]:
     down.sort(key=lambda server: server.numbers.paused is Paused.PERSON)
     return [
         Alert(
-            " ".join(filter(None, [f"{server.profile.name}: {server.health.words}.", _waiting(server)])),
+            " ".join(filter(None, [_down(server), _waiting(server)])),
             server.health.tone,
             _("Open profile"),
             _profile_url(server),
         )
         for server in down
     ]
+
+
+def _down(server: Server) -> str:
+    name, since = server.profile.name, server.health.sign_in_refused_since
+    if since:
+        return _("%(name)s refuses the sign-in since %(since)s.") % {"name": name, "since": since}
+    return f"{name}: {server.health.words}."
 
 
 def _waiting(server: Server) -> str:

@@ -15,11 +15,16 @@ from django.utils.translation import gettext as _
 
 from delivery import assignment, stats
 from delivery.queue import Breaker, Paused
+from smtp_settings.diagnosis import Symptom
+from smtp_settings.explaining import explain_failure
 from smtp_settings.facts import Candidate, ProfileFacts
 from smtp_settings.facts import Health as Kind
 
 #: Beat wakes an idle worker every fifteen seconds; silent for longer than this, none is there.
 _WORKERS_SILENT_AFTER = timedelta(seconds=45)
+
+#: Replies that are given to a sign-in only (RFC 4954 section 6).
+_TO_A_SIGN_IN = frozenset({534, 535})
 
 #: A mean time of an attempt above this is called slow, milliseconds.
 SLOW_MS = 3_000
@@ -27,12 +32,17 @@ SLOW_MS = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a server is doing: a phrase, its tone and the word for filters. `is_down`: it is not used now."""
+    """How a server is doing: a phrase, its tone and the word for filters.
+
+    `is_down`: it is not used now. `sign_in_refused_since` is the time as people say it, "" where that
+    is not why.
+    """
 
     words: str
     tone: str
     is_down: bool = False
     kind: Kind = Kind.IDLE
+    sign_in_refused_since: str = ""
 
 
 def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
@@ -57,9 +67,18 @@ def _paused(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
         who = people.get(numbers.paused_by_id or 0) or _("somebody")
         words = _("Paused by %(who)s since %(since)s") % {"who": who, "since": since}
         return Health(words, "is-warn", is_down=True, kind=Kind.PAUSED)
+    if _sign_in_refusal(numbers) is not None:
+        words = _("Paused: sign-in refused since %(since)s") % {"since": since}
+        return Health(words, "is-bad", is_down=True, kind=Kind.PAUSED, sign_in_refused_since=since)
     reason = numbers.reason or _("the server refuses us")
     words = _("Paused: %(reason)s since %(since)s") % {"reason": reason, "since": since}
     return Health(words, "is-bad", is_down=True, kind=Kind.PAUSED)
+
+
+def _sign_in_refusal(numbers: stats.ProfileNumbers) -> Symptom | None:
+    """Return the reply that paused a server when it is one to a sign-in; None for any other pause."""
+    said = Symptom.of_words("auth", numbers.reason) if numbers.paused is Paused.FAULT else None
+    return said if said is not None and said.code in _TO_A_SIGN_IN else None
 
 
 def facts(ids: Collection[int]) -> dict[int, ProfileFacts]:
@@ -115,6 +134,10 @@ def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> Pro
 
 
 def _note(numbers: stats.ProfileNumbers) -> str:
+    refusal = _sign_in_refusal(numbers)
+    if refusal is not None:
+        # The table that explains tests, without the profile's values: which they are is on its page.
+        return f"{explain_failure(refusal, {}).cause} ({refusal.words})"
     if numbers.sequential_until is None:
         return ""
     return _(

@@ -27,9 +27,9 @@ class ProfileFacts:
     the word it comes under and `tone` its badge's (see static/mailconf/components.css); `paused` says who
     paused it and since when, "" when it is not. `is_down`: it is not used now; `can_try_now`: it waits for
     its next try, which a person may bring forward. `note` is a sentence about how the server is spoken to for
-    now, "" when as usual. `waiting` and `sent_24h` count messages, `connections_in_use` open connections.
-    `pinned` counts those that only this profile may send, and `may_delete` is False while there are any;
-    `messages_url` leads to them, "" where nobody knows.
+    now, or what its refusal means, "" when all is as usual. `waiting` and `sent_24h` count messages,
+    `connections_in_use` open connections. `pinned` counts those that only this profile may send, and
+    `may_delete` is False while there are any; `messages_url` leads to them, "" where nobody knows.
     """
 
     health: str = ""

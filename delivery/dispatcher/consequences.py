@@ -30,7 +30,7 @@ class Consequences:
 
         `is_pipelined`: commands travelled together in that session, so that their answers may have mixed.
         """
-        reason, at_least = judgement.words or str(judgement.phase), judgement.rest
+        reason, at_least = _reason(judgement), judgement.rest
         message_id, mail_from = claimed.message_id, claimed.mail_from
         change = server.health.learn(judgement, message_id=message_id, mail_from=mail_from, ms=ms)
         if is_pipelined and judgement.sign is Sign.DESYNC:
@@ -134,6 +134,11 @@ class Consequences:
         if changed_at is None or not server.is_in_use:
             return False
         return server.health.is_clean(self._park.db_now - changed_at)
+
+
+def _reason(judgement: Judgement) -> str:
+    """Say why, a reply with its codes: by them the pages tell a refused sign-in."""
+    return str(judgement.reply) if judgement.reply is not None else judgement.words or str(judgement.phase)
 
 
 def _graver(change: Change, server: Server, judgement: Judgement, reason: str) -> Change:

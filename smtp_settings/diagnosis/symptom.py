@@ -1,10 +1,13 @@
 """What is known of a session that failed: facts of the wire and of its steps, no judgement."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from transports.base import Reply
+
+_REPLY = re.compile(r"(\d{3})(?: ([245]\.\d{1,3}\.\d{1,3}))?(?: (.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,14 @@ class Symptom:
         if reply is None:
             return cls(phase, **more)
         return cls(phase, code=reply.code, enhanced=reply.enhanced or "", text=reply.text, **more)
+
+    @classmethod
+    def of_words(cls, phase: str, words: str, **more: Any) -> Self | None:  # Any: the other fields
+        """Return the symptom of a reply as `Reply` writes itself, with its codes; None of any other words."""
+        found = _REPLY.fullmatch(words)
+        if found is None:
+            return None
+        return cls.of_reply(phase, Reply(int(found[1]), found[3] or "", found[2]), **more)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:  # Any: JSON

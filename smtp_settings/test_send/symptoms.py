@@ -1,6 +1,5 @@
 """What a test run tells the diagnosis: the end of its session and what its steps saw, as plain values."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ from smtp_settings.explaining import Explanation, explain_failure
 from smtp_settings.models import TestRun
 from smtp_settings.sealing import SealingError
 from smtp_settings.test_send.session import Ended
-from transports.base import Outcome, Phase, Reply
+from transports.base import Outcome, Phase
 from transports.errors import CertificateRefused, TransportError
 
 #: What of the steps' evidence the diagnosis reads; the row keeps the rest with its step.
@@ -21,8 +20,6 @@ _KEPT = frozenset(
         "password_letters", "rcpt_to", "size", "size_bytes", "tls_from_the_first_byte", "tls_version",
     }
 )  # fmt: skip
-
-_REPLY = re.compile(r"(\d{3})(?: ([245]\.\d{1,3}\.\d{1,3}))?(?: (.*))?", re.DOTALL)
 
 
 def symptom_of(ended: Ended, *, steps: Iterable[Mapping[str, Any]], phase: str) -> Symptom:  # Any: JSON
@@ -47,11 +44,8 @@ def symptom_of_run(run: TestRun) -> Symptom:
     if run.symptom:
         return Symptom.from_json(run.symptom)
     seen = seen_in(run.steps)
-    found = _REPLY.fullmatch(run.reply)
-    if found is None:
-        return Symptom(run.failed_phase, seen=seen, detail=run.sentence)
-    reply = Reply(int(found[1]), found[3] or "", found[2])
-    return Symptom.of_reply(run.failed_phase, reply, seen=seen)
+    said = Symptom.of_words(run.failed_phase, run.reply, seen=seen)
+    return said or Symptom(run.failed_phase, seen=seen, detail=run.sentence)
 
 
 def explanation_of(run: TestRun) -> Explanation:
