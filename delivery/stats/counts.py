@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, Min, Q, Value
+from django.db.models import Min, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -33,16 +34,26 @@ class MessageState(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-_LISTED = {
-    SmallState.FAILED: MessageState.FAILED,
-    SmallState.HELD: MessageState.HELD,
-    SmallState.EXPIRED: MessageState.EXPIRED,
-}
-_ENDED = {
-    SmallState.SENT: MessageState.SENT,
-    SmallState.CANCELLED: MessageState.CANCELLED,
-    SmallState.SUPPRESSED: MessageState.SUPPRESSED,
-}
+_LISTED = (SmallState.FAILED, SmallState.HELD, SmallState.EXPIRED)
+
+# One statement for every page's navigation: what is open, the newest ends, and what is listed as a failure.
+_COUNTS = """
+SELECT waiting.queued, waiting.sending, waiting.deferred, ended.sent,
+       (SELECT count(*) FROM (SELECT FROM {failure} WHERE state = %(failed)s LIMIT %(cap)s) AS listed),
+       (SELECT count(*) FROM (SELECT FROM {failure} WHERE state = %(held)s LIMIT %(cap)s) AS listed),
+       ended.cancelled,
+       (SELECT count(*) FROM (SELECT FROM {failure} WHERE state = %(expired)s LIMIT %(cap)s) AS listed),
+       ended.suppressed
+FROM (SELECT count(*) FILTER (WHERE lease_id IS NULL AND NOT tried) AS queued,
+             count(*) FILTER (WHERE lease_id IS NOT NULL) AS sending,
+             count(*) FILTER (WHERE lease_id IS NULL AND tried) AS deferred
+      FROM (SELECT lease_id, attempts > 0 OR drops > 0 AS tried FROM {entry} LIMIT %(entries)s) AS entry
+     ) AS waiting,
+     (SELECT count(*) FILTER (WHERE state = %(sent)s) AS sent,
+             count(*) FILTER (WHERE state = %(cancelled)s) AS cancelled,
+             count(*) FILTER (WHERE state = %(suppressed)s) AS suppressed
+      FROM (SELECT state FROM {message} ORDER BY id DESC LIMIT %(newest)s) AS newest) AS ended
+"""
 
 
 def counts() -> dict[MessageState, int]:
@@ -50,21 +61,9 @@ def counts() -> dict[MessageState, int]:
 
     Sent, cancelled and suppressed ones are listed nowhere else: they are counted among the newest 100,000.
     """
-    open_entries = QueueEntry.objects.values("lease_id", "attempts", "drops")[:_ENTRIES]
-    waits, tried = Q(lease_id=None), Q(attempts__gt=0) | Q(drops__gt=0)
-    found: dict[str, int] = open_entries.aggregate(
-        queued=Count(Value(1), filter=waits & ~tried),
-        sending=Count(Value(1), filter=~waits),
-        deferred=Count(Value(1), filter=waits & tried),
-    )
-    ended = (
-        Message.objects.order_by("-id")
-        .values("state")[:_NEWEST]
-        .aggregate(**{name: Count(Value(1), filter=Q(state=state)) for state, name in _ENDED.items()})
-    )
-    listed = {name: Failure.objects.filter(state=state)[:CAP].count() for state, name in _LISTED.items()}
-    together = found | ended | listed
-    return {state: min(together[state], CAP) for state in MessageState}
+    limits = {"entries": _ENTRIES, "newest": _NEWEST, "cap": CAP}
+    [found] = _ask(_COUNTS, {**limits, **{state.name.lower(): int(state) for state in SmallState}})
+    return {state: min(count, CAP) for state, count in zip(MessageState, found, strict=True)}
 
 
 def cached_counts() -> dict[MessageState, int]:
@@ -98,7 +97,7 @@ GROUP BY lane.priority
 def oldest_ready_at() -> dict[MessagePriority, datetime]:
     """Return since when the oldest due message of each priority waits; a suspect counts for its priority."""
     found: dict[MessagePriority, datetime] = {}
-    for priority, ready_at in _probe():
+    for priority, ready_at in _ask(_OLDEST, {"priorities": [1, 2, 3, 11, 12, 13]}):
         urgency = MessagePriority(priority % 10)
         found[urgency] = min(ready_at, found.get(urgency, ready_at))
     return found
@@ -121,10 +120,11 @@ def next_try_at() -> datetime | None:
     return at
 
 
-def _probe() -> list[tuple[int, datetime]]:
-    tables = {"pool": Pool._meta.db_table, "entry": QueueEntry._meta.db_table}  # documented
-    statement = _OLDEST.format(**{name: f'"{table}"' for name, table in tables.items()})
+def _ask(statement: str, values: dict[str, Any]) -> list[Any]:  # Any: rows of any shape
+    """Run a question; `{name}` in it stands for a table."""
+    tables = {"pool": Pool, "entry": QueueEntry, "message": Message, "failure": Failure}
+    named = {name: f'"{model._meta.db_table}"' for name, model in tables.items()}  # documented
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"priorities": [1, 2, 3, 11, 12, 13]})
-        found: list[tuple[int, datetime]] = cursor.fetchall()
+        cursor.execute(statement.format(**named), values)
+        found: list[Any] = cursor.fetchall()
         return found
