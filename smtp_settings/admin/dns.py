@@ -1,6 +1,6 @@
 """DNS for the From domain: advice beside the form, and the provider that a typed address speaks of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +32,7 @@ from smtp_settings.forms import ProfileForm
 from smtp_settings.forms.texts import texts_of
 from smtp_settings.models import DeliveryMethod, TestRun
 from smtp_settings.presets import Preset
+from transports.dns import Found
 
 if TYPE_CHECKING:
     from smtp_settings.admin.profiles import SMTPProfileAdmin
@@ -83,8 +84,22 @@ def advice_for(entries: Entries, user_id: int) -> dict[str, Any]:  # Any: a temp
         return {"problem": refusal}
     servers = settings.MAILCONF_DNS_SERVERS
     records = reading.read(entries.domain, entries.preset, entries.bounce_domain, servers=servers)
+    if all(answer.found is Found.FAILED for answer in records.values()):
+        problem = _("Not checked: the name service gave no answer. Try again later.")
+        return {"domain": entries.domain, "problem": problem}
     findings = advise(entries.domain, records, entries.preset, entries.bounce_domain)
-    return {"domain": entries.domain, "rows": [_row(finding) for finding in findings]}
+    word, tone = _summary(findings)
+    return {"domain": entries.domain, "rows": [_row(one) for one in findings], "word": word, "tone": tone}
+
+
+def _summary(findings: Sequence[Finding]) -> tuple[str, str]:
+    """Return what the closed section says of it all, and how it looks."""
+    faulty = [one.record for one in findings if one.verdict in (Verdict.LOOK, Verdict.MISSING)]
+    if faulty:
+        return _("Look at %(records)s") % {"records": ", ".join(faulty)}, "is-warn"
+    is_good = any(one.verdict is Verdict.GOOD for one in findings)
+    word, tone = _VERDICTS[Verdict.GOOD if is_good else Verdict.NOT_CHECKED]
+    return str(word), tone
 
 
 def _row(finding: Finding) -> dict[str, object]:
@@ -169,7 +184,8 @@ class _DNS:
         self._check(request)
         found = advice_for(entries_of(request.POST), _user_id(request))
         html = render_to_string("mailconf/_dns_advice.html", {"dns": found})
-        return JsonResponse({"domain": found.get("domain", ""), "html": html})
+        told = {name: found.get(name, "") for name in ("domain", "word", "tone")}
+        return JsonResponse({**told, "html": html})
 
     def offer(self, request: HttpRequest) -> JsonResponse:
         """Return the provider that the From address speaks of, while no server was typed."""

@@ -192,11 +192,12 @@ def _recommended(rows: Sequence[Row], best: Recommendation) -> str:
 def _nothing(rows: Sequence[Row]) -> str:
     if not rows:
         return _("There was nothing to look at: none of the usual ports is allowed here.")
+    count = sum(1 for _line in _failures(rows, is_over=True))  # as many as the table shows
     return ngettext(
         "Nothing answered at the %(count)d place looked at. Ask the owner of the mail server for its name.",
         "Nothing answered at the %(count)d places looked at. Ask the owner of the mail server for its name.",
-        len(rows),
-    ) % {"count": len(rows)}
+        count,
+    ) % {"count": count}
 
 
 def context_of(run: TestRun) -> dict[str, Any]:  # Any: a template's context

@@ -65,6 +65,13 @@
             if (told.is_final) { end(told.announce); } else { say(told.announce); }
         }
 
+        // What was filled in stands far below: go there, to the first thing still to be entered.
+        document.addEventListener("click", (event) => {
+            if (!results.contains(event.target) || !event.target.closest("button[name=_fix]")) { return; }
+            const next = ["username", "password", "from_address", "name"].map((name) => form.elements[name]);
+            next.find((field) => field && !field.value && field.offsetParent)?.focus({preventScroll: true});
+            form.querySelector(".field-host").scrollIntoView();
+        });
         button.addEventListener("click", (event) => { event.preventDefault(); start(); });
         input.addEventListener("keydown", (event) => {
             if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) { event.preventDefault(); start(); }
@@ -106,6 +113,7 @@
 
     function advise() {
         const button = id("mc-check-dns"), results = id("mc-dns-results"), status = id("mc-dns-status");
+        const word = id("mc-dns-word"); // shown while the section is closed, too
         let count = 0;
 
         async function check() {
@@ -117,7 +125,12 @@
             busy(button, false);
             if (!told) { status.textContent = results.textContent = dns.dataset.lost; return; }
             results.innerHTML = told.html;
-            if (told.domain) { status.textContent = id("mc-dns-title").textContent = dns.dataset.title.replace("%s", told.domain); }
+            const title = id("mc-dns-title");
+            if (told.domain) { title.textContent = dns.dataset.title.replace("%s", told.domain); }
+            status.textContent = told.word ? `${title.textContent}: ${told.word}` : results.textContent;
+            word.textContent = told.word;
+            word.className = `mc-badge ${told.tone}`;
+            word.hidden = !told.word;
             for (const copy of results.querySelectorAll("[data-copy]")) { copy.hidden = false; }
         }
 

@@ -48,7 +48,7 @@
         return [...target].find((radio) => radio.value === text)?.parentElement.textContent.trim() ?? text;
     }
 
-    const difference = (held) => Object.entries(held)
+    const difference = (held) => Object.entries(held).filter(([name, text]) => text !== value(name))
         .map(([name, text]) => `${caption(name)}: ${shown(name, text)} → ${shown(name, value(name))}`).join(", ");
 
     // A sentence about what was just written into fields, with the way back.

@@ -4,7 +4,7 @@ import pytest
 from django.core.cache import cache
 
 from smtp_settings.finding import candidates
-from smtp_settings.models import TestRun
+from smtp_settings.models import SMTPProfile, TestRun
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.nameserver import name_server, txt
 from tests.servers import authority, smtp_server
@@ -13,6 +13,7 @@ from transports.base import Security
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 ADD = "/admin/smtp_settings/smtpprofile/add/"
+SAVE = ".mc-savebar button[name=_save]"
 LOOKS = [(DESKTOP, "light"), (PHONE, "dark")]
 
 
@@ -53,6 +54,11 @@ def test_a_search_leads_to_a_filled_form(browser, person, server, keep, width, s
     assert (page.input_value("#id_host"), page.input_value("#id_port")) == ("127.0.0.1", str(server.port))
     assert page.is_checked("#id_security input[value=starttls]")
     assert page.input_value("#id_username") == "my-own"
+    told = page.inner_text(".field-host .mc-filled")
+    assert told.startswith("Server: – → 127.0.0.1, Port: 587 → ")
+    assert "Security" not in told  # it was right before
+    assert page.evaluate("document.activeElement.name") == "password"  # the next thing to enter, in sight
+    assert 0 <= page.locator("#id_password").bounding_box()["y"] < 900
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     assert set(server.verbs()) <= {"EHLO", "STARTTLS", "QUIT"}
     assert TestRun.objects.get().kind == TestRun.Kind.SEARCH
@@ -83,6 +89,7 @@ def test_a_from_address_offers_its_provider_and_shows_its_dns(browser, person, k
     keep(page, f"dns-{width}-{scheme}")
     assert page.text_content("#mc-dns-title") == "DNS for shop.example"
     assert page.is_visible("#mc-dns-results [data-copy]")
+    assert page.inner_text("#mc-dns-word") == "Look at SPF, DKIM, DMARC"
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
@@ -97,3 +104,63 @@ def test_without_scripts_the_buttons_do_the_same(browser, person, server):
     page.click("#mc-dns summary")
     page.click("#mc-check-dns")
     assert "There is no DMARC record" in page.text_content("#mc-dns-results")
+
+
+def test_a_pass_starts_the_check_of_the_from_domain_and_save_does_not_wait_for_it(browser, person, settings):
+    """The name service is silent: the check is still asking while the profile is saved."""
+    silent = {(name, "TXT"): "silence" for name in ("shop.example", "_dmarc.shop.example")}
+    with name_server({("shop.example", "MX"): "silence"} | silent) as dead, smtp_server() as server:
+        settings.MAILCONF_DNS_SERVERS = [dead.address]
+        page = browser.window(user=person)
+        page.goto(ADD)
+        fill_in(page, server)
+        page.click("#mc-test button[name=_send_test]")
+        page.wait_for_selector("#mc-check-dns.is-busy", state="attached")  # no click of anybody
+        assert page.get_attribute(SAVE, "aria-disabled") is None
+        page.click(SAVE)
+        page.wait_for_url("**/smtpprofile/")
+    assert SMTPProfile.objects.get().name == "EU relay"
+    assert dead.asked
+
+
+def test_after_a_pass_the_closed_section_says_what_to_look_at(browser, person):
+    with smtp_server() as server:
+        page = browser.window(user=person)
+        page.goto(ADD)
+        fill_in(page, server)
+        page.click("#mc-test button[name=_send_test]")
+        page.wait_for_selector("#mc-dns-word:not([hidden])")
+        assert page.inner_text("#mc-dns summary").split("\n")[0].startswith("DNS for shop.example")
+        assert page.inner_text("#mc-dns-word") == "Look at DMARC"
+        assert not page.is_visible("#mc-dns-results")
+        assert page.text_content("#mc-dns-status") == "DNS for shop.example: Look at DMARC"
+        assert page.get_attribute(SAVE, "aria-disabled") is None
+
+
+def test_a_dead_name_service_is_one_sentence(browser, person, settings):
+    with name_server({("shop.example", kind): "SERVFAIL" for kind in ("MX", "TXT")}) as dead:
+        dead.table["_dmarc.shop.example", "TXT"] = "SERVFAIL"
+        settings.MAILCONF_DNS_SERVERS = [dead.address]
+        page = browser.window(user=person)
+        page.goto(ADD)
+        page.fill("#id_from_address", "alex@shop.example")
+        page.focus("#mc-dns summary")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#mc-dns-results .mc-notice")
+    sentence = "Not checked: the name service gave no answer. Try again later."
+    assert page.text_content("#mc-dns-results").strip() == sentence
+    assert page.text_content("#mc-dns-status").strip() == sentence
+    assert not page.is_visible("#mc-dns-word")
+    assert page.text_content("#mc-check-dns") == "Check DNS"
+
+
+def fill_in(page, server):
+    """A whole profile for a server on this machine, by hand."""
+    page.fill("#id_name", "EU relay")
+    page.fill("#id_host", server.host)
+    page.check("#id_security input[value=none]")
+    page.check("#id_auth input[value=none]")
+    page.fill("#id_port", str(server.port))
+    page.fill("#id_from_address", "alex@shop.example")
