@@ -9,9 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from delivery import stats
 from delivery.queue import Paused
-from mailconf.numbers import SILENCE, WORKER_COMMAND, available, shown, span
+from mailconf.numbers import SILENCE, WORKER_COMMAND, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
 from smtp_settings.advice.notes import notes_of
 from smtp_settings.clearance import standing
@@ -37,7 +36,7 @@ def alerts(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
     if not servers:
         return []  # the first steps say it
     found = [*_nothing_is_sent(servers, heard_at), *_servers_down(servers), *_not_as_tested(servers)]
-    age = available(stats.oldest_ready_age)
+    age = oldest_age()
     if age is not None and age > LONG_WAIT:
         found.append(
             Alert(
@@ -125,7 +124,7 @@ def _not_as_tested(servers: Sequence[Server]) -> list[Alert]:
 def _will_end(servers: Sequence[Server]) -> list[Alert]:
     """Return what works now and will not for ever: certificates, passwords, sign-ins."""
     in_use = [server for server in servers if server.is_live and server.profile.enabled]
-    notes = available(lambda: notes_of([server.profile for server in in_use])) or {}
+    notes = kept("notes", lambda: notes_of([server.profile for server in in_use])) or {}
     return [
         Alert(
             _("%(name)s: %(sentence)s") % {"name": server.profile.name, "sentence": note.sentence},

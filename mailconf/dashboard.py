@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from delivery import stats
 from delivery.stats import MessageState
 from mailconf import alerts, first_steps, server_rows
-from mailconf.numbers import available, shown, span
+from mailconf.numbers import available, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
 from mailconf.servers import clock
 
@@ -71,7 +71,7 @@ def context_for(request: HttpRequest) -> dict[str, Any]:  # Any: template contex
         "alerts": alerts.alerts(servers, heard_at) if may_see_messages or may_see_profiles else [],
         "servers": servers if may_see_profiles else [],
         "may_see_profiles": may_see_profiles,
-        "workers": (available(stats.workers) or []) if may_see_messages else [],
+        "workers": (kept("workers", stats.workers) or []) if may_see_messages else [],
         "may_see_messages": may_see_messages,
         "failures": _failures(servers) if may_see_messages else [],
     }
@@ -81,7 +81,8 @@ def context_for(request: HttpRequest) -> dict[str, Any]:  # Any: template contex
 
 
 def _tiles(counts: dict[MessageState, int] | None) -> list[Tile]:
-    hour, day = available(lambda: stats.totals(_HOUR)), available(lambda: stats.totals(_DAY))
+    hour = kept("hour", lambda: stats.totals(_HOUR))
+    day = kept("day", lambda: stats.totals(_DAY))
     waiting = counts is not None and counts[MessageState.QUEUED]
     deferred = counts is not None and counts[MessageState.DEFERRED]
     return [
@@ -112,12 +113,12 @@ def _count_tile(
 
 
 def _oldest() -> str:
-    age = available(stats.oldest_ready_age)
+    age = oldest_age()
     return _("oldest %(span)s") % {"span": span(age)} if age is not None else ""
 
 
 def _next_try() -> str:
-    at = available(stats.next_try_at)
+    at = kept("next_try", stats.next_try_at)
     return _("next at %(at)s") % {"at": clock(at)} if at is not None else ""
 
 
@@ -129,7 +130,7 @@ def _share(day: stats.Totals | None) -> str:
 
 
 def _uncertain() -> str:
-    count = available(stats.uncertain_count)
+    count = kept("uncertain", stats.uncertain_count)
     return ngettext("%(n)d uncertain", "%(n)d uncertain", count) % {"n": count} if count else ""
 
 
@@ -155,7 +156,7 @@ class FailureRow:
 
 def _failures(servers: Sequence[Server]) -> list[FailureRow]:
     names = {server.profile.pk: server.profile.name for server in servers}
-    groups = available(lambda: stats.frequent_failures(_DAY, limit=5)) or []
+    groups = kept("failures", lambda: stats.frequent_failures(_DAY, limit=5)) or []
     return [
         FailureRow(
             group.count,

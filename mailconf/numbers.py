@@ -5,7 +5,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from django.core.cache import cache
 from django.db import DatabaseError, transaction
+from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from delivery import stats
@@ -15,6 +18,8 @@ T = TypeVar("T")
 
 #: A worker unheard of for longer is an alert: beat wakes one every 15 s, and a session is silent after 45 s.
 SILENCE = timedelta(seconds=90)
+#: So old a number may be: pages are reloaded more often than numbers change their meaning.
+KEPT_SECONDS = 10
 #: The command that starts what sends, without containers.
 WORKER_COMMAND = "celery --app mailconf.celery worker --beat --queues mail,work"
 
@@ -27,6 +32,23 @@ def available(question: Callable[[], T]) -> T | None:
     except DatabaseError:
         logger.exception("A number of the dashboard is not available")
         return None
+
+
+def kept(name: str, question: Callable[[], T]) -> T | None:
+    """Return the answer to a question, at most ten seconds old in this process; None as `available`."""
+    key = f"mailconf.numbers.{name}.{get_language()}"
+    known: T | None = cache.get(key)
+    if known is None:
+        known = available(question)
+        if known is not None:
+            cache.set(key, known, KEPT_SECONDS)
+    return known
+
+
+def oldest_age() -> timedelta | None:
+    """Return how long the oldest due message has waited; None when none is due, or it is not known."""
+    at = kept("oldest", stats.oldest_ready_at)
+    return max(timezone.now() - min(at.values()), timedelta()) if at else None
 
 
 def shown(number: int | None) -> str:

@@ -39,6 +39,15 @@ class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
             audit.record("profile.deleted", obj, request.user, level="warning")  # type: ignore[arg-type]  # signed in
             super().delete_model(request, obj)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # Any: as ModelAdmin's
+        """Look once a request: the page asks whether it may be deleted, and what would go with it."""
+        key = [obj.pk for obj in objs]
+        known = getattr(request, "deleted_objects", None)
+        if known is None or known[0] != key:
+            known = (key, super().get_deleted_objects(objs, request))
+            request.deleted_objects = known  # type: ignore[attr-defined]  # for this page only
+        return known[1]
+
     def _is_protected(self, request: HttpRequest, profile: SMTPProfile) -> bool:
         """Whether rows of the queue still refer to it: messages that failed, or are being sent."""
         protected = self.get_deleted_objects([profile], request)[3]
