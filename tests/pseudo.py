@@ -51,3 +51,4 @@ def pseudo_language(*, longer=False):
         trans_real._translations.clear()
         trans_real._translations.update(before)
         trans_real._default = default
+        translation.deactivate()  # leaving `override` activated the thread's language from the table above
