@@ -1,0 +1,70 @@
+"""What a page may cost in queries, with many profiles. `python -m bench pages` measures the time."""
+
+import json
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from delivery import stats
+from tests.builders import a_user
+from tests.house import crowd, every_address, furnish
+from tests.pages import client_of
+
+pytestmark = pytest.mark.django_db
+
+MOST_QUERIES = 10
+#: Pages that need more for now; a number here may only fall.
+STILL_MORE = {"index": 18, "smtp_settings_smtpprofile_change": 17, "smtp_settings_smtpprofile_delete": 14}
+#: The same for a form that comes back with its errors.
+REFUSED = 14
+PROFILES, RUNS, EVENTS = 200, 500, 300
+
+#: Stock pages, about people; their permissions alone are more.
+STOCK = ("auth_", "sites_")
+
+
+def queries_of(client, url):
+    """The statements one page needs, with the counts of the navigation younger than their ten seconds."""
+    stats.cached_counts()
+    with CaptureQueriesContext(connection) as seen:
+        answer = client.get(url)
+    assert answer.status_code in (200, 302, 403, 404, 405), url
+    return asked(seen)
+
+
+def asked(seen):
+    """The statements that ask or tell something; a savepoint is there because a test is in a transaction."""
+    return [one["sql"] for one in seen.captured_queries if "SAVEPOINT" not in one["sql"]]
+
+
+@pytest.mark.parametrize("role", ["superuser", "administrator", "viewer"])
+def test_no_page_needs_more_than_ten_queries_with_200_profiles(role):
+    owner = a_user("superuser")
+    house = furnish(owner)
+    crowd(profiles=PROFILES, runs=RUNS, events=EVENTS, user=owner)
+    client = client_of(role)
+
+    costs = {
+        one.name: queries_of(client, one.url)
+        for one in every_address(house)
+        if not one.name.startswith(STOCK)
+    }
+
+    over = {
+        name: [len(sql), *sql] for name, sql in costs.items() if len(sql) > STILL_MORE.get(name, MOST_QUERIES)
+    }
+    assert not over, json.dumps(over, indent=1)[:20_000]
+
+
+def test_a_form_refused_needs_no_more(client):
+    owner = a_user("superuser")
+    house = furnish(owner)
+    crowd(profiles=PROFILES, runs=RUNS, events=EVENTS, user=owner)
+    client.force_login(owner)
+    url = next(one.url for one in every_address(house) if one.name == "smtp_settings_smtpprofile_change")
+
+    with CaptureQueriesContext(connection) as seen:
+        assert client.post(url, {"name": "zz"}).status_code == 200
+
+    assert len(asked(seen)) <= REFUSED, asked(seen)
