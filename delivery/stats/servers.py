@@ -6,9 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection
-from django.db.models import Q, Value
 from django.utils import timezone
 
 from delivery import assignment
@@ -49,7 +47,7 @@ class ProfileNumbers:
 
 
 def profile_facts(ids: Collection[int]) -> dict[int, ProfileNumbers]:
-    """Return the numbers of each profile asked for, in three statements however many there are."""
+    """Return the numbers of each profile asked for, in two statements however many there are."""
     if not ids:
         return {}
     waiting, pinned = _waiting()
@@ -64,11 +62,20 @@ def profile_facts(ids: Collection[int]) -> dict[int, ProfileNumbers]:
     }
 
 
-# A count that stops: a pool with a million rows is read as far as the cap.
+# A count that stops: a pool with a million rows is read as far as the cap. The first row also brings the
+# profiles that may be chosen, as arguments of `_Candidate`: a statement less for every page with a number.
 _PER_POOL = """
-SELECT pool.id, pool.site_id, pool.sender_domain, pool.profile_id, counted.rows FROM {pool} pool
+SELECT pool.id, pool.site_id, pool.sender_domain, pool.profile_id, counted.rows,
+       CASE WHEN row_number() OVER () = 1 THEN candidates.found END
+FROM {pool} pool
 CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
   SELECT 1 FROM {entry} e WHERE e.lease_id IS NULL AND e.pool_id = pool.id LIMIT %(cap)s) capped) counted
+CROSS JOIN (
+  SELECT json_agg(json_build_object(
+           'profile_id', p.id, 'is_default', p.is_default, 'priority', p.priority,
+           'site_ids', ARRAY(SELECT site_id FROM {profile_sites} WHERE smtpprofile_id = p.id),
+           'sender_domains', p.sender_domains) ORDER BY p.id) AS found
+  FROM {profile} p WHERE p.enabled AND NOT p.is_draft) AS candidates
 WHERE counted.rows > 0
 """
 
@@ -95,17 +102,16 @@ LEFT JOIN (
 LEFT JOIN {profile_state} state ON state.profile_id = p.id
 WHERE p.id = ANY(%(ids)s)
 """
-_TABLES = {
-    name: f'"{model._meta.db_table}"'  # documented
-    for name, model in {
-        "pool": Pool,
-        "entry": QueueEntry,
-        "profile": SMTPProfile,
-        "stat": Stat,
-        "slot": Slot,
-        "profile_state": ProfileState,
-    }.items()
+_MODELS: dict[str, Any] = {  # Any: models
+    "pool": Pool,
+    "entry": QueueEntry,
+    "profile": SMTPProfile,
+    "profile_sites": SMTPProfile.sites.through,
+    "stat": Stat,
+    "slot": Slot,
+    "profile_state": ProfileState,
 }
+_TABLES = {name: f'"{model._meta.db_table}"' for name, model in _MODELS.items()}  # documented
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +139,10 @@ def _waiting() -> tuple[Counter[int], Counter[int]]:
     """Count waiting messages by the profile that comes first, and the pinned ones by their profile."""
     waiting: Counter[int] = Counter()
     pinned: Counter[int] = Counter()
-    counted = [(_Pool(*row[:4]), row[4]) for row in _rows(_PER_POOL, {"cap": CAP})]
-    candidates = _candidates() if counted else []
-    for pool, rows in counted:
+    counted = _rows(_PER_POOL, {"cap": CAP})
+    candidates = [_candidate(one) for one in (counted[0][-1] or ())] if counted else []
+    for *route, rows, _found in counted:
+        pool = _Pool(*route)
         if pool.profile_id is not None:
             pinned[pool.profile_id] += rows
             waiting[pool.profile_id] += rows
@@ -144,17 +151,9 @@ def _waiting() -> tuple[Counter[int], Counter[int]]:
     return waiting, pinned
 
 
-def _candidates() -> list[_Candidate]:
-    sites = ArrayAgg("sites", filter=Q(sites__isnull=False), default=Value([]))
-    return [
-        _Candidate(profile_id, is_default, priority, frozenset(site_ids), frozenset(sender_domains))
-        for profile_id, is_default, priority, site_ids, sender_domains in (
-            SMTPProfile.objects.filter(enabled=True, is_draft=False)
-            .order_by("pk")
-            .annotate(site_ids=sites)
-            .values_list("pk", "is_default", "priority", "site_ids", "sender_domains")
-        )
-    ]
+def _candidate(found: dict[str, Any]) -> _Candidate:  # Any: a field each
+    sets = {name: frozenset(found[name]) for name in ("site_ids", "sender_domains")}
+    return _Candidate(**{**found, **sets})
 
 
 def _numbers(ids: Collection[int]) -> list[dict[str, Any]]:  # Any: a field of ProfileNumbers each

@@ -33,6 +33,14 @@ class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
             return self._refused(request, profile, known)
         return super().delete_view(request, object_id, (extra_context or {}) | {"waiting": known.waiting})
 
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # Any: as ModelAdmin's
+        """Fetch a row once for a page that only shows: Django's own delete view asks for it again."""
+        if request.method != "GET":
+            return super().get_object(request, *args, **kwargs)
+        if not hasattr(request, "opened"):
+            request.opened = super().get_object(request, *args, **kwargs)  # type: ignore[attr-defined]  # for it only
+        return request.opened  # type: ignore[attr-defined]
+
     def delete_model(self, request: HttpRequest, obj: SMTPProfile) -> None:
         """Delete it, and write down who did."""
         with transaction.atomic():

@@ -77,8 +77,9 @@ def _senders(address: str, profile: SMTPProfile | None) -> dict[str, str]:
 def _tested_domains(texts: Mapping[str, str]) -> set[str]:
     """Return the From domains with which a test through this server has passed."""
     host, domain = texts.get("host", "").strip().lower(), domain_of(texts.get("from_address", ""))
-    if not host or not domain:
-        return set()
+    preset = presets.for_host(host) if host else None
+    if not domain or preset is None or preset.kind is not presets.Kind.SERVICE:
+        return set()  # only a sending service asks for it
     passed = TestRun.objects.filter(state=TestRun.State.PASSED, kind=TestRun.Kind.SEND, settings__host=host)
     return {domain} if passed.filter(settings__from_address__iendswith=f"@{domain}").exists() else set()
 

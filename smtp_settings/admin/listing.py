@@ -154,9 +154,9 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
     def get_queryset(self, request: HttpRequest) -> QuerySet[SMTPProfile]:
         """Fetch what the pages name along with the rows."""
         rows: QuerySet[SMTPProfile] = super().get_queryset(request)
-        return rows.select_related("oauth_credential", "changed_by", "secret_set_by").prefetch_related(
-            "sites"
-        )
+        return rows.select_related(
+            "oauth_credential", "created_by", "changed_by", "secret_set_by"
+        ).prefetch_related("sites")
 
     @admin.display(description=gettext_lazy("Select"))
     def action_checkbox(self, obj: SMTPProfile) -> SafeString:

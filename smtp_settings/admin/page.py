@@ -49,7 +49,9 @@ def page_context(
     run = shown_run(form, finished)
     panel = panel_for(form, run=run)
     _carry_on(form, finished)
-    test = run_context(run, form.user) if run is not None else None
+    test = run_context(run, form.user if saved is None else None) if run is not None else None
+    if test is not None and saved is not None:
+        test["earlier"] = earlier_of(saved, before=run)
     form.named = _named(form, run, test["cause"] if test else None)
     if run is not None and not form.is_bound and panel.state in (State.PASSED, State.NOTES):
         form.initial["_test_run"] = run.uuid  # an empty password means the one it was tested with
@@ -90,9 +92,12 @@ def _named(form: ProfileForm, run: TestRun | None, cause: Cause | None) -> froze
     return frozenset(field.name for field in cause.fields) - set(changed)
 
 
-def earlier_of(saved: Any) -> list[tuple[TestRun, SafeString]]:  # Any: a profile with its `shown_runs`
+def earlier_of(
+    saved: Any, *, before: TestRun | None = None
+) -> list[tuple[TestRun, SafeString]]:  # Any: a profile with its `shown_runs`
     """Return the last tests of a profile that this person may open, each with its badge."""
-    return [(one, words.run_badge(one)) for one in list(getattr(saved, "shown_runs", ()))[:EARLIER]]
+    runs = [one for one in getattr(saved, "shown_runs", ()) if before is None or one.pk < before.pk]
+    return [(one, words.run_badge(one)) for one in runs[:EARLIER]]
 
 
 def _facts(profile: SMTPProfile) -> facts.ProfileFacts:

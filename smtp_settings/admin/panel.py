@@ -28,6 +28,8 @@ from smtp_settings.models import TestRun
 
 #: How many earlier tests the panel names.
 EARLIER = 3
+#: The kinds of runs a panel shows.
+_SHOWN = (TestRun.Kind.SEND, TestRun.Kind.CONNECT)
 _LISTED = ("state", "kind", "created_at", "sentence")
 #: So many seconds a run waits for a worker before it says so, and before the web server takes it.
 _WAITED, _TAKEN_BACK = 1, 5
@@ -271,12 +273,11 @@ def shown_run(form: ProfileForm, finished: TestRun | None) -> TestRun | None:
     """
     if finished is not None or form.is_bound:
         return finished or form.carried_run
-    kinds = (TestRun.Kind.SEND, TestRun.Kind.CONNECT)
-    own = TestRun.objects.filter(
-        user_id=form.user.pk, kind__in=kinds, created_at__gte=timezone.now() - EVIDENCE_AGE
-    )
+    since = timezone.now() - EVIDENCE_AGE
     if form.saved is not None:
-        runs = own.filter(profile_uuid=form.saved.uuid, created_at__gte=form.saved.changed_at)
-    else:
-        runs = own.filter(profile=None, state__in=(TestRun.State.WAITING, TestRun.State.RUNNING))
-    return runs.first()
+        since = max(since, form.saved.changed_at)
+        runs = getattr(form.saved, "shown_runs", ())  # read for the page's history anyway
+        own = (one for one in runs if one.user_id == form.user.pk and one.created_at >= since)
+        return next((one for one in own if one.kind in _SHOWN), None)
+    own_runs = TestRun.objects.filter(user_id=form.user.pk, kind__in=_SHOWN, created_at__gte=since)
+    return own_runs.filter(profile=None, state__in=(TestRun.State.WAITING, TestRun.State.RUNNING)).first()

@@ -25,9 +25,10 @@ _REAL = frozenset({"", "production", "prod", "live"})
 
 def describe(form: "ProfileFields") -> None:
     """Say about each field what depends on the row, the user or the installation."""
+    other_default = _other_default(form)
     if not form.is_bound and form.saved is None:
         form.initial["notify_user"] = form.user.pk
-        form.initial["is_default"] = not SMTPProfile.objects.filter(is_default=True).exists()
+        form.initial["is_default"] = other_default is None
         form.initial["subject_prefix"] = proposed_prefix(settings.MAILCONF_ENVIRONMENT)
     form.initial["test_to"] = [form.user.email] if form.user.email else []
     form.fields["test_to"].help_text = (
@@ -36,7 +37,7 @@ def describe(form: "ProfileFields") -> None:
         else _("Your account has no email address. Enter one here.")
     )
     if "is_default" in form.fields:
-        form.fields["is_default"].help_text = _default_help(form)
+        form.fields["is_default"].help_text = _default_help(other_default)
     if "password" in form.fields:
         _describe_password(form)
     if "oauth_credential" in form.fields and Auth.OAUTH2 not in AVAILABLE_AUTH:
@@ -54,9 +55,15 @@ def proposed_prefix(environment: str) -> str:
     return "" if environment.strip().lower() in _REAL else f"[{environment.strip().upper()[:47]}] "
 
 
-def _default_help(form: "ProfileFields") -> str:
+def _other_default(form: "ProfileFields") -> SMTPProfile | None:
+    """Return the profile that stops being the default when this one becomes it; none for the default itself."""
+    if form.saved is not None and form.saved.is_default:
+        return None
+    return SMTPProfile.objects.filter(is_default=True).exclude(pk=form.instance.pk).first()
+
+
+def _default_help(loser: SMTPProfile | None) -> str:
     text = _("Used first for every message it may carry.")
-    loser = SMTPProfile.objects.filter(is_default=True).exclude(pk=form.instance.pk).first()
     if loser is None:
         return text
     lost = _("%(name)s is the default now. Ticked here, it stops being the default.") % {"name": loser.name}
