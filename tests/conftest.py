@@ -7,10 +7,16 @@ from collections import Counter
 import pytest
 from django.conf import settings
 from django.db import connection
+from hypothesis import HealthCheck
+from hypothesis import settings as generated
 
 from mailconf import embedded
 from tests import settings as test_settings
 from tests.needs import missing
+
+# No test is timed: a busy machine is no failure.
+generated.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+generated.load_profile("untimed")
 
 #: The PostgreSQL of this run: a private one without fsync, unless DATABASE_URL names one.
 _server: embedded.PrivateServer | None = None

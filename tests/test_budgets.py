@@ -8,7 +8,6 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from delivery import stats
 from tests.builders import a_user
 from tests.house import crowd, every_address, furnish
 from tests.pages import client_of

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.composing import CannotCompose, compose_eml, readable
@@ -477,7 +477,6 @@ def test_the_callers_bytes_never_show_in_the_representation():
 LINES = st.lists(st.binary(max_size=1_200).map(lambda b: b.translate(None, b"\r\n\0")), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     LINES, st.sampled_from([b"text/plain", b"text/html; charset=utf-8", b"application/octet-stream", b"x"])
 )
@@ -493,7 +492,6 @@ def test_any_body_can_be_sent_and_decodes_to_the_same(lines, kind):
         assert find(parsed(sent)).get_payload(decode=True) == body
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.booleans())
 def test_no_bytes_at_all_break_composing(noise, as_body):
     raw = an_eml(noise) if as_body else noise
@@ -508,7 +506,6 @@ def test_no_bytes_at_all_break_composing(noise, as_body):
 HEADERS = st.text(st.sampled_from("Content-Type: multipart/mixed; boundary=B\r\n\t \"'*=ü;%--"), max_size=120)
 
 
-@settings(deadline=None)
 @given(HEADERS, HEADERS)
 def test_no_mime_header_breaks_composing(one, two):
     raw = "From: a@x.example\nTo: b@x.example\nContent-Type: multipart/mixed; boundary=B\n{}\n\n"

@@ -13,7 +13,7 @@ import django
 import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.translation import gettext_lazy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.composing import CannotCompose, compose_message
@@ -411,7 +411,6 @@ def test_the_machines_name_is_not_looked_up(monkeypatch):
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=1_500)
 
 
-@settings(deadline=None)
 @given(TEXT, TEXT.map(lambda text: text.replace("\n", " ")))
 def test_any_text_arrives_as_it_was(body, subject):
     composed = compose_message(a_message(body=body, subject=subject))
@@ -424,7 +423,6 @@ def test_any_text_arrives_as_it_was(body, subject):
     assert composed.subject == (subject or " ")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=60))
 def test_no_header_of_a_message_makes_another(name, value):
     message = a_message(headers={name: value})

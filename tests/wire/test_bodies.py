@@ -99,7 +99,7 @@ def a_carrier():
 
 
 def carry_generated(carrier, examples):
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(contents(), min_size=1, max_size=8))
     def arrives(several):
         carrier.carry(several)
