@@ -56,7 +56,7 @@ def proposed_prefix(environment: str) -> str:
 
 
 def _other_default(form: "ProfileFields") -> SMTPProfile | None:
-    """Return the profile that stops being the default when this one becomes it; none for the default itself."""
+    """Return the profile that loses the default when this one becomes it; the default takes it from none."""
     if form.saved is not None and form.saved.is_default:
         return None
     return SMTPProfile.objects.filter(is_default=True).exclude(pk=form.instance.pk).first()

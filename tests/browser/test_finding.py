@@ -55,7 +55,7 @@ def test_a_search_leads_to_a_filled_form(browser, person, server, keep, width, s
     assert page.is_checked("#id_security input[value=starttls]")
     assert page.input_value("#id_username") == "my-own"
     told = page.inner_text(".field-host .mc-filled")
-    assert told.startswith("Server: – → 127.0.0.1, Port: 587 → ")
+    assert told.startswith("Server: \N{EN DASH} → 127.0.0.1, Port: 587 → ")
     assert "Security" not in told  # it was right before
     assert page.evaluate("document.activeElement.name") == "password"  # the next thing to enter, in sight
     assert 0 <= page.locator("#id_password").bounding_box()["y"] < 900
