@@ -110,7 +110,7 @@ def _address(seen: Seen) -> Hint | None:
     is_checked = seen.values.get("verification", "full") == "full" and seen.security != "none"
     if not is_checked or ip_of(seen.host) is None:
         return None
-    return Hint("host", _("Certificates are for names. The check will fail."), Tone.WARN)
+    return Hint("host", _("Certificates are for names. Few hold an address: the check fails."), Tone.WARN)
 
 
 def _region(seen: Seen) -> Hint | None:

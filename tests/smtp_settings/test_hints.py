@@ -246,7 +246,7 @@ def test_what_the_form_takes_is_taken_here(typed):
             "This receives mail for the domain. It sends only for machines it lists.",
             {"host": "smtp.office365.com", "port": "587", "security": "starttls"},
         ),
-        ({"host": "192.0.2.7"}, "Certificates are for names. The check will fail.", None),
+        ({"host": "192.0.2.7"}, "Certificates are for names. Few hold an address: the check fails.", None),
         (
             {"host": "email-smtp.us-east-1.amazonaws.com", "preset": "ses", "preset_region": "eu-west-1"},
             "The password belongs to eu-west-1.",
