@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from playwright.sync_api import expect
 
@@ -73,10 +74,10 @@ def fill_in(page, server, name="EU relay"):
     page.goto(ADD)
     page.fill("#id_name", name)
     page.fill("#id_host", server.host)
-    page.check("#id_security input[value=none]")
-    page.check("#id_auth input[value=none]")
-    page.fill("#id_port", str(server.port))
     page.fill("#id_from_address", "shop@example.com")
+    page.check("#id_auth input[value=none]")
+    page.check("#id_security input[value=none]")  # last: its hint moves what is below it
+    page.fill("#id_port", str(server.port))
 
 
 def open_sections(page):
@@ -544,7 +545,7 @@ def test_who_is_signed_out_during_a_test_keeps_the_entries(browser, person):
         fill_in(page, server)
         page.click(TEST)
         assert gate.reached.wait(10)
-        page.context.clear_cookies()
+        page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
         expect(page.locator(LINE)).to_contain_text("You have been signed out.")
         assert page.inner_text(BADGE) == "Not tested"
         assert page.input_value("#id_host") == server.host
