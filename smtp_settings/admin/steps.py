@@ -12,22 +12,22 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from smtp_settings import explaining
 from smtp_settings.models import Security, TestRun
 from smtp_settings.test_send import LIMIT
 from transports.base import Phase, StepVerdict
 
-_NAMES: dict[str, Promise] = {
-    Phase.DNS: gettext_lazy("Look up the server name"),
-    Phase.CONNECT: gettext_lazy("Connect"),
-    Phase.BANNER: gettext_lazy("Server greeting"),
-    Phase.EHLO: gettext_lazy("EHLO"),
-    Phase.TLS: gettext_lazy("STARTTLS and certificate"),
-    Phase.AUTH: gettext_lazy("Sign in"),
-    Phase.MAIL: gettext_lazy("MAIL FROM"),
-    Phase.RCPT: gettext_lazy("RCPT TO"),
-    Phase.DOT: gettext_lazy("Send the message"),
-}
-_ORDER: tuple[str, ...] = tuple(_NAMES)
+_ORDER: tuple[str, ...] = (
+    Phase.DNS,
+    Phase.CONNECT,
+    Phase.BANNER,
+    Phase.EHLO,
+    Phase.TLS,
+    Phase.AUTH,
+    Phase.MAIL,
+    Phase.RCPT,
+    Phase.DOT,
+)
 #: TLS from the first byte comes before the greeting.
 _ORDER_TLS_FIRST = (*_ORDER[:2], Phase.TLS, *(phase for phase in _ORDER[2:] if phase != Phase.TLS))
 #: What a connection check leaves out.
@@ -119,7 +119,7 @@ def step_name(run: TestRun, phase: str) -> str:
     phase = _stage(phase)
     if phase == Phase.TLS and run.settings.get("security") == Security.TLS:
         return _("TLS and certificate")
-    return str(_NAMES.get(phase, phase))
+    return explaining.step_name(phase)
 
 
 def failed_step(run: TestRun) -> str:
