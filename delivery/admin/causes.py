@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from delivery.classification import OVERRIDE
 from delivery.composing import readable
 from delivery.models import Attempt, Message
-from smtp_settings.admin.causes import FieldLink, links_of
+from smtp_settings.admin.panel.causes import FieldLink, links_of
 from smtp_settings.clearance.candidate import settings_of
 from smtp_settings.diagnosis import Symptom, Who
 from smtp_settings.explaining import explain_failure

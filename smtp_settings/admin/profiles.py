@@ -22,12 +22,16 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from smtp_settings import carrying
-from smtp_settings.admin import acts, dns, filling, finding, runs, testall, words
-from smtp_settings.admin.deleting import Deleting
-from smtp_settings.admin.listing import Columns
-from smtp_settings.admin.page import asks_first, page_context
-from smtp_settings.admin.records import runs_for
-from smtp_settings.admin.sections import SECTIONS, VIEW_SECTIONS
+from smtp_settings.admin import words
+from smtp_settings.admin.discovery import dns, finding
+from smtp_settings.admin.form import filling
+from smtp_settings.admin.form.page import asks_first, page_context
+from smtp_settings.admin.form.sections import SECTIONS, VIEW_SECTIONS
+from smtp_settings.admin.listing import acts, testall
+from smtp_settings.admin.listing.deleting import Deleting
+from smtp_settings.admin.listing.listing import Columns
+from smtp_settings.admin.panel import runs
+from smtp_settings.admin.records.test_runs import runs_for
 from smtp_settings.clearance import activation
 from smtp_settings.forms import Act, ProfileForm, act_of, password_age
 from smtp_settings.models import SMTPProfile, TestRun

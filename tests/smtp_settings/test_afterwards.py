@@ -5,7 +5,7 @@ import re
 import pytest
 from django.utils import timezone
 
-from smtp_settings.admin.afterwards import afterwards
+from smtp_settings.admin.panel.afterwards import afterwards
 from smtp_settings.models import TestRun
 from tests.builders import a_user
 from tests.pages import assert_strict

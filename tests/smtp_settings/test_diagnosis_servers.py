@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from smtp_settings import test_send
-from smtp_settings.admin.causes import cause_of, notes_of
+from smtp_settings.admin.panel.causes import cause_of, notes_of
 from smtp_settings.correction import decode
 from smtp_settings.models import TestRun
 from smtp_settings.sealing import Secret

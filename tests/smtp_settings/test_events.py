@@ -5,7 +5,7 @@ from django.contrib.sites.models import Site
 from django.urls import reverse
 
 from delivery import queue
-from smtp_settings.admin import event_words
+from smtp_settings.admin.records import event_words
 from smtp_settings.clearance import activation
 from smtp_settings.models import Event, SMTPProfile
 from smtp_settings.sealing import Secret

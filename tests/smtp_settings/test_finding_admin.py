@@ -6,7 +6,7 @@ from django.test.html import parse_html
 from django.urls import reverse
 
 from smtp_settings import test_send
-from smtp_settings.admin import dns_limits
+from smtp_settings.admin.discovery import dns_limits
 from smtp_settings.correction import decode
 from smtp_settings.finding import candidates
 from smtp_settings.models import SMTPProfile, TestRun

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from smtp_settings.admin import panel, panel_data, states, steps
-from smtp_settings.admin.states import Facts, State
+from smtp_settings.admin.panel import panel, panel_data, states, steps
+from smtp_settings.admin.panel.states import Facts, State
 from smtp_settings.gate import EVIDENCE_AGE, RunState
 from smtp_settings.models import SMTPProfile, TestRun
 from tests.builders import a_profile, a_user, evidence, unsaved_profile

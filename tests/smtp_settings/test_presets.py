@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailconf.env import BASE_DIR
 from smtp_settings import presets
-from smtp_settings.admin.sections import SECTIONS
+from smtp_settings.admin.form.sections import SECTIONS
 from smtp_settings.checks import TAG
 from smtp_settings.entries.judges import domain, host_name
 from smtp_settings.entries.rules import AVAILABLE_METHODS

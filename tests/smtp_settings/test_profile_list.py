@@ -1,6 +1,5 @@
 """The list of profiles: health in words for every state, chips, order of use, and what it costs."""
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -185,14 +184,7 @@ def test_the_list_names_the_next_page_and_keeps_an_impossible_one_harmless():
     assert names(p="9999") == names(p="2")
 
 
-def slowness():
-    """How many times slower this machine is now than a quiet one: it may be shared by other tests."""
-    started = time.process_time()
-    sum(number for number in range(3_000_000))
-    return max(1, (time.process_time() - started) / 0.12)
-
-
-def test_two_hundred_profiles_cost_ten_queries_and_a_tenth_of_a_second():
+def test_two_hundred_profiles_cost_ten_queries():
     site = Site.objects.create(domain="shop.example")
     for number in range(200):
         a_profile(
@@ -206,12 +198,7 @@ def test_two_hundred_profiles_cost_ten_queries_and_a_tenth_of_a_second():
     client = client_of("administrator")
     cache.clear()
     client.get(LIST)
-    took = []
-    for _ in range(5):
-        started = time.process_time()
-        with statements() as seen:
-            assert client.get(LIST).status_code == 200
-        took.append(time.process_time() - started)
+    with statements() as seen:
+        assert client.get(LIST).status_code == 200
 
     assert len(seen) <= 10, "\n".join(str(one)[:120] for one in seen)
-    assert min(took) < 0.1 * slowness()

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from smtp_settings import facts
 from smtp_settings.admin import words
-from smtp_settings.admin.causes import Cause
-from smtp_settings.admin.panel import EARLIER, first_problem, panel_for, run_context, shown_run
-from smtp_settings.admin.panel_data import route, script_data
-from smtp_settings.admin.states import State
+from smtp_settings.admin.panel.causes import Cause
+from smtp_settings.admin.panel.panel import EARLIER, first_problem, panel_for, run_context, shown_run
+from smtp_settings.admin.panel.panel_data import route, script_data
+from smtp_settings.admin.panel.states import State
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import is_secret_of, settings_of
 from smtp_settings.fingerprint import changed_fields

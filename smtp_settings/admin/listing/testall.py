@@ -25,9 +25,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from smtp_settings import carrying, facts, test_send
 from smtp_settings.admin import health, words
-from smtp_settings.admin.causes import cause_of
-from smtp_settings.admin.records import runs_for
-from smtp_settings.admin.runs import link_base
+from smtp_settings.admin.panel.causes import cause_of
+from smtp_settings.admin.panel.runs import link_base
+from smtp_settings.admin.records.test_runs import runs_for
 from smtp_settings.gate import RunState
 from smtp_settings.models import SMTPProfile, TestRun
 

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings.admin.report import report_of
+from smtp_settings.admin.panel.report import report_of
 from smtp_settings.advice.notes import certificate_note
 from smtp_settings.clearance.verdicts import field_label
 from smtp_settings.correction import Correction, encode

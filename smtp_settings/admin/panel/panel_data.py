@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from smtp_settings.admin.states import Panel, wording
+from smtp_settings.admin.panel.states import Panel, wording
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
 from smtp_settings.clearance.verdicts import field_label

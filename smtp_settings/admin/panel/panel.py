@@ -14,11 +14,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from smtp_settings.admin import steps, words
-from smtp_settings.admin.afterwards import afterwards
-from smtp_settings.admin.causes import cause_of, notes_of
-from smtp_settings.admin.panel_data import texts_of
-from smtp_settings.admin.states import Facts, Panel, State, panel_of, state_of
+from smtp_settings.admin import words
+from smtp_settings.admin.panel import steps
+from smtp_settings.admin.panel.afterwards import afterwards
+from smtp_settings.admin.panel.causes import cause_of, notes_of
+from smtp_settings.admin.panel.panel_data import texts_of
+from smtp_settings.admin.panel.states import Facts, Panel, State, panel_of, state_of
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
 from smtp_settings.fingerprint import changed_fields, uses_secret

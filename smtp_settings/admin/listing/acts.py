@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from smtp_settings import facts
-from smtp_settings.admin import duplicating, testall
+from smtp_settings.admin.listing import duplicating, testall
 from smtp_settings.models import Event, SMTPProfile
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from smtp_settings import test_send
-from smtp_settings.admin.steps import step_name
+from smtp_settings.admin.panel.steps import step_name
 from smtp_settings.clearance.verdicts import field_label
 from smtp_settings.models import Event, SMTPProfile, TestRun
 

@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from smtp_settings import carrying, test_send
-from smtp_settings.admin.finding_words import context_of
+from smtp_settings.admin.discovery.finding_words import context_of
 from smtp_settings.finding import searching
 from smtp_settings.finding.candidates import NothingToSearch
 from smtp_settings.models import TestRun

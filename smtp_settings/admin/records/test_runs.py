@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import carrying
-from smtp_settings.admin import run_words, words
-from smtp_settings.admin.panel import run_context
-from smtp_settings.admin.panel_data import run_data
-from smtp_settings.admin.steps import failed_step as _failed_step
+from smtp_settings.admin import words
+from smtp_settings.admin.panel import run_words
+from smtp_settings.admin.panel.panel import run_context
+from smtp_settings.admin.panel.panel_data import run_data
+from smtp_settings.admin.panel.steps import failed_step as _failed_step
 from smtp_settings.models import TestRun
 
 _TEST, _VIEW = "smtp_settings.test_smtpprofile", "smtp_settings.view_testrun"

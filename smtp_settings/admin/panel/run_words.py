@@ -7,7 +7,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from smtp_settings import test_send
-from smtp_settings.admin import finding_words, words
+from smtp_settings.admin import words
+from smtp_settings.admin.discovery import finding_words
 from smtp_settings.models import SMTPProfile, TestRun
 
 #: What of a run's settings says where a profile leads.

@@ -19,7 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from smtp_settings import carrying, key_check, sealing, test_send
-from smtp_settings.admin.panel import run_state
+from smtp_settings.admin.panel.panel import run_state
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.models import SMTPProfile, TestRun
 

@@ -11,8 +11,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings.admin import event_words, words
-from smtp_settings.admin.records import ReadOnly, sees_all
+from smtp_settings.admin import words
+from smtp_settings.admin.records import event_words
+from smtp_settings.admin.records.test_runs import ReadOnly, sees_all
 from smtp_settings.models import Event, SMTPProfile
 
 _LEVELS = {

@@ -19,8 +19,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from smtp_settings import correction, presets
-from smtp_settings.admin import hinting
-from smtp_settings.admin.page import problems_of
+from smtp_settings.admin.form import hinting
+from smtp_settings.admin.form.page import problems_of
 from smtp_settings.forms import Act, ProfileForm
 from smtp_settings.forms.presets import Filled, about
 from smtp_settings.forms.profile import ENTERED_FOR_OTHERS

@@ -22,8 +22,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import facts
-from smtp_settings.admin import health, order, words
-from smtp_settings.admin.chips import CHIPS, HealthChip, sites_of_all
+from smtp_settings.admin import health, words
+from smtp_settings.admin.listing import order
+from smtp_settings.admin.listing.chips import CHIPS, HealthChip, sites_of_all
 from smtp_settings.facts import ProfileFacts
 from smtp_settings.models import SMTPProfile, TestRun
 

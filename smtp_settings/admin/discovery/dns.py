@@ -20,9 +20,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from smtp_settings import presets
-from smtp_settings.admin import dns_limits
-from smtp_settings.admin.dns_limits import Ask
-from smtp_settings.admin.finding import may_search
+from smtp_settings.admin.discovery import dns_limits
+from smtp_settings.admin.discovery.dns_limits import Ask
+from smtp_settings.admin.discovery.finding import may_search
 from smtp_settings.advice import reading
 from smtp_settings.advice.advising import advise
 from smtp_settings.advice.findings import Finding, Verdict

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from smtp_settings.admin.steps import queue_id
+from smtp_settings.admin.panel.steps import queue_id
 from smtp_settings.diagnosis import Symptom
 from smtp_settings.explaining import explain_failure
 from smtp_settings.models import TestRun

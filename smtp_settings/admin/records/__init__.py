@@ -1,0 +1,1 @@
+"""What is only read: test runs and the event log."""
