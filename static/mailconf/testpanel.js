@@ -1,5 +1,5 @@
 /* The live test panel: starts tests, shows each step as it happens, and says what stands between the form and
-   Save. The pages work without it, and the server decides about every save again: smtp_settings/admin/states.py
+   Save. The pages work without it, and the server decides about every save again: smtp_settings/admin/panel/states.py
    has the same states in the same order. Which fields count comes with the page; there is no second list here. */
 (() => {
     "use strict";
