@@ -47,7 +47,7 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest -n 4 -m "not long" $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest -n 4 --dist worksteal -m "not long" $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report --format=total --precision=1 | sed 's/^/coverage %: /'
 
