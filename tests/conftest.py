@@ -12,6 +12,7 @@ from hypothesis import settings as generated
 
 from mailconf import embedded
 from tests import settings as test_settings
+from tests.nameserver import name_server
 from tests.needs import missing
 
 # No test is timed: a busy machine is no failure.
@@ -88,3 +89,18 @@ def needs_redis() -> str:
 def needs_chromium() -> str:
     """The path of Chromium."""
     return _program("chromium", "chromium")
+
+
+class _Failing(dict):
+    """A table in which every question fails at once."""
+
+    def get(self, key, default=None):
+        return "SERVFAIL"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def name_service_that_fails():
+    """Answer every question of a page to DNS at once: silence would cost each test the limit of seconds."""
+    with name_server(_Failing()) as server:
+        settings.MAILCONF_DNS_SERVERS = (server.address,)
+        yield

@@ -216,7 +216,10 @@ async def test_a_connection_nobody_takes_says_to_whom_it_went():
     async with evil_server() as server:
         pass
     error = await refused_opening(server)
-    assert told(error.transcript) == ["- dns: addresses 127.0.0.1", f"- connect: {error}"]
+    assert told(error.transcript) == [
+        "- dns: addresses 127.0.0.1",
+        f"- connect: {error}; address 127.0.0.1",
+    ]
 
 
 async def test_a_flood_in_a_greeting_is_bounded():
