@@ -173,7 +173,7 @@ def test_tab_goes_through_the_form_as_the_eye_does(browser, person):
             const without = [];
             for (const one of document.querySelectorAll('main button, main input:not([type=hidden]), '
                 + 'main select, main textarea, main summary, main a[href]')) {
-                if (!one.offsetParent || one.tabIndex < 0) { continue; }
+                if (!one.checkVisibility() || one.tabIndex < 0) { continue; }
                 one.focus({focusVisible: true});
                 const style = getComputedStyle(one);
                 if (style.outlineStyle === 'none' && style.boxShadow === 'none') {
