@@ -1,12 +1,19 @@
 """What browsers load: smaller than the sources, named by content, and the same to a browser."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import rcssmin
+import rjsmin
+from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import override_settings
 
 from mailconf.settings import STORAGES
+from smtp_settings.models import SMTPProfile
+from tests.builders import a_profile, a_user
 
 
 @pytest.fixture
@@ -44,3 +51,20 @@ def test_what_is_small_already_and_what_is_no_text_stays_as_it_is(collected):
 
 def test_the_admins_own_files_are_among_them(collected):
     assert "admin/css/base.css" in json.loads((collected / "staticfiles.json").read_text())["paths"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["add/", "1/change/"])
+def test_what_the_profile_form_loads_of_ours_stays_under_60_kib(page, client):
+    user = a_user("superuser")
+    client.force_login(user)
+    SMTPProfile.objects.filter(pk=a_profile(user=user).pk).update(id=1)
+    html = client.get(f"/admin/smtp_settings/smtpprofile/{page}").content.decode()
+    names = sorted(set(re.findall(r"/static/(mailconf/[a-z0-9]+\.(?:css|js))", html)))
+    names = [name for name in names if "django6" not in name]  # until 5.2 is no longer supported
+    minify = {".css": rcssmin.cssmin, ".js": rjsmin.jsmin}
+    sizes = {
+        name: len(minify[Path(name).suffix](Path(finders.find(name)).read_text()).encode()) for name in names
+    }
+    assert len(sizes) >= 7
+    assert sum(sizes.values()) < 60 * 1024, sizes
