@@ -114,14 +114,14 @@ class Server:
         with self.changed:
             self.messages, self.commands, self.accepted = [], [], 0
 
-    def wait_for(self, count: int, *, timeout: float = 10.0) -> list[Received]:
+    def wait_for(self, count: int, *, timeout: float = 60.0) -> list[Received]:
         """Return the messages as soon as there are `count`; AssertionError when they do not come in time."""
         with self.changed:
             arrived = self.changed.wait_for(lambda: self.accepted >= count, timeout)
         assert arrived, f"{self.accepted} of {count} messages arrived within {timeout} s"
         return self.messages
 
-    def wait_until_closed(self, *, timeout: float = 10.0) -> None:
+    def wait_until_closed(self, *, timeout: float = 60.0) -> None:
         """Return when no connection is open any more; AssertionError when one stays open."""
         with self.changed:
             assert self.changed.wait_for(lambda: self.open == 0, timeout), (

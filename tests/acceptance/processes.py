@@ -49,7 +49,7 @@ def celery_worker(environment, *, queues="mail", concurrency=1, beat=None):
             worker.communicate()
 
 
-def until(condition, *, timeout=30.0):
+def until(condition, *, timeout=120.0):
     """Wait until a condition holds."""
     give_up_at = time.monotonic() + timeout
     while not condition():

@@ -244,10 +244,10 @@ def test_a_killed_child_of_celery_leaves_its_journal_to_the_next_drain(environme
         a_profile(host=server.host, port=server.port, max_connections=1)
         first, *others = queued(5)
         with celery_worker(environment, concurrency=2, beat=tmp_path / "beat"):
-            assert gate.reached.wait(60)
+            assert gate.reached.wait(180)
             os.kill(Worker.objects.latest("pk").pid, signal.SIGKILL)
             gate.opened.set()
-            server.wait_for(5, timeout=60)  # by whoever drains next, no 45 seconds later
+            server.wait_for(5, timeout=180)  # by whoever drains next, no 45 seconds later
             until(lambda: {state_of(message_id) for message_id in others} == {SmallState.SENT})
             assert entry_of(first).uncertain
     assert not list(folder.glob(NAMES))

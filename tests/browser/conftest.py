@@ -28,6 +28,8 @@ _FLAGS = [
 ]
 
 DESKTOP, PHONE = 1280, 390
+#: Milliseconds a window waits for what it expects: four browsers may share two processors.
+PATIENCE = 60_000
 
 
 class Browser:
@@ -52,7 +54,7 @@ class Browser:
             reduced_motion="reduce",
             locale="en-GB",
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         if user is not None:
             context.add_cookies([_session_cookie(user, self.base)])
         page = context.new_page()
@@ -89,10 +91,11 @@ def _session_cookie(user, base):
 @pytest.fixture
 def browser(needs_chromium, live_server, monkeypatch):
     """Chromium, watched: a console message, page error, refused policy or foreign request fails the test."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     # The driver keeps an event loop in this thread; Django would take our queries for a coroutine's.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=needs_chromium, args=_FLAGS)
         watched = Browser(chromium, live_server.url)

@@ -6,10 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from playwright.sync_api import expect
 
 from smtp_settings.models import SMTPProfile, TestRun
 from tests.browser.form_page import (
     SAVE,
+    TEST,
+    badge,
     enter,
     fill_in,
     open_form,
@@ -61,13 +64,6 @@ FAILURES = [
         "This address is not allowed as a mail server",
         ("Server",),
         settings={"MAILCONF_ALLOWED_NETWORKS": []},
-    ),
-    Failure(
-        "port",
-        "Look up the server name",
-        "Port 22 is not one that may be used",
-        ("Port",),
-        entries={"port": 22},
     ),
     Failure("refused", "Connect", "othing listens on port", (), entries={"port": "closed"}),
     Failure(
@@ -286,6 +282,21 @@ def test_a_failure_names_step_cause_and_field(browser, person, keep, settings, f
         name = link.get_attribute("data-field")
         row = page.locator(f".form-row:has([name={name}]), .mc-test-to:has([name={name}])")
         assert row.count(), f"{name} is on the page"
+
+
+def test_a_port_that_is_not_allowed_is_said_at_its_field_and_nothing_is_sent(browser, person):
+    """B12: the form refuses it, so no test begins."""
+    page = browser.window(user=person)
+    with smtp_server(security="none") as server:
+        open_form(page)
+        fill_in(page, server, port=22)
+        page.click(TEST)
+        said = page.locator(".form-row:has(#id_port) .errorlist")
+        expect(said).to_have_text("Port 22 is not allowed here. An operator can add it.")
+        expect(page.locator("#mc-test-status")).to_contain_text("Port 22 is not allowed here.")
+        assert badge(page) == "Not tested"
+        assert not save_is_open(page)
+    assert server.sessions == 0
 
 
 def test_a_greylisting_server_does_not_open_save(browser, person, keep):
