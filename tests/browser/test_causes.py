@@ -296,6 +296,10 @@ def test_a_port_that_is_not_allowed_is_said_at_its_field_and_nothing_is_sent(bro
         expect(page.locator("#mc-test-status")).to_contain_text("Port 22 is not allowed here.")
         assert badge(page) == "Not tested"
         assert not save_is_open(page)
+        expect(page.locator(".form-row:has(#id_port)").get_by_text("Port 22")).to_have_count(
+            2
+        )  # said as hint, too
+        expect(page.locator(".form-row:has(#id_port) .mc-hint")).to_be_hidden()  # and shown once
     assert server.sessions == 0
 
 
