@@ -14,11 +14,11 @@ def note(request: HttpRequest) -> None:
     A refused name is written only when there is such an account: people type their password there, too.
     """
     if request.user.is_authenticated:
-        Event.objects.create(kind="signed_in", user_id=request.user.pk)
+        Event.objects.create(kind="person.signed_in", user_id=request.user.pk)
         return
     typed = request.POST.get(_FIELD, "")[:254]
     users = get_user_model()._default_manager
     known = users.filter(**{get_user_model().USERNAME_FIELD: typed}).first() if typed else None
     Event.objects.create(
-        kind="sign_in_refused", level="warning", user_id=known.pk if known is not None else None
+        kind="person.sign_in_refused", level="warning", user_id=known.pk if known is not None else None
     )

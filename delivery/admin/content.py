@@ -31,7 +31,7 @@ def require(request: HttpRequest) -> None:
 def note(request: HttpRequest, message: Message, part: str) -> None:
     """Write down who looked at what."""
     Event.objects.create(
-        kind="message_content_viewed",
+        kind="message.content_read",
         message_id=message.pk,
         user_id=request.user.pk,
         data={"part": part},

@@ -333,7 +333,7 @@ class Drain:
         if self.journal.was_given_up:
             self.journal.was_given_up = False
             data = {"reason": self.journal.failure}
-            given_up = partial(queue.add_event, "journal_given_up", level="warning")
+            given_up = partial(queue.add_event, "journal.given_up", level="warning")
             await self.database.call(partial(given_up, worker_id=self.lease.id, data=data))
 
     async def _write_stats(self) -> None:

@@ -291,4 +291,4 @@ def _tell(lease: int, counts: "Counter[str]") -> None:
     words = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     logger.warning("Worker %s ended without a goodbye; from its journal: %s", lease, words)
     data = {"worker": lease, **counts}
-    queue.add_event("journal_replayed", level="warning", worker_id=lease, data=data)
+    queue.add_event("journal.replayed", level="warning", worker_id=lease, data=data)

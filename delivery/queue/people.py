@@ -58,13 +58,13 @@ def put_back(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
     """Queue failed, expired and held messages that have content again, retries from zero."""
     with transaction.atomic():
         values = {"ids": sorted(ids), "queued": SmallState.QUEUED.value}
-        return _noted("put_back", user_id, _ids(run(_PUT_BACK, values)))
+        return _noted("message.put_back", user_id, _ids(run(_PUT_BACK, values)))
 
 
 def retry_now(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
     """Make waiting messages due now."""
     with transaction.atomic():
-        return _noted("retry_now", user_id, _ids(run(_RETRY_NOW, {"ids": sorted(ids)})))
+        return _noted("message.retried", user_id, _ids(run(_RETRY_NOW, {"ids": sorted(ids)})))
 
 
 def cancel(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
@@ -73,14 +73,14 @@ def cancel(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
     with transaction.atomic():
         done = finish(None, [Finished(message_id, SmallState.CANCELLED) for message_id in wanted])
         values = {"ids": wanted, "held": SmallState.HELD.value, "cancelled": SmallState.CANCELLED.value}
-        return _noted("cancel", user_id, done | _ids(run(_CANCEL_HELD, values)))
+        return _noted("message.cancelled", user_id, done | _ids(run(_CANCEL_HELD, values)))
 
 
 def hold(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
     """Take queued and deferred messages out of the queue until a person puts them back."""
     with transaction.atomic():
         outcomes = [Finished(message_id, SmallState.HELD, cause="person") for message_id in sorted(ids)]
-        return _noted("hold", user_id, finish(None, outcomes))
+        return _noted("message.held", user_id, finish(None, outcomes))
 
 
 def send_again(ids: Iterable[int], *, user_id: int | None = None) -> dict[int, Enqueued]:
@@ -94,7 +94,7 @@ def send_again(ids: Iterable[int], *, user_id: int | None = None) -> dict[int, E
         originals = [wanted[message_id] for message_id in contents]
         copies = enqueue([_copy_of(message, contents[message.pk]) for message in originals])
         made = {message.pk: copy for message, copy in zip(originals, copies, strict=True)}
-        add_message_events("send_again", made, user_id)
+        add_message_events("message.sent_again", made, user_id)
         return made
 
 

@@ -101,5 +101,5 @@ def _record(
             "slots": slots,
             "held": sorted(held),
         }
-        add_event("worker_lost", level="warning", worker_id=workers[0], data=data)
+        add_event("worker.lost", level="warning", worker_id=workers[0], data=data)
     return Reclaimed(tuple(workers), messages, slots, tuple(sorted(held)))

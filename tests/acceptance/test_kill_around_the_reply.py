@@ -130,7 +130,7 @@ def test_killed_between_reply_and_record_it_is_sent_by_replay_and_never_again(en
         assert drain(environment)["sent"] == 0
         assert server.accepted == 5
     assert {state_of(message_id) for message_id in ids} == {SmallState.SENT}
-    assert Event.objects.get(kind="journal_replayed").data["sent"] == 5
+    assert Event.objects.get(kind="journal.replayed").data["sent"] == 5
     assert not Attempt.objects.exists()
 
 
@@ -188,7 +188,7 @@ def test_a_disk_that_fills_up_stops_no_mail(folder, settings):
             assert dispatcher.run(until_empty=True).sent == 30
         assert server.accepted == 30
     assert not list(folder.iterdir())
-    assert str(folder) in Event.objects.get(kind="journal_given_up").data["reason"]
+    assert str(folder) in Event.objects.get(kind="journal.given_up").data["reason"]
 
 
 def test_a_full_disk_never_makes_a_sent_message_unsent(environment, folder):

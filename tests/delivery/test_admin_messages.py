@@ -186,7 +186,7 @@ def test_looking_changes_nothing_but_the_note_of_who_looked():
 
     assert rows() == before
     assert list(Event.objects.order_by("pk").values_list("kind", "message_id", "user_id", "data__part")) == [
-        ("message_content_viewed", message_id, client.user.pk, part)
+        ("message.content_read", message_id, client.user.pk, part)
         for part in ("page", "preview", "download", "attachment 0")
     ]
 

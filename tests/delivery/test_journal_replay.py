@@ -88,7 +88,7 @@ def files():
 
 def event():
     """What the one event says was found."""
-    (found,) = Event.objects.filter(kind="journal_replayed")
+    (found,) = Event.objects.filter(kind="journal.replayed")
     return {name: value for name, value in found.data.items() if name != "worker"}
 
 
@@ -106,7 +106,7 @@ def test_a_reply_that_was_read_is_recorded_as_if_it_had_just_come():
     assert not attempts_of(message_id)
     assert Stat.objects.get().sent == 1
     assert event() == {"sent": 1}
-    assert Event.objects.get(kind="journal_replayed").data["worker"] == session.lease
+    assert Event.objects.get(kind="journal.replayed").data["worker"] == session.lease
     assert not files()
 
 
@@ -318,7 +318,7 @@ def test_the_session_is_buried_with_its_connections_and_its_probe():
     assert Worker.objects.get().state == Worker.State.DEAD
     assert not Slot.objects.filter(worker_id__isnull=False).exists()
     assert ProfileState.objects.get().probe_worker_id is None
-    assert not Event.objects.filter(kind="journal_replayed").exists()
+    assert not Event.objects.filter(kind="journal.replayed").exists()
     assert not files()
 
 
@@ -513,7 +513,7 @@ def test_two_who_replay_at_once_do_it_once():
     assert not files()
     assert Message.objects.filter(state=SmallState.SENT).count() == 5
     assert Attempt.objects.count() == 5
-    assert Event.objects.filter(kind="journal_replayed").count() == 5
+    assert Event.objects.filter(kind="journal.replayed").count() == 5
 
 
 # Files that are none of ours

@@ -128,8 +128,8 @@ def test_the_event_log_says_who_did_it_to_which_message():
     queue.hold([first, second, 999_999_999], user_id=user.pk)
 
     assert list(Event.objects.order_by("message_id").values_list("kind", "message_id", "user_id")) == [
-        ("hold", first, user.pk),
-        ("hold", second, user.pk),
+        ("message.held", first, user.pk),
+        ("message.held", second, user.pk),
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_copy_is_a_new_message_that_names_the_old():
     data = bytes(models.Content.objects.get(pk=copy.id).data)
     assert data == f"Message-ID: {copy.message_id}\r\n".encode() + composed().data
     assert copy.message_id != old.message_id
-    assert Event.objects.get().kind == "send_again"
+    assert Event.objects.get().kind == "message.sent_again"
 
 
 def test_a_copy_has_one_message_id_even_where_the_sender_gave_a_folded_one():

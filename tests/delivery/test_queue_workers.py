@@ -156,7 +156,7 @@ def test_one_event_says_what_was_taken_back():
     queue.reclaim()
 
     event = Event.objects.get()
-    assert (event.kind, event.level, event.worker_id) == ("worker_lost", "warning", lease)
+    assert (event.kind, event.level, event.worker_id) == ("worker.lost", "warning", lease)
     assert event.data == {"workers": [lease], "messages": 2, "slots": 0, "held": []}
 
 

@@ -1,10 +1,13 @@
 """The event log: what was changed in words, by whom and from where, and no secret."""
 
+import re
+
 import pytest
 from django.contrib.sites.models import Site
 from django.urls import reverse
 
 from delivery import queue
+from mailconf.env import BASE_DIR
 from smtp_settings.admin.records import event_words
 from smtp_settings.clearance import activation
 from smtp_settings.models import Event, SMTPProfile
@@ -91,7 +94,7 @@ def test_saved_anyway_shows_its_reason():
 
 def test_what_a_worker_left_behind_is_told_in_words():
     lease = queue.register_worker()
-    queue.add_event("journal_replayed", worker_id=lease, data={"worker": lease, "sent": 96, "uncertain": 1})
+    queue.add_event("journal.replayed", worker_id=lease, data={"worker": lease, "sent": 96, "uncertain": 1})
     page = text_of(client_of("viewer").get(LOG))
     assert f"Worker ended without a goodbye worker {lease}, 1 message uncertain, 96 messages sent" in page
     assert "Worker" in page
@@ -106,6 +109,20 @@ def test_every_kind_can_be_filtered_and_shown_with_any_details():
         assert f"{name} x" in page or f"{name} Reason: x" in page
         assert "unheard of: 3" in page
     assert client.get(reverse("admin:smtp_settings_event_change", args=[event.pk])).status_code == 200
+
+
+def test_every_kind_written_anywhere_has_a_name_and_all_are_made_alike():
+    """What it is about, a dot, and what became of it: `server.paused`."""
+    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", kind) for kind in event_words.NAMES)
+    calls = re.compile(r"(?:add_event|add_message_events|_noted?|event_of|Event)\(\s*(?:kind=)?\"([^\"]+)\"")
+    told = {
+        kind
+        for app in ("delivery", "mailconf", "smtp_settings")
+        for file in (BASE_DIR / app).rglob("*.py")
+        for kind in calls.findall(file.read_text())
+    }
+    assert "server.paused" in told
+    assert told - event_words.NAMES.keys() == set()
 
 
 def test_who_and_from_where_stand_beside_it_and_operators_see_only_their_own():
@@ -127,7 +144,7 @@ def test_who_and_from_where_stand_beside_it_and_operators_see_only_their_own():
 
 
 def test_the_page_says_event_log_and_counts_events():
-    Event.objects.create(kind="signed_in")
+    Event.objects.create(kind="person.signed_in")
     page = client_of("viewer").get(LOG)
     assert "<h1>Event log</h1>" in page.content.decode()
     assert "1 event" in text_of(page)
