@@ -154,6 +154,7 @@ class Message(models.Model):
     profile = _loose(SMTPProfile)  # who sent or refused it last
     site = _loose(Site)
     pinned_profile = _loose(SMTPProfile)
+    attachments_bytes = models.IntegerField(db_default=0)  # all together, as sent
     state = models.SmallIntegerField(_("state"), choices=SmallState, db_default=SmallState.QUEUED)
     priority = models.SmallIntegerField(
         _("priority"), choices=MessagePriority, db_default=MessagePriority.NORMAL
@@ -342,8 +343,19 @@ class ProfileState(_Row):
     open_until = models.DateTimeField(null=True)
     probe_worker_id = models.BigIntegerField(null=True)
     connections = models.SmallIntegerField(null=True)  # learned limit, at most the configured one
+    connections_at = models.DateTimeField(null=True)  # when the server last refused one more
+    crowded = models.SmallIntegerField(db_default=0)  # how often it did, since the limit was its own again
+    session_messages = models.SmallIntegerField(null=True)  # learned: it ends a session after so many
+    session_messages_at = models.DateTimeField(null=True)
+    recipients = models.SmallIntegerField(null=True)  # learned: it takes so many a message
+    recipients_at = models.DateTimeField(null=True)
+    learned_fingerprint = models.TextField(db_default="")  # the settings these three hold for
+    ramp = models.SmallIntegerField(null=True)  # slow start: connections for now, over all workers
     sequential_until = models.DateTimeField(null=True)  # no pipelining: its answers did not fit together
     sequential_fingerprint = models.TextField(db_default="")  # the settings that holds for
+    size_limit = models.BigIntegerField(null=True)  # octets of a message it takes, 0: it names no limit
+    size_until = models.DateTimeField(null=True)  # how long that is believed
+    size_fingerprint = models.TextField(db_default="")  # the settings that holds for
     paused = models.SmallIntegerField(choices=Paused, db_default=Paused.NO)
     fault_version = models.TextField(db_default="")  # the settings that were paused for a fault
     reason = models.TextField(db_default="")
@@ -365,6 +377,16 @@ class Stat(_Row):
     failed = models.IntegerField(db_default=0)
     uncertain = models.IntegerField(db_default=0)
     connects = models.IntegerField(db_default=0)
+
+
+class Notice(_Row):
+    """What one reader is still to be told of mail given up and servers paused; one mail takes it all."""
+
+    recipient = models.TextField(primary_key=True)  # a notify user's address
+    mailed_at = models.DateTimeField(null=True)  # the last mail: the next one waits a while
+    given_up = models.IntegerField(db_default=0)
+    message_ids = ArrayField(models.BigIntegerField(), db_default=[])  # the first of them
+    paused_ids = ArrayField(models.IntegerField(), db_default=[])  # profiles
 
 
 class IdempotencyKey(_Row):
