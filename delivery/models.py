@@ -389,6 +389,16 @@ class Notice(_Row):
     paused_ids = ArrayField(models.IntegerField(), db_default=[])  # profiles
 
 
+class Upkeep(_Row):
+    """How far a kind of upkeep has come: any worker goes on where the last one stopped."""
+
+    kind = models.CharField(max_length=20, primary_key=True)
+    due_at = models.DateTimeField(db_default=Now())  # the next chunk
+    done_at = models.DateTimeField(null=True)  # when it last came to the end
+    cursor = models.TextField(db_default="")  # the last key looked at, "" at the beginning
+    removed = models.BigIntegerField(db_default=0)  # rows, since it was installed
+
+
 class IdempotencyKey(_Row):
     """A caller's key, so that a request repeated makes one message."""
 

@@ -17,7 +17,7 @@ from psycopg.pq import Format
 from psycopg.rows import RowFactory, class_row, tuple_row
 
 from delivery import models
-from smtp_settings.models import SMTPProfile
+from smtp_settings.models import Event, SMTPProfile
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Any]  # Any: whatever the adapters take
@@ -37,7 +37,10 @@ _TABLES = {
         "rate": models.Rate,
         "profile_state": models.ProfileState,
         "stat": models.Stat,
+        "notice": models.Notice,
         "idempotency": models.IdempotencyKey,
+        "upkeep": models.Upkeep,
+        "event": Event,
         "profile": SMTPProfile,
     }.items()
 }
