@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-#: Common among mail servers: Postfix gives up after 5 days, people expect to hear of a late report in two.
-GIVE_UP_AGE = timedelta(hours=48)
 #: Give-up by age needs this many tries, so that an outage alone expires nothing.
 TRIES_BEFORE_GIVE_UP = 3
 #: An uncertain message waits this long: the server's own copy is most likely through by then.
@@ -28,12 +26,17 @@ class Next(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A profile's retry settings. `max_retries` None: no limit by count."""
+    """A profile's retry settings. `max_retries` None: no limit by count.
+
+    The default of `give_up_age`: Postfix gives up after five days, people expect to hear of a late report in
+    two.
+    """
 
     max_retries: int | None = None
     retry_delay: timedelta = timedelta(seconds=60)
     is_exponential: bool = True
     retry_cap: timedelta = timedelta(hours=4)
+    give_up_age: timedelta = timedelta(hours=48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,6 @@ def decide(
     jitter: float,
     hint: timedelta | None = None,
     at_least: timedelta = timedelta(0),
-    give_up_age: timedelta = GIVE_UP_AGE,
 ) -> Decision:
     """Decide on the message's next try after its n-th counted attempt.
 
@@ -68,14 +70,14 @@ def decide(
     tries_due = TRIES_BEFORE_GIVE_UP
     if policy.max_retries is not None:
         tries_due = min(tries_due, policy.max_retries + 1)
-    if age >= give_up_age and n >= tries_due:
+    if age >= policy.give_up_age and n >= tries_due:
         return Decision(Next.EXPIRED)
     delay = backoff(n, policy) * (1 + 0.2 * jitter)
     if hint is not None:
         delay = max(delay, min(hint, policy.retry_cap))
     delay = max(delay, at_least)
-    if age < give_up_age:
-        delay = min(delay, give_up_age - age)  # one try falls on the give-up moment
+    if age < policy.give_up_age:
+        delay = min(delay, policy.give_up_age - age)  # one try falls on the give-up moment
     return Decision(Next.AGAIN, delay)
 
 

@@ -255,6 +255,12 @@ class SMTPProfile(models.Model):
     retry_delay = models.PositiveIntegerField(_("retry delay, seconds"), default=60, validators=_at_least(1))
     backoff = models.CharField(_("backoff"), max_length=12, choices=Backoff, default=Backoff.EXPONENTIAL)
     retry_cap = models.PositiveIntegerField(_("retry cap, seconds"), default=14400, validators=_at_least(1))
+    give_up_hours = models.PositiveSmallIntegerField(
+        _("give up after, hours"),
+        default=48,
+        validators=_at_least(1),
+        help_text=_("Counted from when the message was due. An outage alone gives up nothing."),
+    )
     max_size = models.PositiveIntegerField(
         _("max attachments size, MB"), default=10, help_text=_("All together, as sent. 0 means no limit.")
     )
@@ -356,6 +362,7 @@ class SMTPProfile(models.Model):
                 condition=Q(retry_delay__gte=1, retry_cap__gte=F("retry_delay")),
                 name="profile_retry_cap_covers_delay",
             ),
+            models.CheckConstraint(condition=Q(give_up_hours__gte=1), name="profile_gives_up_after_an_hour"),
             models.CheckConstraint(
                 condition=Q(is_draft=False) | Q(enabled=False), name="profile_draft_is_disabled"
             ),

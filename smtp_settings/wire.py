@@ -50,7 +50,7 @@ class WayOut:
 
     `version` changes with everything that shapes a session: a pool of sessions belongs to one. Empty
     `site_ids` means every site. Zero in a limit means none; delays are in seconds, `max_size` in MB;
-    `max_retries` None means until given up.
+    `max_retries` None means until given up, `give_up_hours` after it was due.
     """
 
     profile_id: int
@@ -70,6 +70,7 @@ class WayOut:
     retry_delay: int
     backoff: str
     retry_cap: int
+    give_up_hours: int
     max_size: int
     on_uncertain: str
     notify_user_id: int | None
@@ -214,6 +215,7 @@ def _way_out(row: SMTPProfile, *, version: str | None = None) -> WayOut:
         retry_delay=row.retry_delay,
         backoff=row.backoff,
         retry_cap=row.retry_cap,
+        give_up_hours=row.give_up_hours,
         max_size=row.max_size,
         on_uncertain=row.on_uncertain,
         notify_user_id=row.notify_user_id,

@@ -42,6 +42,7 @@ def policy_of(way: WayOut) -> retry.Policy:
         retry_delay=timedelta(seconds=way.retry_delay),
         is_exponential=way.backoff == Backoff.EXPONENTIAL,
         retry_cap=timedelta(seconds=way.retry_cap),
+        give_up_age=timedelta(hours=way.give_up_hours),
     )
 
 

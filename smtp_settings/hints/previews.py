@@ -64,14 +64,18 @@ def _offset(seen: Seen) -> Iterator[Preview]:
 
 
 def _retries(seen: Seen) -> Iterator[Preview]:
-    delay, cap = seen.number("retry_delay"), seen.number("retry_cap")
+    delay, cap, hours = (seen.number(name) for name in ("retry_delay", "retry_cap", "give_up_hours"))
     limit = seen.values.get("max_retries", "").strip()
     is_readable = not limit or (limit.isascii() and limit.isdigit() and len(limit) < 6)
-    if not is_readable or not 0 < delay <= cap:
+    if not is_readable or not 0 < delay <= cap or hours < 1:
         return
     is_exponential = seen.values.get("backoff", "exponential") == "exponential"
     said = retrying.sentence(
-        delay, cap, is_exponential=is_exponential, max_retries=int(limit) if limit else None
+        delay,
+        cap,
+        is_exponential=is_exponential,
+        max_retries=int(limit) if limit else None,
+        give_up_hours=hours,
     )
     yield Preview("retry_delay", said)
 

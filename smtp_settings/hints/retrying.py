@@ -4,11 +4,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-#: When a message is given up by its age, as the queue has it (a test compares them).
-GIVE_UP_HOURS = 48
-
 _MINUTE = 60
-_GIVE_UP_SECONDS = GIVE_UP_HOURS * 3600
+_HOUR = 3600
 
 
 def steps(retry_delay: int, retry_cap: int, *, is_exponential: bool) -> list[int]:
@@ -25,14 +22,16 @@ def steps(retry_delay: int, retry_cap: int, *, is_exponential: bool) -> list[int
     return found
 
 
-def sentence(retry_delay: int, retry_cap: int, *, is_exponential: bool, max_retries: int | None) -> str:
+def sentence(
+    retry_delay: int, retry_cap: int, *, is_exponential: bool, max_retries: int | None, give_up_hours: int
+) -> str:
     """Say when retries come and what ends them: their number, or the age of the message."""
     if max_retries == 0:
         return _("Never tried again.")
     delays = steps(retry_delay, retry_cap, is_exponential=is_exponential)
-    if max_retries is None or _total(delays, max_retries) >= _GIVE_UP_SECONDS:
-        ending = ngettext("given up after %(n)d hour", "given up after %(n)d hours", GIVE_UP_HOURS)
-        return _joined(_times(_before_the_end(delays)), ending % {"n": GIVE_UP_HOURS})
+    if max_retries is None or _total(delays, max_retries) >= give_up_hours * _HOUR:
+        ending = ngettext("given up after %(n)d hour", "given up after %(n)d hours", give_up_hours)
+        return _joined(_times(_before_the_end(delays, give_up_hours)), ending % {"n": give_up_hours})
     ending = ngettext("given up after %(n)d retry", "given up after %(n)d retries", max_retries)
     is_once = max_retries == 1
     return _joined(_times(delays[:max_retries], is_once=is_once), ending % {"n": max_retries})
@@ -47,10 +46,10 @@ def _total(delays: list[int], retries: int) -> int:
     return sum(delays[:retries]) + max(0, retries - len(delays)) * delays[-1]
 
 
-def _before_the_end(delays: list[int]) -> list[int]:
+def _before_the_end(delays: list[int], give_up_hours: int) -> list[int]:
     """Leave out the delays that would begin after a message was given up."""
     begins = [sum(delays[:n]) for n in range(len(delays))]
-    return [delay for delay, begin in zip(delays, begins, strict=True) if begin < _GIVE_UP_SECONDS]
+    return [delay for delay, begin in zip(delays, begins, strict=True) if begin < give_up_hours * _HOUR]
 
 
 def _times(delays: list[int], *, is_once: bool = False) -> str:

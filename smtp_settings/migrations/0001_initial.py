@@ -121,6 +121,7 @@ class Migration(migrations.Migration):
                 ('retry_delay', models.PositiveIntegerField(default=60, validators=[django.core.validators.MinValueValidator(1)], verbose_name='retry delay, seconds')),
                 ('backoff', models.CharField(choices=[('exponential', 'Exponential'), ('fixed', 'Fixed')], default='exponential', max_length=12, verbose_name='backoff')),
                 ('retry_cap', models.PositiveIntegerField(default=14400, validators=[django.core.validators.MinValueValidator(1)], verbose_name='retry cap, seconds')),
+                ('give_up_hours', models.PositiveSmallIntegerField(default=48, help_text='Counted from when the message was due. An outage alone gives up nothing.', validators=[django.core.validators.MinValueValidator(1)], verbose_name='give up after, hours')),
                 ('max_size', models.PositiveIntegerField(default=10, help_text='All together, as sent. 0 means no limit.', verbose_name='max attachments size, MB')),
                 ('on_uncertain', models.CharField(choices=[('resend', 'Send again after a pause'), ('hold', 'Hold for a person')], default='resend', max_length=10, verbose_name='on uncertain')),
                 ('verification', models.CharField(choices=[('full', 'Check certificate and name'), ('none', 'Encrypt only, do not check')], default='full', max_length=10, verbose_name='certificate check')),
@@ -217,6 +218,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='smtpprofile',
             constraint=models.CheckConstraint(condition=models.Q(('retry_cap__gte', models.F('retry_delay')), ('retry_delay__gte', 1)), name='profile_retry_cap_covers_delay'),
+        ),
+        migrations.AddConstraint(
+            model_name='smtpprofile',
+            constraint=models.CheckConstraint(condition=models.Q(('give_up_hours__gte', 1)), name='profile_gives_up_after_an_hour'),
         ),
         migrations.AddConstraint(
             model_name='smtpprofile',

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.retry import (
-    GIVE_UP_AGE,
+    TRIES_BEFORE_GIVE_UP,
     Decision,
     Next,
     Policy,
@@ -41,6 +41,10 @@ def test_the_default_policy_doubles_from_a_minute_to_four_hours(n, minutes):
         (2, Policy(), 49 * H, None, Decision(Next.AGAIN, 2 * M)),
         (1, Policy(max_retries=0), 49 * H, None, Decision(Next.FAILED)),
         (9, Policy(), 47 * H, None, Decision(Next.AGAIN, 1 * H)),
+        (3, Policy(give_up_age=1 * H), 1 * H, None, Decision(Next.EXPIRED)),
+        (9, Policy(give_up_age=720 * H), 719 * H, None, Decision(Next.AGAIN, 1 * H)),
+        (9, Policy(give_up_age=720 * H), 48 * H, None, Decision(Next.AGAIN, 4 * H)),
+        (6, Policy(give_up_age=1 * H), 59 * M, 5 * M, Decision(Next.AGAIN, 1 * M)),
     ],
 )
 def test_the_next_try(n, policy, age, hint, expected):
@@ -54,6 +58,7 @@ policies = st.builds(
     retry_delay=st.timedeltas(S, H),
     is_exponential=st.booleans(),
     retry_cap=st.timedeltas(H, 10 * H),
+    give_up_age=st.timedeltas(H, 100 * H),
 )
 
 
@@ -77,9 +82,10 @@ def test_every_message_is_given_up_in_the_end_and_one_try_falls_on_that_moment(p
             break
         age += decision.delay
     if end is None:  # a fixed delay of seconds: more tries than we simulate
-        assert age < GIVE_UP_AGE
+        assert age < policy.give_up_age
     elif end is Next.EXPIRED:
-        assert tried_at[-1] == GIVE_UP_AGE
+        assert policy.give_up_age in tried_at
+        assert tried_at[-1] == policy.give_up_age or len(tried_at) == TRIES_BEFORE_GIVE_UP
     else:
         assert len(tried_at) == policy.max_retries + 1
 
@@ -91,6 +97,6 @@ def test_what_the_operator_says_is_longer_than_every_cap_but_not_than_the_give_u
     assert decide(1, policy, age=47 * H, jitter=0.0, at_least=6 * H).delay == 1 * H
 
 
-@given(st.integers(1, 2), st.timedeltas(GIVE_UP_AGE, 1000 * H))
+@given(st.integers(1, 2), st.timedeltas(48 * H, 1000 * H))
 def test_an_outage_alone_expires_nothing(n, age):
     assert decide(n, Policy(), age=age, jitter=0.0).next is Next.AGAIN

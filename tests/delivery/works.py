@@ -26,6 +26,7 @@ WAY = WayOut(
     retry_delay=60,
     backoff="exponential",
     retry_cap=14400,
+    give_up_hours=48,
     max_size=10,
     on_uncertain="resend",
     notify_user_id=None,

@@ -50,7 +50,7 @@ def test_every_named_field_is_a_column_or_one_of_the_three_others():
         "name", "description", "notes", "preset", "enabled", "is_default", "priority", "sender_domains",
         "from_name", "from_policy", "reply_to", "subject_prefix", "debug_recipients", "max_connections",
         "messages_per_connection", "per_minute", "per_hour", "per_day", "send_offset", "max_retries",
-        "retry_delay", "backoff", "retry_cap", "max_size", "on_uncertain", "notify_user_id",
+        "retry_delay", "backoff", "retry_cap", "give_up_hours", "max_size", "on_uncertain", "notify_user_id",
         "connect_timeout", "command_timeout", "directory", "program", "accepts_unverified",
         "classification_overrides",
     ],

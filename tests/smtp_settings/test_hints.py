@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from delivery import retry
 from smtp_settings.entries import rules
 from smtp_settings.hints import Known, Tone, hints, port_for, previews, retrying, shape_of, stops
+from smtp_settings.models import SMTPProfile
 from smtp_settings.presets import by_key
 
 SECRET = "hunter2-very-secret"
@@ -23,6 +24,7 @@ FORM = {
     "verification": "full",
     "retry_delay": "60",
     "retry_cap": "14400",
+    "give_up_hours": "48",
     "backoff": "exponential",
     "per_minute": "0",
     "per_hour": "0",
@@ -590,6 +592,8 @@ def preview(field, **values):
             {"retry_delay": "60", "retry_cap": "90"},
             "Tried again after 60, 90 seconds, given up after 48 hours.",
         ),
+        ({"give_up_hours": "1"}, "Tried again after 1, 2, 4 … 32 minutes, given up after 1 hour."),
+        ({"give_up_hours": "120"}, "Tried again after 1, 2, 4 … 240 minutes, given up after 120 hours."),
     ],
 )
 def test_the_timetable_of_retries_in_words(values, sentence):
@@ -597,7 +601,14 @@ def test_the_timetable_of_retries_in_words(values, sentence):
 
 
 @pytest.mark.parametrize(
-    "values", [{"retry_delay": ""}, {"retry_delay": "0"}, {"retry_cap": "1"}, {"max_retries": "x"}]
+    "values",
+    [
+        {"retry_delay": ""},
+        {"retry_delay": "0"},
+        {"retry_cap": "1"},
+        {"max_retries": "x"},
+        {"give_up_hours": "0"},
+    ],
 )
 def test_numbers_that_cannot_be_meant_have_no_preview(values):
     assert preview("retry_delay", **values) == []
@@ -614,20 +625,22 @@ def test_the_timetable_is_the_queues_own(delay, cap, is_exponential):
     assert queue == [*steps, steps[-1], steps[-1]]
 
 
-@given(st.integers(1, 3_000), st.integers(1, 20_000), st.integers(1, 40))
-def test_what_ends_the_retries_is_what_ends_them_in_the_queue(delay, cap, limit):
+@given(st.integers(1, 3_000), st.integers(1, 20_000), st.integers(1, 40), st.integers(2, 100))
+def test_what_ends_the_retries_is_what_ends_them_in_the_queue(delay, cap, limit, hours):
     cap = max(cap, delay)
-    policy = retry.Policy(limit, timedelta(seconds=delay), retry_cap=timedelta(seconds=cap))
-    said = retrying.sentence(delay, cap, is_exponential=True, max_retries=limit)
+    end = timedelta(hours=hours)
+    policy = retry.Policy(limit, timedelta(seconds=delay), retry_cap=timedelta(seconds=cap), give_up_age=end)
+    said = retrying.sentence(delay, cap, is_exponential=True, max_retries=limit, give_up_hours=hours)
     age, n = timedelta(0), 1
     while (decision := retry.decide(n, policy, age=age, jitter=0.0)).next is retry.Next.AGAIN:
         age, n = age + decision.delay, n + 1
-    ends_by_age = decision.next is retry.Next.EXPIRED or age >= retry.GIVE_UP_AGE
-    assert ("48 hours" in said) is ends_by_age
+    ends_by_age = decision.next is retry.Next.EXPIRED or age >= end
+    assert (f"given up after {hours} hours" in said) is ends_by_age
 
 
-def test_messages_are_given_up_after_as_long_as_the_queue_does():
-    assert timedelta(hours=retrying.GIVE_UP_HOURS) == retry.GIVE_UP_AGE
+def test_the_profiles_default_is_the_queues():
+    default = SMTPProfile._meta.get_field("give_up_hours").default
+    assert timedelta(hours=default) == retry.Policy().give_up_age
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def test_the_queue_sees_limits_and_sender_and_no_secret():
         max_retries=5,
         retry_delay=6,
         retry_cap=60,
+        give_up_hours=7,
         backoff="fixed",
         max_size=8,
         on_uncertain="hold",
@@ -70,12 +71,13 @@ def test_the_queue_sees_limits_and_sender_and_no_secret():
         "max_retries",
         "retry_delay",
         "retry_cap",
+        "give_up_hours",
         "backoff",
         "max_size",
         "on_uncertain",
         "notify_user_id",
     )
-    assert [seen[name] for name in retries] == [5, 6, 60, "fixed", 8, "hold", user.pk]
+    assert [seen[name] for name in retries] == [5, 6, 60, 7, "fixed", 8, "hold", user.pk]
     assert "c4nary" not in repr(way)
 
 

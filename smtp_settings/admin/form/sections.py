@@ -66,6 +66,7 @@ _LIMITS = [
     "retry_delay",
     "backoff",
     "retry_cap",
+    "give_up_hours",
     "max_size",
     "on_uncertain",
     "notify_user",
