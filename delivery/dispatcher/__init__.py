@@ -82,7 +82,7 @@ async def _session(database: Database, terms: Terms) -> Report:
         database.beat_with(None)
         journal.close()
         await database.call(lambda: queue.retire_worker(lease.id))
-    return replace(drain.tally.total, is_work_left=drain.is_work_left, was_fenced=lease.is_dead)
+    return replace(drain.chores.tally.total, is_work_left=drain.is_work_left, was_fenced=lease.is_dead)
 
 
 def _journal_of(lease: Lease) -> Journal:

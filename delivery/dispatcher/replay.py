@@ -33,7 +33,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
-from delivery import assignment, queue
+from delivery import queue
 from delivery.classification import Action, Judgement, Sign, judge
 from delivery.dispatcher import outcomes, records
 from delivery.dispatcher.journal import NAMES
@@ -203,8 +203,10 @@ class _Player:
         return judge(outcome, recipients=len(work.recipients), is_fresh=False, overrides=work.way.overrides)
 
     def _result(self, work: Work, judgement: Judgement) -> Result:
-        other = _next_server(work) if judgement.action is Action.ELSEWHERE else None
-        return outcomes.result_of(work, judgement, lease=self._lease, other_profile_id=other)
+        others = work.others(wire.ways_out()) if judgement.action is Action.ELSEWHERE else ()
+        return outcomes.result_of(
+            work, judgement, lease=self._lease, other_profile_id=next(iter(others), None)
+        )
 
 
 def _is_accepted(note: Note) -> bool:
@@ -262,15 +264,6 @@ def _suspect(work: Work, lease: int) -> Result:
         return Result(work, finished=held, tried=tried)
     delay = timedelta(minutes=min(claimed.crashes, 5))
     return Result(work, settled=Settled(claimed.message_id, profile_id, delay, crashed=1), tried=tried)
-
-
-def _next_server(work: Work) -> int | None:
-    """Return the first live profile that may carry the message besides the one that refused it."""
-    if work.pool.profile_id is not None:
-        return None
-    has_from = work.claimed.from_header is not None
-    live = [way for way in wire.ways_out() if has_from or way.sender.from_address]
-    return next((i for i in assignment.order(live, work.pool) if i != work.way.profile_id), None)
 
 
 def _counted(lease: int, results: Sequence[Result]) -> "Counter[str]":

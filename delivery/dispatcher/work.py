@@ -1,11 +1,12 @@
 """One claimed message in this worker's hands, and what is left to do with it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from delivery import assignment
 from delivery.queue import Claimed, PoolKey
 from smtp_settings.wire import WayOut
 from transports.base import MailObject
@@ -80,3 +81,18 @@ class Work:
             return ()
         own = set(self.claimed.rcpt_to)
         return tuple(r for r in self.way.sender.debug_recipients if r not in own and r.isascii())
+
+    def others(
+        self, ways: Sequence[WayOut], free_connections: Mapping[int, int] | None = None
+    ) -> tuple[int, ...]:
+        """Return the profiles besides its own that may carry it, first choice first.
+
+        A message without From needs a profile that has one. A pinned message, and so one that was passed on
+        before, has none.
+        """
+        if self.pool.profile_id is not None:
+            return ()
+        has_from = self.claimed.from_header is not None
+        able = [way for way in ways if has_from or way.sender.from_address]
+        ids = assignment.order(able, self.pool, free_connections)
+        return tuple(profile_id for profile_id in ids if profile_id != self.way.profile_id)

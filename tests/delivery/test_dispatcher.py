@@ -11,7 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from delivery import dispatcher, queue
-from delivery.dispatcher import database, drain, health, lease
+from delivery.dispatcher import chores, database, drain, health, lease
 from delivery.models import (
     Attempt,
     Content,
@@ -566,7 +566,7 @@ def test_an_answer_that_outlasts_the_grace_leaves_the_message_uncertain(monkeypa
 
 def test_clean_time_allows_more_connections_and_forgives_the_breaker(monkeypatch):
     monkeypatch.setattr(health, "_CLEAN_SECONDS", 0.0)
-    monkeypatch.setattr(drain, "EASE_SECONDS", 0.0)
+    monkeypatch.setattr(chores, "EASE_SECONDS", 0.0)
     with smtp_server() as server:
         profile = profile_for(server, max_connections=3)
         queue.learn_connections(profile.pk, 1)

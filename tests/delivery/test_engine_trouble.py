@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from delivery import queue
-from delivery.dispatcher import database, drain, health, line, recorder
+from delivery.dispatcher import chores, database, drain, health, line, recorder
 from delivery.models import Attempt, Failure, Message, Pool, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
@@ -385,7 +385,7 @@ def test_a_slow_greeting_does_not_narrow_the_gap_to_the_next_message():
 
 
 def test_a_quiet_worker_forgives_the_breaker_and_allows_more_connections(monkeypatch):
-    monkeypatch.setattr(drain, "EASE_SECONDS", 0.0)
+    monkeypatch.setattr(chores, "EASE_SECONDS", 0.0)
     with smtp_server() as server:
         profile = profile_for(server, max_connections=3)
         queue.learn_connections(profile.pk, 1)

@@ -1,0 +1,182 @@
+"""What a drain takes from the queue: it looks which lanes have mail, plans who gets it, and claims.
+
+Suspects, messages that were in a dead worker's hands, are claimed alone and with empty hands: the next crash
+then names the culprit.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from delivery import assignment, queue
+from delivery.dispatcher.database import Database
+from delivery.dispatcher.lease import Lease
+from delivery.dispatcher.outcomes import Result
+from delivery.dispatcher.park import Park
+from delivery.dispatcher.work import SUSPECT, Work
+from delivery.queue import Claimed, Lane, PoolKey, ReadyLane
+
+#: Which lanes have due messages is asked this often; an idle drain asks at growing intervals between these.
+LOOK_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 0.25
+#: Suspects are claimed alone; while other mail waits, one of them gets its turn so often.
+_SUSPECT_SECONDS = 1.0
+#: Its turn waits so long for empty hands; one slow answer must not stop the others for ten minutes.
+_SUSPECT_PATIENCE = 2.0
+_SUSPECT_PAUSE = 10.0
+#: Every so many claims the least urgent lanes come first, so that they never starve.
+_BACKWARDS = 16
+
+
+class Claims:
+    """The ready lanes, and what this session took from them."""
+
+    def __init__(
+        self, database: Database, lease: Lease, park: Park, *, batch_size: int, ring: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._park = park
+        self._batch_size = batch_size
+        self._ring = ring
+        self._in_hand: set[int] = set()
+        self._repeats = 0
+        self._pools: dict[int, PoolKey] = {}
+        self._turn = 0
+        self._look_every = FIRST_LOOK_SECONDS
+        self._suspect_at = 0.0
+        self._suspect_since: float | None = None  # its turn has come, and hands are not empty yet
+        #: Lanes with due messages, as far as is known.
+        self.lanes: list[ReadyLane] = []
+        #: When to look again, on the monotonic clock.
+        self.look_at = 0.0
+        #: Nothing was claimed or given back since the last look.
+        self.is_fresh = False
+        #: When a claim last brought something.
+        self.worked_at = time.monotonic()
+
+    async def look(self) -> None:
+        """Learn now and then which lanes have due messages, and what became of the servers."""
+        if time.monotonic() < self.look_at:
+            return
+        await self._park.refresh()
+        self.lanes = await self._database.call(queue.ready_lanes)
+        self.is_fresh = True
+        self._pools |= {lane.pool.id: lane.pool for lane in self.lanes}
+        self._look_every = FIRST_LOOK_SECONDS if self.lanes else min(LOOK_SECONDS, 2 * self._look_every)
+        self.look_at = time.monotonic() + (LOOK_SECONDS if self.lanes else self._look_every)
+
+    def look_soon(self) -> None:
+        """Look at the next round: messages came back."""
+        self.look_at = 0.0
+
+    async def take(self) -> int:
+        """Claim what may be sent now, or one suspect when it is its turn; return how many came."""
+        lanes = [lane for lane in self.lanes if lane.priority < SUSPECT]
+        return await (self._claim_suspect() if self._is_suspects_turn(lanes) else self._claim(lanes))
+
+    async def release_unknown(self) -> None:
+        """Give back what a claim took whose answer was lost: nobody else may, as long as we live."""
+        if self._repeats == self._database.repeats:
+            return
+        self._repeats = self._database.repeats
+        known = frozenset(self._in_hand)
+        if await self._database.call(lambda: queue.release_others(self._lease.id, known)):
+            self.look_at = 0.0
+
+    def settle(self, result: Result) -> None:
+        """Hear that a result is committed: the message is in hand no more, and may be due again."""
+        self._in_hand.discard(result.work.claimed.message_id)
+        if result.settled is not None:
+            self.is_fresh = False
+            if not result.settled.delay:
+                self.look_at = min(self.look_at, time.monotonic() + FIRST_LOOK_SECONDS)
+
+    async def _claim(self, lanes: Sequence[ReadyLane]) -> int:
+        """Claim for every free place, in the order of the plan; return how many came."""
+        if not lanes:
+            return 0
+        claimed, left = 0, self._batch_size
+        for bid in self._plan(lanes):
+            await self._park.prepare(bid.profile_ids, left)
+            seats = assignment.seats(bid.profile_ids, self._park.rooms(), left)
+            if not seats:
+                continue
+            found = await self._take(bid.lanes, seats)
+            claimed, left = claimed + found, left - found
+            if found < len(seats):
+                self.lanes = [lane for lane in self.lanes if (lane.pool.id, lane.priority) not in bid.lanes]
+        if claimed >= self._batch_size:
+            self._ring()
+        return claimed
+
+    def _plan(self, lanes: Sequence[ReadyLane]) -> list[assignment.Bid]:
+        self._turn += 1
+        return assignment.plan(
+            lanes,
+            self._park.ways(),
+            self._park.free_connections(),
+            turn=self._turn,
+            backwards=self._turn % _BACKWARDS == 0,
+        )
+
+    async def _take(self, keys: Sequence[tuple[int, int]], seats: Sequence[int]) -> int:
+        """Claim from these lanes and hand the messages to their servers."""
+        lanes = [Lane(pool_id, priority) for pool_id, priority in keys]
+        self.is_fresh = False
+        found = await self._database.call(lambda: queue.claim(self._lease.id, lanes, seats))
+        for claimed, profile_id in zip(found, self._reseat(found), strict=True):
+            self._in_hand.add(claimed.message_id)
+            server = self._park[profile_id]
+            moment = server.purse.spend() if server.limits.rates else None
+            server.give(Work(claimed, server.way, self._pools[claimed.pool_id], moment))
+        if found:
+            self.worked_at = time.monotonic()
+            self._park.set_clock(found[0].db_now)
+        return len(found)
+
+    def _reseat(self, found: Sequence[Claimed]) -> list[int]:
+        return assignment.reseat(
+            [
+                assignment.Seat(
+                    claimed.profile_id,
+                    claimed.last_profile_id if claimed.attempts or claimed.drops else None,
+                    prefers_last=claimed.uncertain,
+                    exchange=self._park[claimed.profile_id].way.on_uncertain,
+                )
+                for claimed in found
+            ]
+        )
+
+    def _is_suspects_turn(self, lanes: Sequence[ReadyLane]) -> bool:
+        """Whether to wait for empty hands and claim one suspect alone."""
+        if len(lanes) == len(self.lanes):
+            return False
+        if not self._park.can_serve(lanes):
+            return True
+        now = time.monotonic()
+        if now < self._suspect_at:
+            return False
+        if self._suspect_since is None:
+            self._suspect_since = now
+        elif now - self._suspect_since > _SUSPECT_PATIENCE:
+            self._put_suspects_off(_SUSPECT_PAUSE)
+            return False
+        return True
+
+    def _put_suspects_off(self, seconds: float) -> None:
+        self._suspect_at, self._suspect_since = time.monotonic() + seconds, None
+
+    async def _claim_suspect(self) -> int:
+        """Claim one message that was in a dead worker's hands, with nothing else at risk."""
+        if self._park.held:
+            return 0
+        self._put_suspects_off(_SUSPECT_SECONDS)
+        for lane in [lane for lane in self.lanes if lane.priority > SUSPECT]:
+            profile_ids = assignment.order(self._park.ways(), lane.pool, self._park.free_connections())
+            await self._park.prepare(profile_ids, 1)
+            seats = assignment.seats(profile_ids, self._park.rooms(), 1)
+            if seats and await self._take([(lane.pool.id, lane.priority)], seats):
+                return 1
+            if seats:
+                self.lanes.remove(lane)
+        return 0
