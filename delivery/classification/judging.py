@@ -1,11 +1,11 @@
 """One attempt judged as a whole: each recipient's verdict, what the message needs next, the server's sign."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import repeat
 
+from delivery.classification.hinting import hint_in
 from delivery.classification.rulings import Action, Ruling, Sign
 from delivery.classification.table import (
     ACCEPTED,
@@ -177,22 +177,3 @@ def _words(reply: Reply | None, error: TransportError | None) -> str:
     if reply is not None:
         return reply.text
     return "" if error is None else str(error)
-
-
-_WAIT = re.compile(
-    r"(?:try again|retry|come back|again|wait|delayed|greylist\w*|graylist\w*)\D{0,30}?(\d{1,5})\s*(s|m|h)",
-    re.IGNORECASE,
-)
-_UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
-
-
-def hint_in(reply: Reply | None) -> timedelta | None:
-    """Find the wait that a temporary refusal names.
-
-    >>> hint_in(Reply(451, "Greylisted, please try again in 5 minutes", "4.7.1"))
-    datetime.timedelta(seconds=300)
-    """
-    if reply is None or not 400 <= reply.code <= 499:
-        return None
-    found = _WAIT.search(reply.text)
-    return int(found[1]) * _UNITS[found[2].lower()] if found else None

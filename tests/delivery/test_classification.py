@@ -1,6 +1,5 @@
 """The tables of classification: one case per rule, and what holds for every reply there can be."""
 
-from datetime import timedelta
 from itertools import product
 
 import pytest
@@ -12,7 +11,6 @@ from delivery.classification import (
     SIGN_IN_GARBLED,
     Action,
     Sign,
-    hint_in,
     judge,
     judge_error,
     rule_on_reply,
@@ -283,18 +281,3 @@ def test_one_refused_recipient_says_nothing_against_a_server_that_took_the_messa
 def test_the_reply_on_record_is_the_one_that_decided():
     found = judge(outcome_of("250 ok", "550 5.1.1 no such user"), recipients=2, is_fresh=True)
     assert (found.reply, found.cause) == (reply("550 5.1.1 no such user"), "recipient")
-
-
-@pytest.mark.parametrize(
-    ("words", "wait"),
-    [
-        ("451 4.7.1 Greylisted, please try again in 5 minutes", timedelta(minutes=5)),
-        ("450 try again in 300 seconds", timedelta(seconds=300)),
-        ("451 Retry after 2 hours", timedelta(hours=2)),
-        ("450 greylisted for 60s", timedelta(seconds=60)),
-        ("450 mailbox busy", None),
-        ("550 try again in 5 minutes", None),
-    ],
-)
-def test_a_wait_in_a_reply_is_found(words, wait):
-    assert hint_in(reply(words)) == wait
