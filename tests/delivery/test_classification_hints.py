@@ -91,6 +91,6 @@ def test_no_reply_upsets_it(text):
 
 
 def test_the_longest_wait_of_several_recipients_counts():
-    outcome = outcome_of("250 ok", "451 4.7.1 try again in 60 s", "451 4.7.1 try again in 5 minutes")
+    outcome = outcome_of("451 4.7.1 try again in 60 s", "451 4.7.1 try again in 5 minutes")
     found = judge(outcome, recipients=2, is_fresh=False, overrides=NO_OVERRIDES)
     assert (found.action, found.hint) == (Action.RETRY, 5 * M)
