@@ -407,6 +407,9 @@ class IdempotencyKey(_Row):
     digest = models.BinaryField()
     expires_at = models.DateTimeField()
 
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="idempotency_expiry")]  # retention
+
 
 class BulkJob(_Row):
     """A long action over many messages, resumable by its cursor."""

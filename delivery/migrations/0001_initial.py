@@ -262,6 +262,9 @@ class Migration(migrations.Migration):
                 ('digest', models.BinaryField()),
                 ('expires_at', models.DateTimeField()),
             ],
+            options={
+                'indexes': [models.Index(fields=['expires_at'], name='idempotency_expiry')],
+            },
         ),
         migrations.CreateModel(
             name='BulkJob',
