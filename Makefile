@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install run test coverage test-long test-matrix lint lock bench
+.PHONY: help install run test coverage test-long test-matrix lint lock bench bench-peers
 
 # The first Python that will do. PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3.14 python3 python; do \
@@ -25,6 +25,7 @@ help:
 	@echo "make test-matrix  run the tests on Python 3.13 with Django 6.1"
 	@echo "make lock         write requirements.lock and requirements-dev.lock anew"
 	@echo "make bench        measure"
+	@echo "make bench-peers  install what the measurements compare with, in an environment of its own"
 
 # A stamp is newer than its lock when the environment holds what the lock says.
 $(VENV)/run.stamp: requirements.lock
@@ -92,3 +93,8 @@ lock:
 
 bench: $(VENV)/dev.stamp
 	@for name in wire drain memory pages; do $(BIN)/python -m bench $$name || exit 1; done
+
+# What it is compared with must not meet our own environment: it brings a Django app each.
+bench-peers:
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements-peers.txt

@@ -1,31 +1,35 @@
 """Memory and throughput of large messages: 25 MB on 20 connections at once, against a plain copy of them.
 
-    python -m bench memory [--size-mb 25] [--connections 20] [--turns 4] [--dots]
+    python -m bench memory [--size-mb 25] [--connections 20] [--turns 4] [--dots] [--json]
+    python -m bench memory --messages 200000 [--size 1000] [--connections 16] [--json]
 
 The message is one large part that all connections share and a front of its own for each, as the engine makes
 it. The sink is another process that throws away what it reads; our sessions and sockets that are only written
 to take turns at it. `peak_rss_mb` is the most this process ever held (VmHWM), `before_rss_mb` what it held
 with the message in memory and nothing sent. With --dots a line in ten begins with a dot, so that every block
 is copied to be stuffed.
+
+With --messages instead: what one worker process holds (VmRSS) while it empties a queue of so many small
+messages, looked at twice a second. `rss_mb_at_tenth` and `rss_mb_at_end` are the medians of what was seen
+between 5 and 15 % and in the last 10 % of the messages; flat means that they are alike.
 """
 
 import argparse
 import asyncio
-import json
 import random
-import re
 import socket
+import statistics
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 
-from bench.sink import GUARD, HOST, a_process
+from bench import rig
+from bench.rig import MB, memory_mb
+from bench.sink import GUARD, HOST, a_process, a_sink
 from transports.base import Content, Envelope, Security, Session
 from transports.smtp import SMTPSettings, SMTPTransport
 
-MB = 1_000_000
 ENVELOPE = Envelope("shop@example.org", ("ann@example.org",))
 
 REPLIES = {
@@ -130,13 +134,6 @@ async def plain_copy(port: int, part: bytes, connections: int) -> tuple[Turn, li
     return turn, sockets
 
 
-def memory_mb(key: str) -> float:
-    """Return what the kernel counts for this process: VmRSS now, VmHWM at the most."""
-    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"), re.MULTILINE)
-    assert found is not None
-    return round(int(found[1]) * 1024 / MB, 1)
-
-
 async def seconds(turn: Turn) -> float:
     started = time.perf_counter()
     await turn()
@@ -170,16 +167,39 @@ async def measure(port: int, options: argparse.Namespace) -> dict[str, object]:
     }
 
 
+def over_time(messages: int, size: int, connections: int) -> dict[str, object]:
+    """Measure one worker over a long queue."""
+    with rig.a_database(), a_sink() as (port, end):
+        rig.only_profile(port, connections=connections)
+        rig.fill(messages, rig.an_eml(size))
+        done = rig.drain()
+        assert end() == done.sent == messages
+    early = [mb for sent, mb in done.rss_mb if 0.05 <= sent / messages <= 0.15]
+    late = [mb for sent, mb in done.rss_mb if sent / messages >= 0.9]
+    return {
+        "messages": messages,
+        "size_bytes": size,
+        "rss_mb_at_tenth": round(statistics.median(early), 1) if early else None,
+        "rss_mb_at_end": round(statistics.median(late), 1) if late else None,
+        "peak_rss_mb": done.peak_rss_mb,
+        "msgs_per_s": round(messages / done.seconds),
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = rig.parser(__doc__)
     parser.add_argument("--size-mb", type=float, default=25.0)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--dots", action="store_true", help="begin a line in ten with a dot")
-    parser.add_argument("--json", action="store_true", help="the output is JSON in any case")
+    parser.add_argument("--messages", type=int, help="watch one worker over so many small messages")
+    parser.add_argument("--size", type=int, default=1000, help="bytes of each of those")
     options = parser.parse_args()
+    if options.messages:
+        rig.tell("memory", **over_time(options.messages, options.size, options.connections))
+        return
     with a_process(sink_process) as pipe:
-        print(json.dumps(asyncio.run(measure(pipe.recv(), options))), flush=True)
+        rig.tell("memory", **asyncio.run(measure(pipe.recv(), options)))
 
 
 if __name__ == "__main__":

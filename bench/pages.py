@@ -15,7 +15,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from bench.drain import a_database
+from bench.rig import a_database
 
 if TYPE_CHECKING:
     from django.test import Client

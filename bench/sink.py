@@ -8,6 +8,8 @@ import asyncio
 import multiprocessing
 import selectors
 import ssl
+import time
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -38,6 +40,11 @@ END = b"\r\n.\r\n"
 DATA = b"DATA\r\n"
 
 
+def _is_data(commands: bytes) -> bool:
+    """Whether the last command is DATA; smtplib says it in small letters."""
+    return commands[-len(DATA) :].upper() == DATA
+
+
 @lru_cache
 def replies_to(commands: bytes) -> bytes:
     """Return one reply a command: the same envelope comes message after message."""
@@ -47,7 +54,7 @@ def replies_to(commands: bytes) -> bytes:
 class Sink(asyncio.Protocol):
     """One connection. Content is not kept: only its end is looked for."""
 
-    accepted = 0
+    accepted_at = array("d")  # on the monotonic clock, which all processes of a machine share
     delay = 0.0
     context: ssl.SSLContext | None = None
 
@@ -71,11 +78,11 @@ class Sink(asyncio.Protocol):
                     data = data[1 - len(END) :]  # no more than the start of its end is needed
                     break
                 data = data[end + len(END) :]
-                Sink.accepted += 1
+                Sink.accepted_at.append(time.monotonic())
                 self.in_content = False
-                replies += b"250 2.0.0 Ok: queued as %X\r\n" % Sink.accepted
+                replies += b"250 2.0.0 Ok: queued as %X\r\n" % len(Sink.accepted_at)
             else:
-                end = data.rfind(b"\r\n") + 2 if data.endswith(DATA) else data.find(b"\r\n") + 2
+                end = data.rfind(b"\r\n") + 2 if _is_data(data) else data.find(b"\r\n") + 2
                 if end < 2:
                     break
                 replies += self.answer(data[:end])
@@ -87,7 +94,7 @@ class Sink(asyncio.Protocol):
     def answer(self, commands: bytes) -> bytes:
         """Answer one command, or several of which DATA is the last."""
         verb = commands[:4].upper()
-        self.in_content = commands.endswith(DATA)
+        self.in_content = _is_data(commands)
         if verb == b"EHLO":
             return EHLO_STARTTLS if self.context and not self.is_encrypted else EHLO
         if verb == b"STAR":
@@ -122,8 +129,9 @@ async def serve(pipe: Connection, delay: float, pem: bytes) -> None:
             Sink.context.load_cert_chain(file.name)
     server = await asyncio.get_running_loop().create_server(Sink, HOST, 0)
     pipe.send(server.sockets[0].getsockname()[1])
-    await asyncio.to_thread(pipe.recv)
-    pipe.send(Sink.accepted)
+    while await asyncio.to_thread(pipe.recv) != "end":
+        pipe.send(list(Sink.accepted_at))
+    pipe.send(len(Sink.accepted_at))
 
 
 def sink_process(pipe: Connection, delay: float, pem: bytes) -> None:
@@ -149,19 +157,28 @@ def a_process(target: Callable[..., None], *args: object) -> Iterator[Connection
         process.join(10)
 
 
+class End:
+    """Ends a sink: a call returns how many messages it took. `accepted_at` asks when, before that."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def __call__(self) -> int:
+        self._pipe.send("end")
+        return int(self._pipe.recv())
+
+    def accepted_at(self) -> list[float]:
+        """Return the monotonic moment of each acceptance so far."""
+        self._pipe.send("when")
+        return list(self._pipe.recv())
+
+
 @contextmanager
-def a_sink(
-    delay: float = 0.0, *, certificate: trustme.LeafCert | None = None
-) -> Iterator[tuple[int, Callable[[], int]]]:
+def a_sink(delay: float = 0.0, *, certificate: trustme.LeafCert | None = None) -> Iterator[tuple[int, End]]:
     """Run a sink that answers after `delay` seconds, with a certificate one that offers STARTTLS.
 
-    Gives its port and a way to end it that returns how many messages it took.
+    Gives its port and what ends it.
     """
     pem = certificate.private_key_and_cert_chain_pem.bytes() if certificate is not None else b""
     with a_process(sink_process, delay, pem) as pipe:
-
-        def end() -> int:
-            pipe.send("end")
-            return int(pipe.recv())
-
-        yield pipe.recv(), end
+        yield pipe.recv(), End(pipe)
