@@ -151,13 +151,15 @@ class Seat:
 
     `prefers_last`: an uncertain message goes back to the same server, which may know its Message-ID; any
     other that was tried avoids it. `exchange` names whom it may swap with: messages of one route and one
-    policy on uncertain mail.
+    policy on uncertain mail. `others` are the profiles of that policy that may carry it too, first choice
+    first.
     """
 
     profile_id: int
     last_profile_id: int | None = None
     prefers_last: bool = False
     exchange: str = ""
+    others: tuple[int, ...] = ()
 
     def likes(self, profile_id: int) -> bool:
         """Whether the message would rather go there than not."""
@@ -166,12 +168,17 @@ class Seat:
         return (profile_id == self.last_profile_id) is self.prefers_last
 
 
-def reseat(given: Sequence[Seat]) -> list[int]:
-    """Swap seats within one claim so that tried messages get the server they would rather have.
+def reseat(given: Sequence[Seat], room: Mapping[int, int] | None = None) -> list[int]:
+    """Let tried messages change their seats within one claim, for the server they would rather have.
 
-    The number of messages per profile stays; a message that finds no partner keeps its seat.
+    They swap with another message, or else take a free place: `room` is what each profile could be given
+    besides. A message that finds neither keeps its seat: it does not wait for another server.
+
+    >>> reseat([Seat(1, last_profile_id=1, others=(1, 2))], {2: 1})
+    [2]
     """
     chosen = [seat.profile_id for seat in given]
+    free = dict(room or {})
     for i, seat in enumerate(given):
         if seat.likes(chosen[i]):
             continue
@@ -179,4 +186,10 @@ def reseat(given: Sequence[Seat]) -> list[int]:
             if seat.exchange == other.exchange and seat.likes(chosen[j]) and other.likes(chosen[i]):
                 chosen[i], chosen[j] = chosen[j], chosen[i]
                 break
+        else:
+            better = next((p for p in seat.others if seat.likes(p) and free.get(p, 0) > 0), None)
+            if better is not None:
+                free[better] -= 1
+                free[chosen[i]] = free.get(chosen[i], 0) + 1
+                chosen[i] = better
     return chosen

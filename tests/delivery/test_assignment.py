@@ -1,5 +1,6 @@
 """Who sends what."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -118,6 +119,49 @@ def test_an_uncertain_message_goes_back_to_the_same_server():
 def test_messages_of_different_policies_do_not_swap():
     given_seats = [Seat(1, last_profile_id=1, exchange="hold"), Seat(2, exchange="resend")]
     assert reseat(given_seats) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("given_seats", "room", "expected"),
+    [
+        ([Seat(1, last_profile_id=1, others=(1, 2))], {2: 1}, [2]),
+        ([Seat(1, last_profile_id=1, others=(1, 3, 2))], {2: 1, 3: 1}, [3]),  # in the order of use
+        ([Seat(1, last_profile_id=1, others=(1, 2))], {2: 0}, [1]),  # it does not wait for the other
+        ([Seat(1, last_profile_id=1, others=(1,))], {2: 1}, [1]),  # which may not carry it
+        ([Seat(1, last_profile_id=2, others=(1, 2))], {2: 1}, [1]),
+        ([Seat(1, last_profile_id=2, prefers_last=True, others=(1, 2))], {2: 1}, [2]),
+        ([Seat(1, others=(1, 2))], {2: 1}, [1]),  # never tried
+        ([Seat(1, last_profile_id=1, others=(1, 2)), Seat(2)], {2: 1}, [2, 1]),  # a swap costs no place
+        ([Seat(1, last_profile_id=1, others=(2,)), Seat(1, last_profile_id=1, others=(2,))], {2: 1}, [2, 1]),
+        (  # the place the first one left is free for the second
+            [Seat(1, last_profile_id=1, others=(2,)), Seat(3, 3, exchange="hold", others=(1,))],
+            {2: 1},
+            [2, 1],
+        ),
+    ],
+)
+def test_a_message_without_a_partner_takes_a_free_place_elsewhere(given_seats, room, expected):
+    assert reseat(given_seats, room) == expected
+
+
+@given(
+    st.lists(
+        st.builds(
+            Seat,
+            st.integers(1, 4),
+            st.none() | st.integers(1, 4),
+            st.booleans(),
+            others=st.lists(st.integers(1, 4), unique=True).map(tuple),
+        ),
+        max_size=30,
+    ),
+    st.dictionaries(st.integers(1, 4), st.integers(0, 5)),
+)
+def test_nobody_is_given_more_than_there_is_room(given_seats, room):
+    before = Counter(seat.profile_id for seat in given_seats)
+    after = Counter(reseat(given_seats, room))
+    assert after.total() == before.total()
+    assert all(after[p] <= before[p] + room.get(p, 0) for p in after)
 
 
 @given(
