@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from delivery import queue
+from delivery import notices, queue
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.drain import Drain, Stop, Terms
 from delivery.dispatcher.journal import Journal
@@ -65,6 +65,7 @@ async def _session(database: Database, terms: Terms) -> Report:
     """Hold one worker session: register, drain under its lease and heartbeat, retire."""
     began_at = time.monotonic()
     await database.call(replay_all)
+    await database.call(notices.send_due)
     lease = Lease(await database.call(queue.register_worker), begun_at=began_at)
     journal = await database.call(lambda: _journal_of(lease))
     drain = Drain(database, lease, journal, terms)

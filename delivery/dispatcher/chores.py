@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from delivery import queue
+from delivery import notices, queue
 from delivery.dispatcher.consequences import Consequences
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.journal import Journal
@@ -55,7 +55,8 @@ class Chores:
             self._reclaim_at = now + RECLAIM_SECONDS
             replayed = await self._database.call(replay_all)
             reclaimed = await self._database.call(queue.reclaim)
-            if replayed or (reclaimed is not None and reclaimed.messages):
+            told = await self._database.call(notices.send_due)
+            if replayed or told or (reclaimed is not None and reclaimed.messages):
                 self._came_back()
         await self.tell_of_the_journal()
         if now >= self._progress_at:

@@ -13,7 +13,7 @@ from itertools import count
 
 from django.db import transaction
 
-from delivery import queue
+from delivery import notices, queue
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.outcomes import Result
@@ -25,6 +25,7 @@ WAIT_SECONDS = 0.025
 #: With so many outcomes not yet committed no connection completes another message.
 MOST_UNACKNOWLEDGED = 50
 
+_GIVEN_UP = frozenset({queue.SmallState.FAILED, queue.SmallState.EXPIRED})
 #: A message chosen for a profile that was deleted meanwhile waits until the drain has heard of it.
 DELETED_DELAY = timedelta(minutes=1)
 
@@ -123,12 +124,20 @@ def write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
     """
     finished = [result.finished for result in group if result.finished is not None]
     tried = [result.tried for result in group if result.tried is not None]
-    if len(finished) == len(group) and not tried:
+    if len(finished) == len(group) and not tried and not any(map(_is_given_up, finished)):
         return queue.finish(lease, finished)
     with transaction.atomic():
-        written = queue.finish(lease, finished) | queue.settle(lease, _settled(group))
+        ended = queue.finish(lease, finished)
+        written = ended | queue.settle(lease, _settled(group))
+        given_up = [one for one in finished if one.message_id in ended and _is_given_up(one)]
+        notices.message_given_up({one.message_id: one.profile_id for one in given_up})
         queue.record([one for one in tried if one.message_id in written or not is_repeat])
     return written
+
+
+def _is_given_up(finished: queue.Finished) -> bool:
+    """Whether the message ended unsent, and nobody wanted it to."""
+    return finished.state in _GIVEN_UP
 
 
 def _settled(group: Sequence[Result]) -> list[queue.Settled]:

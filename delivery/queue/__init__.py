@@ -12,6 +12,17 @@ from delivery.queue.events import add_event
 from delivery.queue.finish import NEEDS_A_PERSON, finish
 from delivery.queue.identity import make_message_id, row_of
 from delivery.queue.left import held_by, messages
+from delivery.queue.notices import (
+    MOST_NAMED,
+    NOTICE_PERIOD,
+    NOTICE_TAG,
+    DueNotice,
+    NoticeFacts,
+    due_readers,
+    note_for,
+    notice_facts,
+    take_notice,
+)
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, reclaim
 from delivery.queue.routes import Route, pools_for
@@ -67,12 +78,16 @@ WorkerState = Worker.State
 
 __all__ = [
     "CRASHES",
+    "MOST_NAMED",
     "NEEDS_A_PERSON",
+    "NOTICE_PERIOD",
+    "NOTICE_TAG",
     "SEQUENTIAL",
     "STALE",
     "AttemptResult",
     "Breaker",
     "Claimed",
+    "DueNotice",
     "Enqueued",
     "Finished",
     "Handover",
@@ -81,6 +96,7 @@ __all__ = [
     "Lane",
     "Limits",
     "MessagePriority",
+    "NoticeFacts",
     "Paused",
     "Peer",
     "PoolKey",
@@ -103,6 +119,7 @@ __all__ = [
     "cancel",
     "claim",
     "close_breaker",
+    "due_readers",
     "enqueue",
     "finish",
     "forgive",
@@ -116,6 +133,8 @@ __all__ = [
     "load_blobs",
     "make_message_id",
     "messages",
+    "note_for",
+    "notice_facts",
     "open_breaker",
     "pause",
     "pools",
@@ -136,6 +155,7 @@ __all__ = [
     "set_limits",
     "settle",
     "stop_worker",
+    "take_notice",
     "take_slots",
     "take_tokens",
     "thaw",

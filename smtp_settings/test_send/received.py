@@ -20,6 +20,12 @@ def link_for(run: TestRun) -> str:
     return run.link_base + reverse("test-received", args=[_signer().sign(run.uuid.hex)])
 
 
+def known_base() -> str:
+    """Return this installation's address as the last test that knew one was started from; "" for none."""
+    runs = TestRun.objects.exclude(link_base="").order_by("-id")
+    return runs.values_list("link_base", flat=True).first() or ""
+
+
 def run_of(token: str) -> TestRun | None:
     """Return the run a link is about, None for a forged link and for a run that has been removed."""
     try:

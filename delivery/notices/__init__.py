@@ -1,0 +1,81 @@
+"""Emails to those who look after a server: a message was given up, a server pauses.
+
+They go through the queue like any other mail, and are stored in the database transaction that records what
+they are about: neither lost nor doubled. None is ever about another: the queue leaves out what has their tag.
+The first comes at once; what happens in the quarter of an hour after it is told together in the next.
+
+Called where outcomes are written, in the worker's database thread; whatever goes wrong here, the outcome
+stands, and the log says what went wrong.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from django.db import InterfaceError, OperationalError, transaction
+
+from delivery import queue
+from delivery.notices.posting import post
+from delivery.notices.readers import Readers
+
+__all__ = ["message_given_up", "send_due", "server_paused"]
+
+logger = logging.getLogger(__name__)
+
+
+def message_given_up(messages: Mapping[int, int | None]) -> None:
+    """Tell of messages that ended unsent: id -> the profile tried last, None where none was.
+
+    Call it in the transaction that ends them, after the statement that does.
+    """
+    if not messages:
+        return
+    told: dict[str, list[int]] = {}
+    with _never_in_the_way():
+        facts = queue.notice_facts(messages)
+        readers = Readers() if facts else None
+        for fact in facts if readers is not None else ():
+            profile_id = messages[fact.message_id] or fact.profile_id
+            if address := readers.of(profile_id, fact.site_id):
+                told.setdefault(address, []).append(fact.message_id)
+    for address in sorted(told):  # in one order for all: two workers wait, and do not lock each other out
+        with _never_in_the_way():
+            queue.note_for(address, message_ids=told[address])
+            _send(address)
+
+
+def server_paused(profile_id: int, _reason: str = "") -> None:
+    """Tell that a server pauses for a fault. The reason may be the server's own words: the page has them."""
+    with _never_in_the_way():
+        if address := Readers().of(profile_id, None):
+            queue.note_for(address, paused_ids=[profile_id])
+            _send(address)
+
+
+def send_due() -> int:
+    """Send the emails whose quarter of an hour is over; return how many. Cheap when there are none."""
+    sent = 0
+    for address in queue.due_readers():
+        with _never_in_the_way():
+            sent += _send(address)
+    return sent
+
+
+def _send(address: str) -> bool:
+    due = queue.take_notice(address)
+    if due is not None:
+        post(due)
+    return due is not None
+
+
+@contextmanager
+def _never_in_the_way() -> Iterator[None]:
+    """Undo what failed inside, and nothing else; a database that is gone is the caller's to notice."""
+    try:
+        with transaction.atomic():
+            yield
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        # An outcome not written would be a message sent twice: worse than any notice that is missing.
+        logger.exception("A notice could not be written.")
