@@ -5,7 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from delivery import queue
+from django.db import transaction
+
+from delivery import notices, queue
 from delivery.classification import SIGN_IN_GARBLED, Judgement, Sign
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.health import Change
@@ -84,8 +86,10 @@ class Consequences:
         profile_id, lease, version = server.profile_id, self._lease.id, server.way.version
 
         def write() -> None:
-            if queue.pause(profile_id, Paused.FAULT, reason=reason, version=version):
-                _note("server.paused", profile_id, lease, reason)
+            with transaction.atomic():
+                if queue.pause(profile_id, Paused.FAULT, reason=reason, version=version):
+                    _note("server.paused", profile_id, lease, reason)
+                    notices.server_paused(profile_id, reason)
 
         await self._database.call(write)
         await self._park.reread(server)
