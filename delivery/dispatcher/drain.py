@@ -139,7 +139,7 @@ class Drain:
         server.lines.discard(slot)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("A connection of %s ended: %s", server.way.name, error, exc_info=error)
-        self.park.give_slot(server, slot)
+        self.park.allowances.give_slot(server, slot)
         self.wake.set()
 
     async def _rest(self) -> None:

@@ -12,7 +12,8 @@ from functools import partial
 
 from django.utils import timezone
 
-from delivery import assignment, pacing, queue
+from delivery import assignment, queue
+from delivery.dispatcher.allowances import Allowances
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.server import Server
@@ -25,8 +26,6 @@ from transports.base import Transport
 
 #: Profiles are read again this often even when nobody seems to have saved one.
 _REFRESH_SECONDS = 30.0
-#: Slots and tokens that were refused are asked for again after this long.
-_ASK_AGAIN_SECONDS = 0.5
 _THAW = timedelta(minutes=15)
 #: A server counts as wanted so long after there was mail for it: a few heartbeats.
 _WANTED_SECONDS = 12.0
@@ -51,12 +50,8 @@ class Park:
         self._transports: dict[int, tuple[str, asyncio.Future[Transport]]] = {}
         self._versions: object = None
         self._refresh_at = 0.0
-        self._fitted: dict[int, str] = {}
-        self._ask_at: dict[tuple[int, str], float] = {}
-        self._peers_want: frozenset[int] = frozenset()
+        self.allowances = Allowances(database, lease)
         self._clock = (timezone.now(), time.monotonic())
-        self._giving: set[asyncio.Task[None]] = set()
-        self._is_closed = False
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self._servers.values())
@@ -144,7 +139,7 @@ class Park:
             rank = (ids.index(self._lease.id) + server.profile_id) % len(ids)
             server.share = whole + (rank < rest)
         for slot in sorted(server.slots - server.lines)[max(0, server.share - len(server.lines)) :]:
-            self.give_slot(server, slot)
+            self.allowances.give_slot(server, slot)
         server.dismiss(server.surplus)
 
     def empty_if_unusable(self, server: Server) -> None:
@@ -181,9 +176,9 @@ class Park:
                 await self._probe(server)
             if not server.is_usable:
                 continue
-            await self._fit(server)
-            await self._take_slots(server)
-            await self._take_tokens(server)
+            await self.allowances.fit(server)
+            await self.allowances.take_slots(server)
+            await self.allowances.take_tokens(server)
             room += server.room
             if room >= wanted:
                 return
@@ -215,7 +210,7 @@ class Park:
         return [wait for server in self if (wait := server.purse.next_in) is not None]
 
     async def _probe(self, server: Server) -> None:
-        if not self._may_ask(server, "probe"):
+        if not self.allowances.may_ask(server, "probe"):
             return
         won = await self._database.call(lambda: queue.begin_probe(server.profile_id, self._lease.id))
         if won is None:
@@ -223,69 +218,6 @@ class Park:
         else:
             server.health.is_probing = True
             server.state = replace(server.state, breaker=Breaker.HALF_OPEN, probe_worker_id=self._lease.id)
-
-    async def _fit(self, server: Server) -> None:
-        """Make the rate rows fit the profile, once per version; without limits there is nothing to fit."""
-        if server.limits.rates and self._fitted.get(server.profile_id) != server.way.version:
-            await self._set_limits(server)
-
-    async def _set_limits(self, server: Server) -> None:
-        self._fitted[server.profile_id] = server.way.version
-        await self._database.call(lambda: queue.set_limits(server.profile_id, server.limits))
-
-    async def _take_slots(self, server: Server) -> None:
-        missing = server.connections - len(server.slots)
-        if missing <= 0 or not self._may_ask(server, "slots"):
-            return
-        taken = await self._ask_for_slots(server, missing)
-        if len(taken) < missing and self._fitted.get(server.profile_id) != server.way.version:
-            await self._set_limits(server)  # the rows may be missing, or older than the profile
-            taken |= await self._ask_for_slots(server, missing - len(taken))
-        server.slots |= taken
-        if len(taken) == missing:
-            self._ask_at.pop((server.profile_id, "slots"), None)
-
-    async def _ask_for_slots(self, server: Server, want: int) -> set[int]:
-        limit = min(server.way.max_connections, server.state.connections or server.way.max_connections)
-        return set(
-            await self._database.call(
-                lambda: queue.take_slots(self._lease.id, server.profile_id, limit, want)
-            )
-        )
-
-    def give_slot(self, server: Server, slot: int) -> None:
-        """Give a connection back to the others; at the end the session's slots go all together."""
-        if slot not in server.slots or self._is_closed:
-            return
-        server.slots.discard(slot)
-        task = asyncio.ensure_future(
-            self._database.call(lambda: queue.give_slots(self._lease.id, server.profile_id, [slot]))
-        )
-        self._giving.add(task)
-        task.add_done_callback(self._giving.discard)
-
-    async def _take_tokens(self, server: Server) -> None:
-        want = server.tokens_wanted
-        if not want or not self._may_ask(server, "tokens"):
-            return
-        at = time.monotonic()
-        tokens = await self._database.call(lambda: queue.take_tokens(server.profile_id, want))
-        if not tokens.granted:
-            return
-        self._ask_at.pop((server.profile_id, "tokens"), None)
-        if tokens.spacing_base is None or tokens.spacing_emission is None or tokens.db_now is None:
-            server.purse.add([None] * tokens.granted)
-            return
-        reserved = pacing.moments(tokens.spacing_base, tokens.spacing_emission, tokens.granted)
-        server.purse.add([at + (moment - tokens.db_now).total_seconds() for moment in reserved])
-
-    def _may_ask(self, server: Server, what: str) -> bool:
-        """Whether it is time to ask again for what was refused."""
-        now = time.monotonic()
-        if now < self._ask_at.get((server.profile_id, what), 0.0):
-            return False
-        self._ask_at[server.profile_id, what] = now + _ASK_AGAIN_SECONDS
-        return True
 
     # Transports
 
@@ -306,7 +238,7 @@ class Park:
 
     def close(self) -> None:
         """Use no server any more: what is not begun goes back, idle connections end."""
-        self._is_closed = True
+        self.allowances.close()
         for server in self:
             server.is_live = False
             self.empty_if_unusable(server)

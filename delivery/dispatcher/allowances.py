@@ -1,0 +1,96 @@
+"""What this worker may have of a server for now: connections and tokens, asked of the database.
+
+What was refused is asked for again a little later.
+"""
+
+import asyncio
+import time
+
+from delivery import pacing, queue
+from delivery.dispatcher.database import Database
+from delivery.dispatcher.lease import Lease
+from delivery.dispatcher.server import Server
+
+#: What was refused is asked for again after this long.
+_ASK_AGAIN_SECONDS = 0.5
+
+
+class Allowances:
+    """Takes slots and tokens, and gives slots back."""
+
+    def __init__(self, database: Database, lease: Lease) -> None:
+        self._database = database
+        self._lease = lease
+        self._fitted: dict[int, str] = {}
+        self._ask_at: dict[tuple[int, str], float] = {}
+        self._giving: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    async def fit(self, server: Server) -> None:
+        """Make the rate rows fit the profile, once per version; without limits there is nothing to fit."""
+        if server.limits.rates and self._fitted.get(server.profile_id) != server.way.version:
+            await self._set_limits(server)
+
+    async def _set_limits(self, server: Server) -> None:
+        self._fitted[server.profile_id] = server.way.version
+        await self._database.call(lambda: queue.set_limits(server.profile_id, server.limits))
+
+    async def take_slots(self, server: Server) -> None:
+        """Take the connections the server may have and has not."""
+        missing = server.connections - len(server.slots)
+        if missing <= 0 or not self.may_ask(server, "slots"):
+            return
+        taken = await self._ask_for_slots(server, missing)
+        if len(taken) < missing and self._fitted.get(server.profile_id) != server.way.version:
+            await self._set_limits(server)  # the rows may be missing, or older than the profile
+            taken |= await self._ask_for_slots(server, missing - len(taken))
+        server.slots |= taken
+        if len(taken) == missing:
+            self._ask_at.pop((server.profile_id, "slots"), None)
+
+    async def _ask_for_slots(self, server: Server, want: int) -> set[int]:
+        limit = min(server.way.max_connections, server.state.connections or server.way.max_connections)
+        return set(
+            await self._database.call(
+                lambda: queue.take_slots(self._lease.id, server.profile_id, limit, want)
+            )
+        )
+
+    def give_slot(self, server: Server, slot: int) -> None:
+        """Give a connection back to the others; at the end the session's slots go all together."""
+        if slot not in server.slots or self._is_closed:
+            return
+        server.slots.discard(slot)
+        task = asyncio.ensure_future(
+            self._database.call(lambda: queue.give_slots(self._lease.id, server.profile_id, [slot]))
+        )
+        self._giving.add(task)
+        task.add_done_callback(self._giving.discard)
+
+    async def take_tokens(self, server: Server) -> None:
+        """Take leave to send as much as its free places hold, where the profile has limits."""
+        want = server.tokens_wanted
+        if not want or not self.may_ask(server, "tokens"):
+            return
+        at = time.monotonic()
+        tokens = await self._database.call(lambda: queue.take_tokens(server.profile_id, want))
+        if not tokens.granted:
+            return
+        self._ask_at.pop((server.profile_id, "tokens"), None)
+        if tokens.spacing_base is None or tokens.spacing_emission is None or tokens.db_now is None:
+            server.purse.add([None] * tokens.granted)
+            return
+        reserved = pacing.moments(tokens.spacing_base, tokens.spacing_emission, tokens.granted)
+        server.purse.add([at + (moment - tokens.db_now).total_seconds() for moment in reserved])
+
+    def may_ask(self, server: Server, what: str) -> bool:
+        """Whether it is time to ask again for what was refused."""
+        now = time.monotonic()
+        if now < self._ask_at.get((server.profile_id, what), 0.0):
+            return False
+        self._ask_at[server.profile_id, what] = now + _ASK_AGAIN_SECONDS
+        return True
+
+    def close(self) -> None:
+        """Give no slot back any more: at the end the session's go all together."""
+        self._is_closed = True
