@@ -55,6 +55,15 @@ def _days(value: str) -> int:
     return int(value)
 
 
+def _kept_days(value: str) -> int | None:
+    """Read how long something is kept; None is for ever. 0 is refused: it could be meant either way."""
+    if value == "never":
+        return None
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 3650):
+        raise ValueError("use a number of days, 1 to 3650, or never, which removes nothing")
+    return int(value)
+
+
 def _ports(value: str) -> Ports:
     return tuple(_port_or_range(part) for part in _words(value))
 
@@ -262,6 +271,62 @@ class Environment:
             _days,
             "90",
             "Days after which a profile's password is called old. `0`: never.",
+        )
+    )
+    keep_content_days: int | None = field(
+        metadata=_variable(
+            "MAILCONF_KEEP_CONTENT_DAYS",
+            _kept_days,
+            "7",
+            "Days that the content of messages that ended well is kept. `never`: not removed.",
+        )
+    )
+    keep_sent_days: int | None = field(
+        metadata=_variable(
+            "MAILCONF_KEEP_SENT_DAYS",
+            _kept_days,
+            "90",
+            "Days that sent messages are kept, without their content.",
+        )
+    )
+    keep_cancelled_days: int | None = field(
+        metadata=_variable(
+            "MAILCONF_KEEP_CANCELLED_DAYS", _kept_days, "90", "Days that cancelled messages are kept."
+        )
+    )
+    keep_suppressed_days: int | None = field(
+        metadata=_variable(
+            "MAILCONF_KEEP_SUPPRESSED_DAYS", _kept_days, "90", "Days that suppressed messages are kept."
+        )
+    )
+    keep_failed_days: int | None = field(
+        metadata=_variable(
+            "MAILCONF_KEEP_FAILED_DAYS",
+            _kept_days,
+            "365",
+            "Days that failed messages are kept, with their content.",
+        )
+    )
+    keep_expired_days: int | None = field(
+        metadata=_variable(
+            "MAILCONF_KEEP_EXPIRED_DAYS",
+            _kept_days,
+            "365",
+            "Days that expired messages are kept, with their content.",
+        )
+    )
+    keep_attempts_days: int | None = field(
+        metadata=_variable("MAILCONF_KEEP_ATTEMPTS_DAYS", _kept_days, "365", "Days that attempts are kept.")
+    )
+    keep_events_days: int | None = field(
+        metadata=_variable("MAILCONF_KEEP_EVENTS_DAYS", _kept_days, "365", "Days that the event log is kept.")
+    )
+    keep_minutes_days: int | None = field(
+        metadata=_variable(
+            "MAILCONF_KEEP_MINUTES_DAYS",
+            _kept_days,
+            "14",
+            "Days that statistics are kept by the minute, then by the hour.",
         )
     )
     presets_file: str = field(

@@ -35,6 +35,17 @@ MAILCONF_JOURNAL_SYNC = _env.journal_sync
 MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
 MAILCONF_PRESETS_FILE = BASE_DIR / _env.presets_file if _env.presets_file else None
 MAILCONF_PASSWORD_AGE_DAYS = _env.password_age_days
+MAILCONF_KEEP_DAYS = {  # delivery.upkeep.Retention
+    "content": _env.keep_content_days,
+    "sent": _env.keep_sent_days,
+    "cancelled": _env.keep_cancelled_days,
+    "suppressed": _env.keep_suppressed_days,
+    "failed": _env.keep_failed_days,
+    "expired": _env.keep_expired_days,
+    "attempts": _env.keep_attempts_days,
+    "events": _env.keep_events_days,
+    "minutes": _env.keep_minutes_days,
+}
 MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "true"
 
 # What a profile may reach; transports.resolve guards it. The high ports are the providers' spare ones.

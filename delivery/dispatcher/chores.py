@@ -12,6 +12,7 @@ from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.replay import replay_all
 from delivery.dispatcher.report import Report, Tally
+from delivery.dispatcher.upkeep import Upkeep
 
 RECLAIM_SECONDS = 15.0
 #: What is counted and not written yet is lost with the process.
@@ -41,6 +42,7 @@ class Chores:
         self._consequences = consequences
         self._progress = progress
         self._came_back = came_back
+        self._upkeep = Upkeep()
         self.tally = Tally()
         now = time.monotonic()
         self._reclaim_at = now + RECLAIM_SECONDS
@@ -68,6 +70,13 @@ class Chores:
         if now >= self._ease_at:
             self._ease_at = now + EASE_SECONDS
             await self._consequences.ease()
+        self._upkeep.go_on()
+
+    async def close(self) -> None:
+        """Write down what is left to tell, and let the upkeep end."""
+        await self.write_stats()
+        await self.tell_of_the_journal()
+        await self._upkeep.close()
 
     async def tell_of_the_journal(self) -> None:
         """Note that the journal was given up, once."""

@@ -191,8 +191,7 @@ class Drain:
             if isinstance(error, Exception):
                 raise error
         await self.claims.release_unknown()
-        await self.chores.write_stats()
-        await self.chores.tell_of_the_journal()
+        await self.chores.close()
         self.is_work_left = is_work_left
 
     async def _see_out(self, writing: "asyncio.Task[None]") -> None:
