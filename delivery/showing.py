@@ -5,7 +5,7 @@ its own and the browser is told to keep nothing.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -14,6 +14,8 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 #: For the preview: no script, no form, no request; only the mail's own styles and pictures inside it.
 PREVIEW_POLICY = (
@@ -76,3 +78,48 @@ def when(at: datetime) -> SafeString:
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>', exact.isoformat(), f"{exact:%Y-%m-%d %H:%M:%S}", shown
     )
+
+
+def moment(at: datetime | None, now: datetime) -> str:
+    """Say when something is due: "now", or the time and how long until then."""
+    if at is None or at <= now:
+        return _("now")
+    shown = {"time": clock(at), "span": _("in %(span)s") % {"span": span(at - now)}}
+    return _("at %(time)s (%(span)s)") % shown
+
+
+def span(length: timedelta) -> str:
+    """Say how long something takes, in its largest unit.
+
+    >>> from django.utils.translation import override
+    >>> with override("en"):
+    ...     span(timedelta(seconds=20)), span(timedelta(minutes=47)), span(timedelta(hours=30))
+    ('less than a minute', '47 minutes', '30 hours')
+    """
+    minutes = round(length.total_seconds() / 60)
+    if minutes < 1:
+        return _("less than a minute")
+    if minutes < 120:
+        return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
+    return _("%(n)d hours") % {"n": round(minutes / 60)}
+
+
+def clock(at: datetime | None, *, seconds: bool = False) -> str:
+    """Show a time as people say it: the hour today, else with the day; None is "?"."""
+    if at is None:
+        return "?"
+    local = timezone.localtime(at)
+    hour = "H:i:s" if seconds else "H:i"
+    return date_format(local, hour if local.date() == timezone.localdate() else f"j M, {hour}")
+
+
+def server_words(code: int | None, enhanced: str | None, text: str | None) -> str:
+    """Return what a server said as it said it, with its codes; without a code, what happened instead.
+
+    >>> server_words(550, "5.1.1", "No such user")
+    '550 5.1.1 No such user'
+    """
+    text = text or ""
+    if code is None or text.startswith(str(code)):
+        return text
+    return " ".join(str(part) for part in (code, enhanced, text) if part)

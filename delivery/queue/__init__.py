@@ -25,7 +25,7 @@ from delivery.queue.notices import (
 )
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, reclaim
-from delivery.queue.routes import Route, pools_for
+from delivery.queue.routes import Route, domain_of, pools_for, route_now
 from delivery.queue.servers import (
     SEQUENTIAL,
     begin_probe,
@@ -119,6 +119,7 @@ __all__ = [
     "cancel",
     "claim",
     "close_breaker",
+    "domain_of",
     "due_readers",
     "enqueue",
     "finish",
@@ -149,6 +150,7 @@ __all__ = [
     "resume",
     "retire_worker",
     "retry_now",
+    "route_now",
     "row_of",
     "send_again",
     "session_of",

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from delivery.queue.statements import named, run
+from delivery.queue.values import PoolKey
 
 # IS NOT DISTINCT FROM takes no index, coalesce() takes the unique one. A domain counts when some profile
 # lists it, and never for a pinned message.
@@ -83,3 +84,9 @@ def _resolve(routes: list[Route]) -> list[tuple[Any, ...]]:  # Any: a column eac
             "profiles": [route.profile_id for route in routes],
         },
     )
+
+
+def route_now(route: Route) -> PoolKey:
+    """Return the way of a message handed over now; makes no pool: `id` is 0 where none has gone it yet."""
+    [(_place, pool_id, site_id, domain, profile_id)] = _resolve([route])
+    return PoolKey(pool_id or 0, site_id, domain, profile_id)

@@ -26,6 +26,7 @@ from delivery.stats.history import (
     workers,
 )
 from delivery.stats.servers import ProfileNumbers, profile_facts
+from delivery.stats.snapshots import all_profiles, snapshot
 
 __all__ = [
     "CAP",
@@ -35,6 +36,7 @@ __all__ = [
     "ProfileNumbers",
     "Totals",
     "WorkerNumbers",
+    "all_profiles",
     "cached_counts",
     "counts",
     "frequent_failures",
@@ -44,6 +46,7 @@ __all__ = [
     "oldest_ready_at",
     "per_hour",
     "profile_facts",
+    "snapshot",
     "totals",
     "uncertain_count",
     "workers",

@@ -1,0 +1,247 @@
+"""What answers "why is it not sent yet?" and "which server would take one?": all facts, of one moment.
+
+Two statements however many profiles there are: their rows, which the gate is asked about, and everything the
+workers wrote. A count of messages ahead stops at 10,000.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from delivery import pacing
+from delivery.models import (
+    Attempt,
+    Breaker,
+    Failure,
+    Paused,
+    Pool,
+    ProfileState,
+    QueueEntry,
+    Rate,
+    Slot,
+    SmallState,
+    Worker,
+)
+from delivery.pacing import Kind
+from delivery.showing import server_words
+from delivery.waiting import Breaker as Circuit
+from delivery.waiting import (
+    Lease,
+    LimitFacts,
+    MessageFacts,
+    PausedBy,
+    Reply,
+    Route,
+    ServerFacts,
+    Snapshot,
+    Use,
+)
+from delivery.waiting.facts import CAP
+from smtp_settings.clearance import standing
+from smtp_settings.models import SMTPProfile
+
+_MB = 1_000_000
+
+# One value, so that one round trip brings it all. Lanes ahead are read one by one and from the index's start:
+# a range over all priorities would walk the future rows.
+_FACTS = """
+SELECT json_build_object(
+  'now', now(),
+  'heard_at', (SELECT max(heartbeat_at) FROM (
+    SELECT heartbeat_at FROM {worker} ORDER BY id DESC LIMIT 50) newest),
+  'states', (SELECT json_object_agg(s.profile_id, json_build_object(
+      'breaker', s.breaker, 'open_until', s.open_until, 'connections', s.connections, 'paused', s.paused,
+      'words', s.reason, 'paused_by', u.{username}, 'changed_at', s.changed_at))
+    FROM {profile_state} s LEFT JOIN {user} u ON u.id = s.paused_by_id),
+  'slots', (SELECT json_object_agg(profile_id, numbers) FROM (
+    SELECT profile_id, array_agg(n) AS numbers FROM {slot} WHERE worker_id IS NOT NULL GROUP BY 1) taken),
+  'in_hand', (SELECT json_object_agg(profile_id, number) FROM (
+    SELECT coalesce(profile_id, 0) AS profile_id, count(*) AS number FROM (
+      SELECT profile_id FROM {entry} WHERE lease_id IS NOT NULL LIMIT %(cap)s) leased GROUP BY 1) held),
+  'rates', (SELECT json_object_agg(profile_id || '.' || kind, tat) FROM {rate}),
+  'sites', (SELECT json_object_agg(smtpprofile_id, ids) FROM (
+    SELECT smtpprofile_id, array_agg(site_id) AS ids FROM {profile_sites} GROUP BY 1) sites),
+  'entry', (SELECT json_build_object(
+      'ready_at', e.ready_at, 'priority', e.priority, 'attempts', e.attempts, 'drops', e.drops,
+      'crashes', e.crashes, 'lease_id', e.lease_id, 'profile_id', e.profile_id,
+      'host', w.host, 'heard_at', w.heartbeat_at,
+      'route', json_build_array(e.pool_id, pool.site_id, pool.sender_domain, pool.profile_id),
+      'ahead', (SELECT count(*) FROM (
+        SELECT FROM generate_series(e.priority / 10 * 10 + 1, e.priority) AS lane (priority)
+        CROSS JOIN LATERAL (
+          SELECT FROM {entry} o
+          WHERE o.lease_id IS NULL AND o.pool_id = e.pool_id AND o.priority = lane.priority
+            AND o.ready_at <= now()
+            AND (o.ready_at, o.message_id) < (
+              CASE WHEN lane.priority < e.priority THEN now() ELSE e.ready_at END,
+              CASE WHEN lane.priority < e.priority THEN 9223372036854775807 ELSE e.message_id END)
+          LIMIT %(cap)s) before
+        LIMIT %(cap)s) counted))
+    FROM {entry} e LEFT JOIN {pool} pool ON pool.id = e.pool_id
+    LEFT JOIN {worker} w ON w.id = e.lease_id AND w.state <> %(dead)s
+    WHERE e.message_id = %(message)s),
+  'held', (SELECT cause FROM {failure} WHERE message_id = %(message)s AND state = %(held)s),
+  'last', (SELECT json_build_object('code', code, 'enhanced', enhanced, 'words', reply)
+    FROM {attempt} WHERE message_id = %(message)s ORDER BY id DESC LIMIT 1)
+)::text
+"""
+_MODELS: dict[str, Any] = {  # Any: models
+    "worker": Worker,
+    "profile_state": ProfileState,
+    "slot": Slot,
+    "entry": QueueEntry,
+    "rate": Rate,
+    "profile_sites": SMTPProfile.sites.through,
+    "pool": Pool,
+    "failure": Failure,
+    "attempt": Attempt,
+}
+_PAUSED_BY = {Paused.NO: PausedBy.NOBODY, Paused.PERSON: PausedBy.PERSON, Paused.FAULT: PausedBy.FAULT}
+_CIRCUITS = {
+    Breaker.CLOSED: Circuit.CLOSED,
+    Breaker.OPEN: Circuit.OPEN,
+    Breaker.HALF_OPEN: Circuit.HALF_OPEN,
+}
+Facts = Mapping[str, Any]  # Any: JSON
+
+
+def snapshot(message_id: int | None = None, *, profiles: Iterable[SMTPProfile] | None = None) -> Snapshot:
+    """Read how things stand, and with an id where that message does.
+
+    `profiles`: all rows there are with all their columns, when the caller has read them anyway.
+    """
+    if profiles is None:
+        profiles = all_profiles()
+    values = {
+        "message": message_id,
+        "cap": CAP,
+        "dead": Worker.State.DEAD.value,
+        "held": SmallState.HELD.value,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(), values)
+        found: Facts = json.loads(cursor.fetchone()[0])
+    return Snapshot(
+        now=_moment(found["now"]),
+        heard_at=_at(found["heard_at"]),
+        servers=tuple(_server(profile, found) for profile in profiles),
+        message=_message(message_id, found) if message_id is not None else None,
+    )
+
+
+def all_profiles() -> list[SMTPProfile]:
+    """Return every profile with all its columns, as the gate wants to see them."""
+    return list(SMTPProfile.objects.select_related("oauth_credential").order_by("pk"))
+
+
+@cache
+def _statement() -> str:
+    users = get_user_model()
+    tables = {name: f'"{model._meta.db_table}"' for name, model in _MODELS.items()}  # documented
+    user = {"user": f'"{users._meta.db_table}"', "username": f'"{users.USERNAME_FIELD}"'}
+    return _FACTS.format(**tables, **user)
+
+
+def _server(profile: SMTPProfile, found: Facts) -> ServerFacts:
+    key = str(profile.pk)
+    state = (found["states"] or {}).get(key, {})
+    use, cause = _use(profile)
+    server = ServerFacts(
+        profile_id=profile.pk,
+        is_default=profile.is_default,
+        priority=profile.priority,
+        site_ids=frozenset((found["sites"] or {}).get(key, ())),
+        sender_domains=frozenset(domain.lower() for domain in profile.sender_domains),
+        name=profile.name,
+        use=use,
+        cause=cause,
+        paused=_PAUSED_BY[Paused(state.get("paused", Paused.NO))],
+        paused_by=state.get("paused_by") or "",
+        breaker=_CIRCUITS[Breaker(state.get("breaker", Breaker.CLOSED))],
+        open_until=_at(state.get("open_until")),
+        words=state.get("words", ""),
+        changed_at=_at(state.get("changed_at")),
+        max_connections=profile.max_connections,
+        learned=state.get("connections"),
+        in_hand=(found["in_hand"] or {}).get(key, 0),
+        limits=_limits(profile, found["rates"] or {}),
+        max_size_bytes=profile.max_size * _MB if profile.max_size else None,
+    )
+    numbers = (found["slots"] or {}).get(key, ())
+    return replace(server, taken=sum(number <= server.allowed for number in numbers))
+
+
+def _use(profile: SMTPProfile) -> tuple[Use, str]:
+    if profile.is_draft:
+        return Use.DRAFT, ""
+    if not profile.enabled:
+        return Use.DISABLED, ""
+    if not profile.cleared_fingerprint:
+        return Use.UNTESTED, ""
+    how = standing.standing_of(profile)
+    return (Use.LIVE, "") if how.is_live else (Use.NOT_LIVE, str(how.cause))
+
+
+def _limits(profile: SMTPProfile, used: Facts) -> tuple[LimitFacts, ...]:
+    numbers = {
+        Kind.SPACING: profile.send_offset,
+        Kind.MINUTE: profile.per_minute,
+        Kind.HOUR: profile.per_hour,
+        Kind.DAY: profile.per_day,
+    }
+    rates = pacing.rates(
+        spacing=timedelta(seconds=profile.send_offset),
+        per_minute=profile.per_minute,
+        per_hour=profile.per_hour,
+        per_day=profile.per_day,
+    )
+    return tuple(
+        LimitFacts(rate, numbers[rate.kind], _at(used.get(f"{profile.pk}.{rate.kind}"))) for rate in rates
+    )
+
+
+def _message(message_id: int, found: Facts) -> MessageFacts | None:
+    if found["held"] is not None:
+        return MessageFacts(message_id, held=found["held"])
+    entry: Facts | None = found["entry"]
+    if entry is None:
+        return None
+    return MessageFacts(
+        id=message_id,
+        route=Route(*entry["route"]),
+        ready_at=_at(entry["ready_at"]),
+        priority=entry["priority"],
+        attempts=entry["attempts"],
+        drops=entry["drops"],
+        crashes=entry["crashes"],
+        lease=_lease(entry),
+        last=_last(found["last"]),
+        ahead=entry["ahead"],
+    )
+
+
+def _lease(entry: Facts) -> Lease | None:
+    if entry["lease_id"] is None:
+        return None
+    return Lease(entry["lease_id"], entry["profile_id"], entry["host"] or "", _at(entry["heard_at"]))
+
+
+def _last(attempt: Facts | None) -> Reply | None:
+    if attempt is None:
+        return None
+    code = attempt["code"]
+    return Reply(code, server_words(code, attempt["enhanced"], attempt["words"]))
+
+
+def _at(text: str | None) -> datetime | None:
+    return None if text is None else _moment(text)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
