@@ -103,10 +103,13 @@ def plan(
 ) -> list[Bid]:
     """Group the ready lanes by who serves them and put the claims in order.
 
+    `turn` counts the claims of this direction.
+
     One group makes one bid over all priorities. Several make one bid per priority and group, so that urgent
     mail of one site does not wait for another's bulk. `turn` rotates pools and groups: one site's million
     does not starve the next site. `backwards` reads the least urgent first, so that Low never starves.
-    Lanes nobody serves are left out.
+    Lanes nobody serves are left out. Groups stand by their pools, not by their profiles: those change places
+    with their free connections, and a rotation in step with that would always begin with the same group.
     """
     groups: dict[tuple[int, ...], list[Lane]] = {}
     for lane in lanes:
@@ -114,7 +117,7 @@ def plan(
         if profile_ids:
             groups.setdefault(profile_ids, []).append(lane)
     priorities = sorted({lane.priority for lane in lanes}, reverse=backwards)
-    rotated = _rotate(sorted(groups), turn)
+    rotated = _rotate(sorted(groups, key=lambda ids: min(lane.pool.id for lane in groups[ids])), turn)
     if len(rotated) == 1:
         (profile_ids,) = rotated
         chosen = [key for p in priorities for key in _keys(groups[profile_ids], p, turn)]

@@ -4,6 +4,7 @@ Suspects, messages that were in a dead worker's hands, are claimed alone and wit
 then names the culprit.
 """
 
+import random
 import time
 from collections.abc import Callable, Sequence
 
@@ -25,6 +26,8 @@ _SUSPECT_PATIENCE = 2.0
 _SUSPECT_PAUSE = 10.0
 #: Every so many claims the least urgent lanes come first, so that they never starve.
 _BACKWARDS = 16
+#: So long after a suspect was claimed nothing else is: what kills a worker does it soon.
+_ALONE_SECONDS = 2.0
 
 
 class Claims:
@@ -41,10 +44,13 @@ class Claims:
         self._in_hand: set[int] = set()
         self._repeats = 0
         self._pools: dict[int, PoolKey] = {}
-        self._turn = 0
+        # Claims so far. A drain of few claims would never come to read backwards if all began at the same.
+        self._turn = random.randrange(_BACKWARDS)  # noqa: S311  # no secret
         self._look_every = FIRST_LOOK_SECONDS
         self._suspect_at = 0.0
         self._suspect_since: float | None = None  # its turn has come, and hands are not empty yet
+        self._suspect: int | None = None  # in hand, and alone until then
+        self._alone_until = 0.0
         #: Lanes with due messages, as far as is known.
         self.lanes: list[ReadyLane] = []
         #: When to look again, on the monotonic clock.
@@ -71,6 +77,8 @@ class Claims:
 
     async def take(self) -> int:
         """Claim what may be sent now, or one suspect when it is its turn; return how many came."""
+        if self._suspect is not None and time.monotonic() < self._alone_until:
+            return 0
         lanes = [lane for lane in self.lanes if lane.priority < SUSPECT]
         return await (self._claim_suspect() if self._is_suspects_turn(lanes) else self._claim(lanes))
 
@@ -85,7 +93,10 @@ class Claims:
 
     def settle(self, result: Result) -> None:
         """Hear that a result is committed: the message is in hand no more, and may be due again."""
-        self._in_hand.discard(result.work.claimed.message_id)
+        message_id = result.work.claimed.message_id
+        self._in_hand.discard(message_id)
+        if message_id == self._suspect:
+            self._suspect = None
         if result.settled is not None:
             self.is_fresh = False
             if not result.settled.delay:
@@ -95,31 +106,32 @@ class Claims:
         """Claim for every free place, in the order of the plan; return how many came."""
         if not lanes:
             return 0
-        claimed, left = 0, self._batch_size
+        turn, claimed, left = 0, 0, self._batch_size
         for bid in self._plan(lanes):
             await self._park.prepare(bid.profile_ids, left)
             seats = assignment.seats(bid.profile_ids, self._park.rooms(), left)
             if not seats:
                 continue
-            found = await self._take(bid.lanes, seats)
-            claimed, left = claimed + found, left - found
+            found = len(await self._take(bid.lanes, seats))
+            turn, claimed, left = 1, claimed + found, left - found
             if found < len(seats):
                 self.lanes = [lane for lane in self.lanes if (lane.pool.id, lane.priority) not in bid.lanes]
+        self._turn += turn  # a round without room is none: those come in step with the acknowledgements
         if claimed >= self._batch_size:
             self._ring()
         return claimed
 
     def _plan(self, lanes: Sequence[ReadyLane]) -> list[assignment.Bid]:
-        self._turn += 1
+        is_backwards = self._turn % _BACKWARDS == 0
         return assignment.plan(
             lanes,
             self._park.ways(),
             self._park.free_connections(),
-            turn=self._turn,
-            backwards=self._turn % _BACKWARDS == 0,
+            turn=self._turn // _BACKWARDS if is_backwards else self._turn,
+            backwards=is_backwards,
         )
 
-    async def _take(self, keys: Sequence[tuple[int, int]], seats: Sequence[int]) -> int:
+    async def _take(self, keys: Sequence[tuple[int, int]], seats: Sequence[int]) -> list[Claimed]:
         """Claim from these lanes and hand the messages to their servers."""
         lanes = [Lane(pool_id, priority) for pool_id, priority in keys]
         self.is_fresh = False
@@ -132,7 +144,7 @@ class Claims:
         if found:
             self.worked_at = time.monotonic()
             self._park.set_clock(found[0].db_now)
-        return len(found)
+        return found
 
     def _reseat(self, found: Sequence[Claimed]) -> list[int]:
         return assignment.reseat(
@@ -175,7 +187,10 @@ class Claims:
             profile_ids = assignment.order(self._park.ways(), lane.pool, self._park.free_connections())
             await self._park.prepare(profile_ids, 1)
             seats = assignment.seats(profile_ids, self._park.rooms(), 1)
-            if seats and await self._take([(lane.pool.id, lane.priority)], seats):
+            taken = await self._take([(lane.pool.id, lane.priority)], seats) if seats else []
+            if taken:
+                self._suspect = taken[0].message_id
+                self._alone_until = time.monotonic() + _ALONE_SECONDS
                 return 1
             if seats:
                 self.lanes.remove(lane)

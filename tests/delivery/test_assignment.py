@@ -89,8 +89,15 @@ def test_several_groups_make_a_bid_per_priority_and_rotate():
     site = Pool(1, site_id=5)
     lanes = [Lane(site, 2), Lane(Pool(2), 2), Lane(site, 1)]
     profiles = [P(7), P(8, site_ids=frozenset({5}))]
-    assert [bid.lanes for bid in plan(lanes, profiles, {}, turn=0)] == [((1, 1),), ((2, 2),), ((1, 2),)]
-    assert [bid.lanes for bid in plan(lanes, profiles, {}, turn=1)] == [((1, 1),), ((1, 2),), ((2, 2),)]
+    assert [bid.lanes for bid in plan(lanes, profiles, {}, turn=0)] == [((1, 1),), ((1, 2),), ((2, 2),)]
+    assert [bid.lanes for bid in plan(lanes, profiles, {}, turn=1)] == [((1, 1),), ((2, 2),), ((1, 2),)]
+
+
+def test_groups_take_turns_however_the_free_connections_change():
+    lanes, profiles = [Lane(Pool(1, site_id=5)), Lane(Pool(2))], [P(4), P(5, site_ids=frozenset({5})), P(6)]
+    free = [{4: 2, 6: 1}, {4: 1, 6: 2}]  # by turns, as connections are when each claim goes to the freer one
+    first = [plan(lanes, profiles, free[turn % 2], turn=turn)[0].lanes[0][0] for turn in range(4)]
+    assert first == [1, 2, 1, 2]
 
 
 def test_lanes_nobody_serves_are_left_out():

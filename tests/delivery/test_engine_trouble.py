@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from delivery import queue
-from delivery.dispatcher import chores, database, drain, health, line, recorder
+from delivery.dispatcher import chores, claiming, database, drain, health, line, recorder
 from delivery.models import Attempt, Failure, Message, Pool, ProfileState, QueueEntry, SmallState
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
@@ -142,6 +142,28 @@ def test_one_slow_answer_and_a_suspect_do_not_stop_the_others():
             finally:
                 answering.set()
                 stop.set()
+
+
+def test_a_suspect_in_hand_is_alone_there(monkeypatch):
+    monkeypatch.setattr(claiming, "_ALONE_SECONDS", 60.0)
+    answering, asked = threading.Event(), threading.Event()
+
+    def slowly():
+        asked.set()
+        answering.wait(60)
+
+    with smtp_server(answers={"DOT": first(slowly)}) as server:
+        profile_for(server)
+        ids = queued(6)
+        QueueEntry.objects.filter(pk=ids[0]).update(priority=12)
+        with draining():
+            try:
+                assert asked.wait(60)
+                leased = list(QueueEntry.objects.filter(lease_id__isnull=False).values_list("pk", flat=True))
+            finally:
+                answering.set()
+        assert server.accepted == 6
+    assert leased == ids[:1]
 
 
 def test_a_heartbeat_that_breaks_does_not_stop_the_database_thread(monkeypatch):
