@@ -354,6 +354,7 @@ class ProfileState(_Row):
     sequential_until = models.DateTimeField(null=True)  # no pipelining: its answers did not fit together
     sequential_fingerprint = models.TextField(db_default="")  # the settings that holds for
     size_limit = models.BigIntegerField(null=True)  # octets of a message it takes, 0: it names no limit
+    size_is_refusal = models.BooleanField(db_default=False)  # known from one, not announced
     size_until = models.DateTimeField(null=True)  # how long that is believed
     size_fingerprint = models.TextField(db_default="")  # the settings that holds for
     paused = models.SmallIntegerField(choices=Paused, db_default=Paused.NO)

@@ -42,6 +42,8 @@ class Composed:
     data: bytes = field(repr=False)
     cuts: tuple[int, ...] = ()
     blobs: tuple[bytes, ...] = field(default=(), repr=False)
+    #: Octets of all attachments together as they are sent (`mime.Parts` says what counts).
+    attachments_bytes: int = 0
     #: SHA-256 of what the caller gave: equal for the same message composed twice, whatever the clock said.
     digest: bytes = field(default=b"", repr=False)
 

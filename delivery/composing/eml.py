@@ -11,7 +11,7 @@ from delivery.composing.addresses import checked, mailboxes
 from delivery.composing.cleaning import clean
 from delivery.composing.composed import MAX_MESSAGE, MAX_RECIPIENTS, CannotCompose, Composed, digest_of
 from delivery.composing.headers import Field, Head, read_head, refuse_provider_fields
-from delivery.composing.mime import Edit, edits, is_clean
+from delivery.composing.mime import Edit, is_clean, parts_of
 from delivery.composing.words import is_as_is, unfolded
 
 #: What editors of Windows put in front of UTF-8: no character of the message.
@@ -95,7 +95,8 @@ def assemble(
     `digest` that of the bytes.
     """
     _check_fields(head)
-    body = list(edits(raw, head, is_open=is_open))
+    parts = parts_of(raw, head, is_open=is_open)
+    body = parts.edits
     cleaned = [(found, clean(found)) for found in head.fields]
     changes = [*_top(cleaned), *body]
     if not all(edit.is_blob for edit in body) and not head.all("mime-version"):
@@ -111,6 +112,7 @@ def assemble(
         data=data,
         cuts=cuts,
         blobs=blobs,
+        attachments_bytes=parts.attachments_bytes,
         digest=digest or digest_of([mail_from, *rcpt_to, raw]),
     )
     if composed.size_bytes > MAX_MESSAGE:

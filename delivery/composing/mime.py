@@ -11,6 +11,7 @@ import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 
 from delivery.composing.cleaning import clean
 from delivery.composing.composed import BLOB_SIZE, MAX_LINE, CannotCompose
@@ -20,6 +21,8 @@ from delivery.composing.headers import Head, read_head
 MAX_DEPTH, MAX_PARTS = 20, 1_000
 
 _PLAIN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
+#: What people read; the first of each kind is no attachment.
+_BODIES = frozenset({"text/plain", "text/html"})
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 #: RFC 2046 section 5.2: these may have no encoding but 7bit.
 _NEVER_ENCODED = frozenset({"message/partial", "message/external-body", "message/rfc822", "message/global"})
@@ -43,6 +46,9 @@ class _Walk:
     is_open: bool  # the last line end was added: it is no content
     needs_care: bool  # something, somewhere, is not 7-bit or too long
     parts: int = 0
+    attachments_bytes: int = 0
+    embedded: int = 0  # how deep in embedded messages: those count whole, as the attachments they are
+    bodies: set[str] = field(default_factory=set)
 
     def part(
         self, head: Head, end: int, *, default: str, depth: int, signed: bool, top: bool = False
@@ -58,14 +64,28 @@ class _Walk:
         if is_open and kind.startswith("multipart/") and boundary.strip():
             inner = list(self._multipart(head.body, end, boundary, kind, depth=depth, signed=signed))
         elif is_open and kind == "message/rfc822":
+            self.embedded += 1
             inner = list(self._message(head.body, end, depth=depth, signed=signed))
+            self.embedded -= 1
+            self._count(head, end, kind, parsed, inner)
         else:
             inner = list(self._leaf(head, end, kind, encoding, signed=signed))
+            self._count(head, end, kind, parsed, inner)
         if encoding in {"8bit", "binary"} and inner and kind.startswith(("multipart/", "message/")):
             yield from _set_encoding(head, "7bit")
         if not top:
             yield from self._fields(head, signed=signed)
         yield from inner
+
+    def _count(self, head: Head, end: int, kind: str, parsed: Message, inner: list[Edit]) -> None:
+        """Add what a part weighs as it will be sent, unless it is one of the bodies people read."""
+        if self.embedded:
+            return
+        if kind in _BODIES and kind not in self.bodies and not _is_file(head, parsed):
+            self.bodies.add(kind)
+            return
+        grown = sum(len(edit.new) - (edit.end - edit.start) for edit in inner if edit.start >= head.body)
+        self.attachments_bytes += max(0, end - head.body) + grown
 
     def _fields(self, head: Head, *, signed: bool) -> Iterator[Edit]:
         if not self.needs_care:
@@ -127,15 +147,34 @@ class _Walk:
             yield Edit(head.body, end, body)
 
 
-def edits(raw: bytes, head: Head, *, is_open: bool) -> Iterator[Edit]:
-    """Give what has to change below the top header, in any order and never overlapping.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one look at all parts found: the edits, and the octets of all attachments together as sent.
+
+    An attachment is what the message's page lists as one: every part but the first plain text and the first
+    HTML without a file name; an embedded message is one. Sent means encoded: base64 adds a third.
+    """
+
+    edits: tuple[Edit, ...]
+    attachments_bytes: int
+
+
+def parts_of(raw: bytes, head: Head, *, is_open: bool) -> Parts:
+    """Find what has to change below the top header, in any order and never overlapping.
 
     `is_open` says that the final CRLF was added, and so is no content of a part that is encoded.
 
     Raises CannotCompose for what cannot be made 7-bit without changing its meaning: signed parts above all.
     """
     walk = _Walk(raw, is_open, needs_care=not is_clean(raw))
-    yield from walk.part(head, len(raw), default="text/plain", depth=0, signed=False, top=True)
+    found = tuple(walk.part(head, len(raw), default="text/plain", depth=0, signed=False, top=True))
+    return Parts(found, walk.attachments_bytes)
+
+
+def _is_file(head: Head, parsed: Message) -> bool:
+    """Whether a part of text has a file name, or says that it is an attachment."""
+    said = b"".join(found.body for found in head.all("content-disposition")).strip().lower()
+    return said.startswith(b"attachment") or b"filename" in said or parsed.get_filename() is not None
 
 
 def is_clean(data: bytes) -> bool:

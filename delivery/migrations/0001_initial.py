@@ -209,6 +209,7 @@ class Migration(migrations.Migration):
                 ('sequential_until', models.DateTimeField(null=True)),
                 ('sequential_fingerprint', models.TextField(db_default='')),
                 ('size_limit', models.BigIntegerField(null=True)),
+                ('size_is_refusal', models.BooleanField(db_default=False)),
                 ('size_until', models.DateTimeField(null=True)),
                 ('size_fingerprint', models.TextField(db_default='')),
                 ('paused', models.SmallIntegerField(choices=[(0, 'No'), (1, 'By a person'), (2, 'By a configuration fault')], db_default=0)),

@@ -45,7 +45,8 @@ WITH picked AS MATERIALIZED (
 SELECT leased.message_id, leased.seat, leased.profile_id, leased.last_profile_id, leased.pool_id,
        leased.priority, leased.attempts, leased.drops, leased.crashes, leased.uncertain, leased.ready_at,
        now() AS db_now, m.due_at, m.expires_at, m.mail_from, m.rcpt_to, m.verdicts, m.from_header, m.subject,
-       m.message_id AS message_id_header, m.sensitive, c.size, c.data, c.cuts, c.blob_ids
+       m.message_id AS message_id_header, m.sensitive, m.attachments_bytes, m.pinned_profile_id,
+       c.size, c.data, c.cuts, c.blob_ids
 FROM leased JOIN {message} m ON m.id = leased.message_id JOIN {content} c ON c.message_id = leased.message_id
 ORDER BY leased.seat
 """)

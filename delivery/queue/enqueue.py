@@ -26,7 +26,8 @@ SELECT nextval(pg_get_serial_sequence('{message}', 'id')), now() FROM generate_s
 """)
 
 _MESSAGE = (
-    "id, due_at, expires_at, copy_of_id, site_id, pinned_profile_id, priority, sensitive, tag, message_id,"
+    "id, due_at, expires_at, copy_of_id, site_id, pinned_profile_id, attachments_bytes, priority, sensitive,"
+    " tag, message_id,"
     " mail_from, rcpt_first, from_header, subject, rcpt_to"
 )
 _CONTENT = "message_id, size, data, cuts, blob_ids"
@@ -39,8 +40,8 @@ _INSERTS = (
 INSERT INTO {message} ({columns})
 SELECT {all_but_rcpt_to}, rcpt_to::text[]
 FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::int[],
-  %s::smallint[], %s::boolean[], %b::text[], %b::text[], %b::text[], %b::text[], %s::text[], %b::text[],
-  %b::text[]) AS t ({columns})
+  %s::int[], %s::smallint[], %s::boolean[], %b::text[], %b::text[], %b::text[], %b::text[], %s::text[],
+  %b::text[], %b::text[]) AS t ({columns})
 """,
         columns=_MESSAGE,
         all_but_rcpt_to=_MESSAGE.removesuffix(", rcpt_to"),
@@ -179,9 +180,10 @@ def _tables(
         wish, composed, shift = row.handover, row.handover.composed, len(row.prefix)
         due_at = max(wish.send_at, now) if wish.send_at else now  # a past moment would look like a long wait
         envelope = (composed.mail_from, composed.rcpt_to[0].lower(), composed.from_header, composed.subject)
-        wishes = (wish.expires_at, wish.copy_of, wish.site_id, wish.profile_id, wish.priority, wish.sensitive)
+        wishes = (wish.expires_at, wish.copy_of, wish.site_id, wish.profile_id)
+        kind = (composed.attachments_bytes, wish.priority, wish.sensitive)
         rcpt_to = array(composed.rcpt_to)
-        messages.append((row.id, due_at, *wishes, wish.tag, row.message_id, *envelope, rcpt_to))
+        messages.append((row.id, due_at, *wishes, *kind, wish.tag, row.message_id, *envelope, rcpt_to))
         cuts = array([cut + shift for cut in composed.cuts])
         contents.append((row.id, row.size, row.data, cuts, array([stored[part] for part in composed.blobs])))
         entries.append((row.id, due_at, pools[row.route], wish.priority))

@@ -13,6 +13,7 @@ SELECT m.id AS message_id, 0 AS seat, coalesce(e.profile_id, m.profile_id, 0) AS
        coalesce(e.crashes, 0) AS crashes, coalesce(e.uncertain, false) AS uncertain,
        coalesce(e.ready_at, now()) AS ready_at, now() AS db_now, m.due_at, m.expires_at, m.mail_from,
        m.rcpt_to, m.verdicts, m.from_header, m.subject, m.message_id AS message_id_header, m.sensitive,
+       m.attachments_bytes, m.pinned_profile_id,
        coalesce(c.size, 0) AS size, ''::bytea AS data, array[]::int[] AS cuts, array[]::bigint[] AS blob_ids
 FROM <rows> LEFT JOIN {content} c ON c.message_id = m.id
 """

@@ -110,6 +110,7 @@ def _copy_of(message: Message, content: Content) -> Handover:
         data=data,
         cuts=tuple(cuts),
         blobs=tuple(stored[blob_id] for blob_id in content.blob_ids),
+        attachments_bytes=message.attachments_bytes,
     )
     return Handover(
         composed,

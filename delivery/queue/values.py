@@ -108,6 +108,8 @@ class Claimed:
     data: bytes = field(repr=False)
     cuts: Sequence[int]
     blob_ids: Sequence[int]
+    attachments_bytes: int = 0  #: all together, as sent
+    pinned_profile_id: int | None = None  #: by its caller; a message that was passed on has none
 
 
 @dataclass(frozen=True, slots=True)
