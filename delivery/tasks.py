@@ -11,15 +11,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event
-from types import FrameType
 
 from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
 
 from delivery import dispatcher
+from delivery.dispatcher import Stopping, on_signals
 
 logger = logging.getLogger(__name__)
 
@@ -31,29 +30,47 @@ GAP_SECONDS = 0.5
 EXIT_SECONDS = 2.0
 
 
-_shutdown: Event | None = None
+@dataclass(frozen=True)
+class _Flags:
+    """The worker's shutdown, once and twice asked for."""
+
+    stop: Event = field(default_factory=multiprocessing.Event)
+    hurry: Event = field(default_factory=multiprocessing.Event)
+
+
+_flags: _Flags | None = None
 
 
 @worker_init.connect
-def _make_the_flag(**_: object) -> None:
-    """Make the flag in a worker's main process, before it forks: its children see it set."""
-    global _shutdown  # noqa: PLW0603  # one per process
-    _shutdown = multiprocessing.Event()
+def _make_the_flags(**_: object) -> None:
+    """Make the flags in a worker's main process, before it forks: its children see them set."""
+    global _flags  # noqa: PLW0603  # one per process
+    _flags = _Flags()
 
 
 @worker_shutting_down.connect
-def _set_the_flag(**_: object) -> None:
+def _set_a_flag(**_: object) -> None:
     """Tell the drains to end: in a warm shutdown the parent waits, and tells its children nothing."""
-    if _shutdown is not None:
-        _shutdown.set()
+    if _flags is not None:
+        (_flags.hurry if _flags.stop.is_set() else _flags.stop).set()
 
 
 @shared_task(name="mailconf.drain", ignore_result=True)
 def drain() -> None:
-    """Work on the queue until it has been empty for a while; ring again when work is left."""
-    with _stop_on_sigterm() as stop:
-        report = dispatcher.run(stop=stop, ring=ring)
-    if report.is_work_left and not stop.is_set():
+    """Work on the queue until it has been empty for a while; ring again when work is left.
+
+    SIGTERM, to this process or to the worker's main one, ends it at a quiet point. Celery's own handler would
+    end a child wherever it is, between a final dot and its reply as well; it has its turn afterwards.
+    """
+    flags = _flags
+    stopping = Stopping() if flags is None else Stopping(also=flags.stop, also_hurry=flags.hurry)
+    try:
+        with on_signals(signal.SIGTERM, stopping=stopping):
+            report = dispatcher.run(stop=stopping.stop, hurry=stopping.hurry, ring=ring)
+    finally:
+        if stopping.times:
+            signal.raise_signal(signal.SIGTERM)
+    if report.is_work_left and not stopping.stop.is_set():
         ring()
 
 
@@ -135,36 +152,3 @@ def _before_exit() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class _Stop:
-    """Set by SIGTERM in this process or by the worker's shutdown."""
-
-    def __init__(self) -> None:
-        self.signalled = False
-
-    def is_set(self) -> bool:
-        return self.signalled or (_shutdown is not None and _shutdown.is_set())
-
-
-@contextmanager
-def _stop_on_sigterm() -> Iterator[_Stop]:
-    """Let SIGTERM end the drain at a quiet point; then do what the process had planned for it.
-
-    Celery's own handler would end the child wherever it is, between a final dot and its reply as well.
-    """
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        stop.signalled = True
-
-    previous = signal.signal(signal.SIGTERM, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, previous if previous is not None else signal.SIG_DFL)
-        if stop.signalled:
-            signal.raise_signal(signal.SIGTERM)

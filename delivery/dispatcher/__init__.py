@@ -10,15 +10,17 @@ from dataclasses import replace
 from django.conf import settings
 
 from delivery import notices, queue
+from delivery.dispatcher import clock, watchdog
 from delivery.dispatcher.database import Database
-from delivery.dispatcher.drain import Drain, Stop, Terms
+from delivery.dispatcher.drain import Drain, Terms
 from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.records import Header
 from delivery.dispatcher.replay import replay_all
 from delivery.dispatcher.report import Report
+from delivery.dispatcher.stopping import Stop, Stopping, on_signals
 
-__all__ = ["Report", "run"]
+__all__ = ["Report", "Stopping", "on_signals", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ def run(
     deadline: float = 300.0,
     linger: float = 20.0,
     stop: Stop | None = None,
+    hurry: Stop | None = None,
     batch_size: int = 100,
     ring: Callable[[], None] | None = None,
     progress: Callable[[Report], None] | None = None,
@@ -40,8 +43,8 @@ def run(
 
     With `until_empty` it ends when no due message can be sent any more; else when none came for `linger`
     seconds. In any case after `deadline` seconds, at a quiet point. What is on the wire when `stop` is set
-    has a minute to finish; what was not begun goes back. `ring` is called when another worker would help,
-    `progress` now and then.
+    has a minute to finish; what was not begun goes back. With `hurry` set as well nothing is waited for.
+    `ring` is called when another worker would help, `progress` now and then.
 
     The caller's thread runs the event loop and makes no query; the database work has a thread and a
     connection of its own. Raises what a broken database raises after a minute of trying.
@@ -52,6 +55,7 @@ def run(
         linger=linger,
         batch_size=batch_size,
         stop=stop or threading.Event(),
+        hurry=hurry or threading.Event(),
         ring=ring or _nothing,
         progress=progress or _nothing,
     )
@@ -63,7 +67,7 @@ def run(
 
 async def _session(database: Database, terms: Terms) -> Report:
     """Hold one worker session: register, drain under its lease and heartbeat, retire."""
-    began_at = time.monotonic()
+    began_at = clock.now()
     await database.call(replay_all)
     await database.call(notices.send_due)
     lease = Lease(await database.call(queue.register_worker), begun_at=began_at)
@@ -72,13 +76,14 @@ async def _session(database: Database, terms: Terms) -> Report:
     loop = asyncio.get_running_loop()
 
     def beat() -> None:
-        at = time.monotonic()
+        at = clock.now()
         heard = queue.heartbeat(lease.id, wants=drain.park.wants())
         loop.call_soon_threadsafe(drain.park.heard, heard, at)
 
     database.beat_with(beat)
     try:
-        await drain.run()
+        with watchdog.watching():
+            await drain.run()
     finally:
         database.beat_with(None)
         journal.close()

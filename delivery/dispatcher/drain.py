@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from delivery import queue
 from delivery.classification import Judgement
@@ -29,6 +28,7 @@ from delivery.dispatcher.park import Park
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.report import Report
 from delivery.dispatcher.server import Server
+from delivery.dispatcher.stopping import Stop
 from delivery.dispatcher.work import Work
 from transports.base import Transport
 
@@ -38,20 +38,13 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 60.0
 
 
-class Stop(Protocol):
-    """Something that can be set from outside: a threading.Event, or one of multiprocessing."""
-
-    def is_set(self) -> bool:
-        """Whether the drain is to end."""
-
-
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How long a drain goes on.
 
     `until_empty`: it ends when no message is due that can be sent; a server that stays crowded after a rest
     can send none. Otherwise when none came for `linger` seconds. In any case after `deadline` seconds, or
-    when `stop` is set. `ring` is called when more workers would help.
+    when `stop` is set; with `hurry` set it waits for nothing. `ring` is called when more workers would help.
     """
 
     until_empty: bool
@@ -59,6 +52,7 @@ class Terms:
     linger: float
     batch_size: int
     stop: Stop
+    hurry: Stop
     ring: Callable[[], None]
     progress: Callable[[Report], None]
 
@@ -201,7 +195,7 @@ class Drain:
         wait makes a duplicate.
         """
         give_up_at = math.inf
-        while self._lines and time.monotonic() < give_up_at:
+        while self._lines and time.monotonic() < give_up_at and not self.terms.hurry.is_set():
             self.database.tick()
             is_urgent = self.terms.stop.is_set() or self.lease.is_dead or writing.done()
             if is_urgent and give_up_at == math.inf:

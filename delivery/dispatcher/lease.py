@@ -1,7 +1,6 @@
 """A worker session's right to the messages it took, on the clock of this process."""
 
-import time
-
+from delivery.dispatcher import clock
 from delivery.queue import STALE
 
 #: A dot is written at the latest this long before others may take the message over.
@@ -19,7 +18,8 @@ class Lease:
     """The lease, good until its last heartbeat is nearly stale.
 
     Leases are judged by the database's clock. A process that was frozen (SIGSTOP, a paused machine) wakes up
-    without knowing; the monotonic clock tells it before it completes a message that another session holds.
+    without knowing; the clock that goes on meanwhile tells it before it completes a message that another
+    session holds.
     """
 
     def __init__(self, lease_id: int, *, begun_at: float) -> None:
@@ -28,13 +28,13 @@ class Lease:
         self.renew(begun_at)
 
     def renew(self, at: float) -> None:
-        """Count from a heartbeat; `at` is the monotonic moment before its statement was sent."""
+        """Count from a heartbeat; `at` is the moment (`clock.now`) before its statement was sent."""
         self._good_until = at + STALE.total_seconds() - MARGIN
 
     @property
     def is_good(self) -> bool:
         """Whether the last heartbeat is recent enough to complete something."""
-        return not self.is_dead and time.monotonic() <= self._good_until
+        return not self.is_dead and clock.now() <= self._good_until
 
     def check(self) -> None:
         """Raise LeaseLost when it is too late to complete anything."""

@@ -13,6 +13,7 @@ from functools import partial
 from django.utils import timezone
 
 from delivery import assignment, queue
+from delivery.dispatcher import clock
 from delivery.dispatcher.allowances import Allowances
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
@@ -51,7 +52,7 @@ class Park:
         self._versions: object = None
         self._refresh_at = 0.0
         self.allowances = Allowances(database, lease)
-        self._clock = (timezone.now(), time.monotonic())
+        self._clock = (timezone.now(), clock.now())
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self._servers.values())
@@ -63,13 +64,13 @@ class Park:
 
     def set_clock(self, db_now: datetime) -> None:
         """Take in what the database's clock says."""
-        self._clock = (db_now, time.monotonic())
+        self._clock = (db_now, clock.now())
 
     @property
     def db_now(self) -> datetime:
-        """The database's clock, carried on by the monotonic one."""
+        """The database's clock, carried on by this machine's."""
         db_now, at = self._clock
-        return db_now + timedelta(seconds=time.monotonic() - at)
+        return db_now + timedelta(seconds=clock.now() - at)
 
     # Profiles and their rows
 

@@ -1,12 +1,12 @@
 """One claimed message in this worker's hands, and what is left to do with it."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from delivery import assignment
+from delivery.dispatcher import clock
 from delivery.queue import Claimed, PoolKey
 from smtp_settings.wire import WayOut
 from transports.base import MailObject
@@ -30,13 +30,13 @@ class Work:
     way: WayOut
     pool: PoolKey
     moment: float | None = None
-    taken_at: float = field(default_factory=time.monotonic)
+    taken_at: float = field(default_factory=clock.now)
     mail: MailObject | None = field(default=None, repr=False)
 
     @property
     def db_now(self) -> datetime:
-        """The database's clock, carried on by the monotonic one."""
-        return self.claimed.db_now + timedelta(seconds=time.monotonic() - self.taken_at)
+        """The database's clock, carried on by this machine's."""
+        return self.claimed.db_now + timedelta(seconds=clock.now() - self.taken_at)
 
     @property
     def age(self) -> timedelta:

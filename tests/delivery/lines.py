@@ -11,9 +11,9 @@ Messages are known by their subjects.
 
 import asyncio
 import re
-import time
 from dataclasses import dataclass, field
 
+from delivery.dispatcher import clock
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
@@ -132,7 +132,7 @@ class Desk:
         self.transport = StreamingTransport()
         self.server = Server(way, ProfileStateRow(way.profile_id, **state), batch_size=100)
         self.server.slots = {1, 2, 3, 4}
-        self.lease = Lease(1, begun_at=time.monotonic())
+        self.lease = Lease(1, begun_at=clock.now())
         self.journal = Journal(self.lease)
         self.blobs = Blobs(NoDatabase())
         self.recorder = self

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from delivery.classification import Action, Judgement, Ruling, Sign, Verdict, judge_error
-from delivery.dispatcher import blobs, outcomes
+from delivery.dispatcher import blobs, clock, outcomes
 from delivery.dispatcher.health import Change, Health
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.park import Park
@@ -362,7 +362,7 @@ class NoDatabase:
 def shares(profile_id, *, me, wanting, connections=4):
     """The share of worker `me` among the workers that want the profile."""
     park = Park(
-        NoDatabase(), Lease(me, begun_at=time.monotonic()), batch_size=100, give_back=lambda works: None
+        NoDatabase(), Lease(me, begun_at=clock.now()), batch_size=100, give_back=lambda works: None
     )
     server = a_server(replace(WAY, profile_id=profile_id, max_connections=connections), slots=())
     server.wanted_at = time.monotonic() if me in wanting else -1000.0
@@ -389,7 +389,7 @@ def test_a_worker_alone_may_have_all_and_one_without_mail_gives_way():
 
 
 def test_a_worker_declared_dead_hears_it_with_its_heartbeat():
-    lease = Lease(1, begun_at=time.monotonic())
+    lease = Lease(1, begun_at=clock.now())
     park = Park(NoDatabase(), lease, batch_size=100, give_back=lambda works: None)
     park.heard(None, time.monotonic())
     assert not lease.is_good

@@ -3,22 +3,22 @@
 import json
 import math
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from delivery import dispatcher, stats
-from delivery.dispatcher import Report
+from delivery.dispatcher import Report, Stopping, on_signals
 
 
 class Command(BaseCommand):
     """Drains until stopped, or until nothing is left that can be sent."""
 
-    help = "Sends queued mail in the foreground, as a worker does, without Celery. Ctrl-C ends it cleanly."
+    help = (
+        "Sends queued mail in the foreground, as a worker does, without Celery. Ctrl-C lets what is on the "
+        "wire finish, for a minute at most; a second one cuts it off."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
@@ -38,12 +38,13 @@ class Command(BaseCommand):
         """Drain, and say what was done."""
         shows = self.stderr.isatty() and not options["json"]
         self.due = stats.counts()[stats.MessageState.QUEUED] if shows and options["until_empty"] else 0
-        with _stop_on_signals() as stop:
+        with on_signals(signal.SIGINT, signal.SIGTERM, stopping=Stopping()) as stopping:
             report = dispatcher.run(
                 until_empty=options["until_empty"],
                 deadline=math.inf,
                 linger=math.inf,
-                stop=stop,
+                stop=stopping.stop,
+                hurry=stopping.hurry,
                 batch_size=max(1, min(1000, options["batch_size"])),
                 progress=self._show if shows else None,
             )
@@ -54,19 +55,6 @@ class Command(BaseCommand):
     def _show(self, report: Report) -> None:
         self.stderr.write(f"\r\x1b[K{_bar(report, self.due)}{_counts(report)}", ending="")
         self.stderr.flush()
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Let Ctrl-C and SIGTERM end the drain at a quiet point."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _bar(report: Report, due: int) -> str:
