@@ -92,7 +92,7 @@ lock:
 	@$(LOCK) pyproject.toml --group dev -o requirements-dev.lock
 
 bench: $(VENV)/dev.stamp
-	@for name in wire drain memory pages; do $(BIN)/python -m bench $$name || exit 1; done
+	@for name in wire drain scale backlog latency enqueue burst memory pages; do $(BIN)/python -m bench $$name || exit 1; done
 
 # What it is compared with must not meet our own environment: it brings a Django app each.
 bench-peers:

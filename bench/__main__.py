@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("wire", "drain", "memory", "pages")
+NAMES = ("wire", "drain", "scale", "backlog", "latency", "enqueue", "burst", "memory", "pages")
 
 
 def main() -> None:

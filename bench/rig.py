@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,11 @@ def tell(bench: str, **facts: object) -> None:
 def per_second(count: int, seconds: Sequence[float]) -> int:
     """Return the rate of the median round."""
     return round(count / statistics.median(seconds))
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the middle of the rounds."""
+    return statistics.median(values)
 
 
 def ratio(ours: float | None, theirs: float | None) -> float | None:
@@ -89,7 +94,8 @@ def a_database() -> Iterator[None]:
     from mailconf import embedded
     from tests import settings
 
-    settings.TEST_VAR.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for folder in (settings.TEST_VAR, settings.STATIC_ROOT):
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     server = embedded.PrivateServer(settings.TEST_SERVER, durable=False) if settings.TEST_SERVER else None
     if server is not None:
         server.start()
@@ -176,6 +182,15 @@ def only_profile(port: int, *, connections: int) -> None:
 
     SMTPProfile.objects.update(enabled=False)
     a_profile(host="127.0.0.1", port=port, max_connections=connections, messages_per_connection=10_000)
+
+
+@contextmanager
+def our_backend() -> Iterator[None]:
+    """Let Django's own functions hand mail to us: its test database swaps nothing, but be sure."""
+    from django.test import override_settings
+
+    with override_settings(EMAIL_BACKEND="delivery.email_backend.EmailBackend"):
+        yield
 
 
 # Workers
