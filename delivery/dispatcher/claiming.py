@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from delivery import assignment, queue
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
+from delivery.dispatcher.marks import Marks
 from delivery.dispatcher.outcomes import Result
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.work import SUSPECT, Work
@@ -41,6 +42,7 @@ class Claims:
         self._park = park
         self._batch_size = batch_size
         self._ring = ring
+        self._marks = Marks()
         self._in_hand: set[int] = set()
         self._repeats = 0
         self._pools: dict[int, PoolKey] = {}
@@ -133,9 +135,10 @@ class Claims:
 
     async def _take(self, keys: Sequence[tuple[int, int]], seats: Sequence[int]) -> list[Claimed]:
         """Claim from these lanes and hand the messages to their servers."""
-        lanes = [Lane(pool_id, priority) for pool_id, priority in keys]
+        lanes = self._marks.lanes(keys, time.monotonic())
         self.is_fresh = False
-        found = await self._database.call(lambda: queue.claim(self._lease.id, lanes, seats))
+        found, seconds = await self._database.call(lambda: _timed_claim(self._lease.id, lanes, seats))
+        self._marks.learn(lanes, found, wanted=len(seats), seconds=seconds, now=time.monotonic())
         for claimed, profile_id in zip(found, self._reseat(found), strict=True):
             self._in_hand.add(claimed.message_id)
             server = self._park[profile_id]
@@ -195,3 +198,10 @@ class Claims:
             if seats:
                 self.lanes.remove(lane)
         return 0
+
+
+def _timed_claim(lease: int, lanes: Sequence[Lane], seats: Sequence[int]) -> tuple[list[Claimed], float]:
+    """Claim, and say how many seconds it took without the wait for the connection."""
+    began = time.perf_counter()
+    found = queue.claim(lease, lanes, seats)
+    return found, time.perf_counter() - began
