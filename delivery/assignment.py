@@ -4,7 +4,7 @@ The default server comes first, then High, Normal, Low; within a tier the one wi
 connections. A server that can take nothing now has no room, and so the next one gets the message.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -134,6 +134,22 @@ def _keys(lanes: Sequence[Lane], priority: int, turn: int) -> list[tuple[int, in
 def _rotate(items: list[T], turn: int) -> list[T]:
     start = turn % len(items) if items else 0
     return items[start:] + items[:start]
+
+
+def part(connections: int, workers: Collection[int], own: int, *, profile_id: int, turn: int) -> int:
+    """Return how many of a profile's connections worker `own` may have while these workers want some.
+
+    The parts of all add up to `connections` and differ by one at most. Who gets one more is rotated by
+    profile, so that the odd ones of all profiles do not go to the same worker; and by `turn` where there are
+    fewer connections than workers, so that each has its time.
+
+    >>> [part(5, {11, 12}, own, profile_id=1, turn=0) for own in (11, 12)]
+    [2, 3]
+    """
+    ids = sorted(workers)
+    each, rest = divmod(connections, len(ids))
+    rank = (ids.index(own) + profile_id + (0 if each else turn)) % len(ids)
+    return each + (rank < rest)
 
 
 def seats(profile_ids: Sequence[int], room: Mapping[int, int], limit: int) -> list[int]:

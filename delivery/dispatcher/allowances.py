@@ -5,6 +5,7 @@ What was refused is asked for again a little later.
 
 import asyncio
 import time
+from collections.abc import Collection
 
 from delivery import pacing, queue
 from delivery.dispatcher.database import Database
@@ -36,17 +37,21 @@ class Allowances:
         await self._database.call(lambda: queue.set_limits(server.profile_id, server.limits))
 
     async def take_slots(self, server: Server) -> None:
-        """Take the connections the server may have and has not."""
-        missing = server.connections - len(server.slots)
-        if missing <= 0 or not self.may_ask(server, "slots"):
+        """Take the connections the server wants and may have."""
+        wanted = server.slots_wanted
+        if wanted <= 0 or not self.may_ask(server, "slots"):
             return
-        taken = await self._ask_for_slots(server, missing)
-        if len(taken) < missing and self._fitted.get(server.profile_id) != server.way.version:
+        taken = await self._ask_for_slots(server, wanted)
+        if len(taken) < wanted and self._fitted.get(server.profile_id) != server.way.version:
             await self._set_limits(server)  # the rows may be missing, or older than the profile
-            taken |= await self._ask_for_slots(server, missing - len(taken))
+            taken |= await self._ask_for_slots(server, wanted - len(taken))
         server.slots |= taken
-        if len(taken) == missing:
+        if len(taken) == wanted:
             self._ask_at.pop((server.profile_id, "slots"), None)
+
+    def give_spare_slots(self, server: Server) -> None:
+        """Give back what no message in hand needs: connections counted as taken are open ones."""
+        self.give_slots(server, server.slots - server.lines)
 
     async def _ask_for_slots(self, server: Server, want: int) -> set[int]:
         limit = min(server.way.max_connections, server.state.connections or server.way.max_connections)
@@ -56,13 +61,14 @@ class Allowances:
             )
         )
 
-    def give_slot(self, server: Server, slot: int) -> None:
-        """Give a connection back to the others; at the end the session's slots go all together."""
-        if slot not in server.slots or self._is_closed:
+    def give_slots(self, server: Server, slots: Collection[int]) -> None:
+        """Give connections back to the others; at the end the session's slots go all together."""
+        given = sorted(server.slots.intersection(slots))
+        if not given or self._is_closed:
             return
-        server.slots.discard(slot)
+        server.slots.difference_update(given)
         task = asyncio.ensure_future(
-            self._database.call(lambda: queue.give_slots(self._lease.id, server.profile_id, [slot]))
+            self._database.call(lambda: queue.give_slots(self._lease.id, server.profile_id, given))
         )
         self._giving.add(task)
         task.add_done_callback(self._giving.discard)
@@ -72,8 +78,10 @@ class Allowances:
         want = server.tokens_wanted
         if not want or not self.may_ask(server, "tokens"):
             return
-        at = time.monotonic()
-        tokens = await self._database.call(lambda: queue.take_tokens(server.profile_id, want))
+        # The clock is read beside the statement: a wait in the thread's line would move the moments.
+        at, tokens = await self._database.call(
+            lambda: (time.monotonic(), queue.take_tokens(server.profile_id, want))
+        )
         if not tokens.granted:
             return
         self._ask_at.pop((server.profile_id, "tokens"), None)

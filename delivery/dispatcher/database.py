@@ -43,7 +43,7 @@ class Database:
         self.ticked_at = time.monotonic()
         self._jobs: queues.SimpleQueue[Job | None] = queues.SimpleQueue()
         self._beat: Job | None = None
-        self._beat_at = 0.0
+        self._beat_at = self._beaten_at = 0.0
         self._thread = threading.Thread(target=self._work, name="drain-database", daemon=True)
 
     def __enter__(self) -> Self:
@@ -72,8 +72,15 @@ class Database:
 
     def beat_with(self, beat: Job | None) -> None:
         """Run `beat` in the thread every five seconds from now on; None stops it."""
-        self._beat_at = time.monotonic() + BEAT_SECONDS
+        self._beaten_at = time.monotonic()
+        self._beat_at = self._beaten_at + BEAT_SECONDS
         self._beat = beat
+
+    def beat_within(self, seconds: float) -> None:
+        """Let the next beat come so soon after the last one; with 0 at once."""
+        self._beat_at = min(self._beat_at, self._beaten_at + seconds)
+        if not seconds:
+            self._jobs.put(_nothing)  # it may be waiting
 
     def tick(self) -> None:
         """Say that the loop is alive."""
@@ -97,7 +104,8 @@ class Database:
                     return self._jobs.get(timeout=wait)
                 except queues.Empty:
                     continue
-            self._beat_at = time.monotonic() + BEAT_SECONDS
+            self._beaten_at = time.monotonic()
+            self._beat_at = self._beaten_at + BEAT_SECONDS
             if beat is not None and time.monotonic() - self.ticked_at < SILENCE_SECONDS:
                 self._try_to_beat(beat)
 
@@ -136,6 +144,10 @@ class Database:
     def _count(self, execute: Callable[..., Any], *args: Any) -> Any:  # Any: Django's execute wrapper
         self.statements += 1
         return execute(*args)
+
+
+def _nothing() -> None:
+    """Make the thread look at its clock."""
 
 
 def _succeed(future: "asyncio.Future[T]", result: T) -> None:

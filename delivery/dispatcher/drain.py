@@ -107,33 +107,41 @@ class Drain:
     async def _round(self) -> bool:
         """Do what can be done now; False when nothing was claimed."""
         self.database.tick()
+        self.park.keep_beating()
         await self.claims.release_unknown()
         await self.chores.run()
         await self.claims.look()
         if not self.lease.is_good:
             return False  # nothing could be completed: wait for a heartbeat
         claimed = await self.claims.take()
-        self._staff()
+        await self._staff()
         return claimed > 0
 
-    def _staff(self) -> None:
+    async def _staff(self) -> None:
         """Start connections for the messages in hand; without a slot they go back."""
         for server in self.park:
             if not server.slots:  # the last one ended, or a peer has it now: only a claim takes slots
                 self.give_back(server.take_back())
-            for slot in sorted(server.slots - server.lines)[: server.lines_wanted]:
-                server.lines.add(slot)
-                server.starting += 1
-                line = asyncio.create_task(Line(self, server, slot).run())
-                self._lines.add(line)
-                line.add_done_callback(partial(self._line_ended, server, slot))
+            self._start_lines(server)
+            if server.is_short_of_slots:
+                await self.park.allowances.take_slots(server)
+                self._start_lines(server)
+            self.park.allowances.give_spare_slots(server)
+
+    def _start_lines(self, server: Server) -> None:
+        for slot in sorted(server.slots - server.lines)[: server.lines_wanted]:
+            server.lines.add(slot)
+            server.starting += 1
+            line = asyncio.create_task(Line(self, server, slot).run())
+            self._lines.add(line)
+            line.add_done_callback(partial(self._line_ended, server, slot))
 
     def _line_ended(self, server: Server, slot: int, task: "asyncio.Task[None]") -> None:
         self._lines.discard(task)
         server.lines.discard(slot)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("A connection of %s ended: %s", server.way.name, error, exc_info=error)
-        self.park.allowances.give_slot(server, slot)
+        self.park.allowances.give_slots(server, [slot])
         self.wake.set()
 
     async def _rest(self) -> None:

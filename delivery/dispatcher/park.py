@@ -18,6 +18,7 @@ from delivery.dispatcher.allowances import Allowances
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.server import Server
+from delivery.dispatcher.sharing import BEAT_SECONDS, Sharing
 from delivery.dispatcher.work import Work
 from delivery.queue import Breaker, Heartbeat, Paused, ProfileStateRow, ReadyLane
 from smtp_settings import wire
@@ -28,8 +29,6 @@ from transports.base import Transport
 #: Profiles are read again this often even when nobody seems to have saved one.
 _REFRESH_SECONDS = 30.0
 _THAW = timedelta(minutes=15)
-#: A server counts as wanted so long after there was mail for it: a few heartbeats.
-_WANTED_SECONDS = 12.0
 
 
 class Park:
@@ -52,6 +51,7 @@ class Park:
         self._versions: object = None
         self._refresh_at = 0.0
         self.allowances = Allowances(database, lease)
+        self._sharing = Sharing(lease)
         self._clock = (timezone.now(), clock.now())
 
     def __iter__(self) -> Iterator[Server]:
@@ -76,6 +76,8 @@ class Park:
 
     async def refresh(self) -> None:
         """Read the live profiles again when one was saved, and after a while in any case."""
+        if self._sharing.is_new_turn(self.db_now):
+            self._share()
         if time.monotonic() < self._refresh_at:
             return
         self._refresh_at = time.monotonic() + _REFRESH_SECONDS
@@ -108,40 +110,32 @@ class Park:
         if self._versions not in (None, heartbeat.versions):
             self._refresh_at = 0.0
         self._versions = heartbeat.versions
+        self._sharing.hear(heartbeat.peers)
         for server in self:
             state = heartbeat.states.get(server.profile_id)
             self._set_state(server, state or ProfileStateRow(server.profile_id))
-            self._share(server, heartbeat)
             self.empty_if_unusable(server)
+        self._share()
 
     def wants(self) -> list[int]:
         """Return the profiles this worker has work for: its peers leave it a share of their connections."""
-        return [server.profile_id for server in self if self._wants(server)]
+        return self._sharing.tell(tuple(self))
 
-    def _wants(self, server: Server) -> bool:
-        return server.held > 0 or time.monotonic() - server.wanted_at < _WANTED_SECONDS
+    def keep_beating(self) -> None:
+        """Beat more often while there are connections to share."""
+        if any(server.slots for server in self):
+            self._database.beat_within(BEAT_SECONDS)
 
     def _set_state(self, server: Server, state: ProfileStateRow) -> None:
         server.state = state
         is_ours = state.breaker is Breaker.HALF_OPEN and state.probe_worker_id == self._lease.id
         server.health.is_probing = is_ours
 
-    def _share(self, server: Server, heartbeat: Heartbeat) -> None:
-        """Leave the peers that want this server their part of its connections."""
-        wanting = {peer.id for peer in heartbeat.peers if server.profile_id in peer.wants} - {self._lease.id}
-        if not wanting:
-            server.share = server.way.max_connections
-            return
-        server.share = 0
-        if self._wants(server):
-            ids = sorted(wanting | {self._lease.id})
-            whole, rest = divmod(server.way.max_connections, len(ids))
-            # Rotated by profile, so that the odd connections of all profiles do not go to the same worker.
-            rank = (ids.index(self._lease.id) + server.profile_id) % len(ids)
-            server.share = whole + (rank < rest)
-        for slot in sorted(server.slots - server.lines)[max(0, server.share - len(server.lines)) :]:
-            self.allowances.give_slot(server, slot)
-        server.dismiss(server.surplus)
+    def _share(self) -> None:
+        """Leave the peers that want a server their part of its connections, the idle ones at once."""
+        for server in self:
+            server.share = self._sharing.part(server, self.db_now)
+            server.dismiss(server.surplus)
 
     def empty_if_unusable(self, server: Server) -> None:
         """Give back what an unusable server has not begun, and end its idle connections."""
@@ -179,6 +173,8 @@ class Park:
                 continue
             await self.allowances.fit(server)
             await self.allowances.take_slots(server)
+            if self._sharing.is_unheard(server):
+                self._database.beat_within(0.0)
             await self.allowances.take_tokens(server)
             room += server.room
             if room >= wanted:

@@ -6,6 +6,7 @@ No statement and no socket here: it only counts.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from delivery import pacing
@@ -79,6 +80,11 @@ class Server:
         return is_known and self.state.sequential_fingerprint == self.way.fingerprint
 
     # What it may take
+
+    @property
+    def limit(self) -> int:
+        """Connections it may have over all workers: as configured and as learned."""
+        return min(self.way.max_connections, self.state.connections or self.way.max_connections)
 
     @property
     def is_in_use(self) -> bool:
@@ -183,6 +189,8 @@ class Server:
             return await waiting
         finally:
             timer.cancel()
+            with suppress(ValueError):
+                self._idle.remove(waiting)
 
     def take_ahead(self, slot: int, is_fit: Callable[[Work], bool]) -> Work | None:
         """Let a busy connection take along the message it will carry next; never waits.
@@ -218,6 +226,17 @@ class Server:
         """How many connections too many it has now; all of them when it is not to be used."""
         allowed = self.connections if self.is_usable else 0
         return max(0, len(self.lines) - self.leaving - allowed)
+
+    @property
+    def slots_wanted(self) -> int:
+        """How many more slots to ask for; none while one of its connections waits for mail."""
+        is_idle = any(not waiting.done() for waiting in self._idle)
+        return 0 if is_idle else self.connections - len(self.slots)
+
+    @property
+    def is_short_of_slots(self) -> bool:
+        """Whether more messages are in hand than its connections will begin at once."""
+        return len(self._hand) > self.starting and len(self.slots) < self.connections
 
     @property
     def lines_wanted(self) -> int:
