@@ -26,7 +26,7 @@ from delivery.stats.history import (
     workers,
 )
 from delivery.stats.servers import ProfileNumbers, profile_facts
-from delivery.stats.snapshots import all_profiles, snapshot
+from delivery.stats.snapshots import all_profiles, due_ahead, snapshot
 
 __all__ = [
     "CAP",
@@ -39,6 +39,7 @@ __all__ = [
     "all_profiles",
     "cached_counts",
     "counts",
+    "due_ahead",
     "frequent_failures",
     "last_heartbeat_at",
     "next_try_at",

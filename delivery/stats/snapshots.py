@@ -19,6 +19,7 @@ from delivery.models import (
     Attempt,
     Breaker,
     Failure,
+    Message,
     Paused,
     Pool,
     ProfileState,
@@ -86,6 +87,7 @@ SELECT json_build_object(
     FROM {entry} e LEFT JOIN {pool} pool ON pool.id = e.pool_id
     LEFT JOIN {worker} w ON w.id = e.lease_id AND w.state <> %(dead)s
     WHERE e.message_id = %(message)s),
+  'state', (SELECT state FROM {message} WHERE id = %(message)s),
   'held', (SELECT cause FROM {failure} WHERE message_id = %(message)s AND state = %(held)s),
   'last', (SELECT json_build_object('code', code, 'enhanced', enhanced, 'words', reply)
     FROM {attempt} WHERE message_id = %(message)s ORDER BY id DESC LIMIT 1)
@@ -100,6 +102,7 @@ _MODELS: dict[str, Any] = {  # Any: models
     "profile_sites": SMTPProfile.sites.through,
     "pool": Pool,
     "failure": Failure,
+    "message": Message,
     "attempt": Attempt,
 }
 _PAUSED_BY = {Paused.NO: PausedBy.NOBODY, Paused.PERSON: PausedBy.PERSON, Paused.FAULT: PausedBy.FAULT}
@@ -132,7 +135,29 @@ def snapshot(message_id: int | None = None, *, profiles: Iterable[SMTPProfile] |
         heard_at=_at(found["heard_at"]),
         servers=tuple(_server(profile, found) for profile in profiles),
         message=_message(message_id, found) if message_id is not None else None,
+        state=None if found["state"] is None else SmallState(found["state"]).name.lower(),
     )
+
+
+# The lanes of a route at this priority and above: what is due there goes before a message handed over now.
+_AHEAD = """
+SELECT count(*) FROM (
+  SELECT FROM generate_series(1, %(priority)s) AS lane (priority)
+  CROSS JOIN LATERAL (
+    SELECT FROM {entry} e
+    WHERE e.lease_id IS NULL AND e.pool_id = %(pool)s AND e.priority = lane.priority AND e.ready_at <= now()
+    LIMIT %(cap)s) before
+  LIMIT %(cap)s) counted
+"""
+
+
+def due_ahead(pool_id: int, priority: int) -> int:
+    """Count the messages that go before one handed over now, at most `CAP`."""
+    with connection.cursor() as cursor:
+        statement = _AHEAD.format(entry=f'"{QueueEntry._meta.db_table}"')  # documented
+        cursor.execute(statement, {"pool": pool_id, "priority": priority, "cap": CAP})
+        ahead: int = cursor.fetchone()[0]
+        return ahead
 
 
 def all_profiles() -> list[SMTPProfile]:

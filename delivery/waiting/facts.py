@@ -166,13 +166,15 @@ class MessageFacts:
 class Snapshot:
     """Everything an answer needs, read at one moment. `now` is the database's clock.
 
-    `heard_at`: when a worker was last heard of, None for never. `message` None: it does not wait.
+    `heard_at`: when a worker was last heard of, None for never. `message` None: it does not wait; `state` is
+    the word for how it stands, None where there is no such message.
     """
 
     now: datetime
     heard_at: datetime | None = None
     servers: tuple[ServerFacts, ...] = ()
     message: MessageFacts | None = None
+    state: str | None = None
 
     @property
     def is_drained(self) -> bool:

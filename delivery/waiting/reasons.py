@@ -1,4 +1,4 @@
-"""The reasons why a message waits: a class each, with its facts. Pure.
+"""The reasons why a message waits: a class each, with its facts. Pure; long because it is a list.
 
 `waiting_words` says them to people. `kind` is the stable word of commands, `needs_a_person` whether it lasts
 until somebody does something.
@@ -21,8 +21,9 @@ class Reason:
 
     @property
     def until(self) -> datetime | None:
-        """Until when it holds, None where nobody knows."""
-        return None
+        """Until when it holds: its `at`, None where nobody knows."""
+        at: datetime | None = getattr(self, "at", None)
+        return at
 
 
 # Of the message
@@ -65,11 +66,6 @@ class Scheduled(Reason):
     kind: ClassVar[str] = "scheduled"
     at: datetime
 
-    @property
-    def until(self) -> datetime | None:
-        """Until when it holds."""
-        return self.at
-
 
 @dataclass(frozen=True, slots=True)
 class RetryAt(Reason):
@@ -80,11 +76,6 @@ class RetryAt(Reason):
     attempts: int
     reply: Reply | None
 
-    @property
-    def until(self) -> datetime | None:
-        """Until when it holds."""
-        return self.at
-
 
 @dataclass(frozen=True, slots=True)
 class Suspect(Reason):
@@ -93,11 +84,6 @@ class Suspect(Reason):
     kind: ClassVar[str] = "suspect"
     crashes: int
     at: datetime | None
-
-    @property
-    def until(self) -> datetime | None:
-        """Until when it holds."""
-        return self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +219,8 @@ class BreakerOpen(Reason):
     """The server is left alone until then."""
 
     kind: ClassVar[str] = "breaker_open"
-    open_until: datetime | None
+    at: datetime | None
     words: str
-
-    @property
-    def until(self) -> datetime | None:
-        """Until when it holds."""
-        return self.open_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,11 +254,6 @@ class AtRate(Reason):
     at: datetime
     wait: timedelta
 
-    @property
-    def until(self) -> datetime | None:
-        """Until when it holds."""
-        return self.at
-
 
 @dataclass(frozen=True, slots=True)
 class Spacing(Reason):
@@ -286,11 +262,6 @@ class Spacing(Reason):
     kind: ClassVar[str] = "spacing"
     at: datetime
     place: int
-
-    @property
-    def until(self) -> datetime | None:
-        """Until when it holds."""
-        return self.at
 
 
 # It can

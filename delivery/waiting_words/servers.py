@@ -51,7 +51,7 @@ def _by_fault(reason: why.PausedByFault, telling: Telling) -> Said:
 
 def _breaker(reason: why.BreakerOpen, telling: Telling) -> Said:
     words = reason.words if telling.may_name else ""
-    return Said(_("Breaker open until %(at)s.") % {"at": clock(reason.open_until, seconds=True)}, words)
+    return Said(_("Breaker open until %(at)s.") % {"at": clock(reason.at, seconds=True)}, words)
 
 
 def _pinned(reason: why.PinnedElsewhere, telling: Telling) -> Said:
