@@ -6,6 +6,7 @@ then names the culprit.
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from delivery import assignment, queue
@@ -139,7 +140,7 @@ class Claims:
         self.is_fresh = False
         found, seconds = await self._database.call(lambda: _timed_claim(self._lease.id, lanes, seats))
         self._marks.learn(lanes, found, wanted=len(seats), seconds=seconds, now=time.monotonic())
-        for claimed, profile_id in zip(found, self._reseat(found), strict=True):
+        for claimed, profile_id in zip(found, await self._reseat(found), strict=True):
             self._in_hand.add(claimed.message_id)
             server = self._park[profile_id]
             moment = server.purse.spend() if server.limits.rates else None
@@ -149,17 +150,34 @@ class Claims:
             self._park.set_clock(found[0].db_now)
         return found
 
-    def _reseat(self, found: Sequence[Claimed]) -> list[int]:
-        return assignment.reseat(
-            [
-                assignment.Seat(
-                    claimed.profile_id,
-                    claimed.last_profile_id if claimed.attempts or claimed.drops else None,
-                    prefers_last=claimed.uncertain,
-                    exchange=self._park[claimed.profile_id].way.on_uncertain,
-                )
-                for claimed in found
-            ]
+    async def _reseat(self, found: Sequence[Claimed]) -> list[int]:
+        """Choose anew for what was tried before: rather another server, for uncertain mail the same.
+
+        The others may have no connection of ours yet: it is asked for here, only such messages need it.
+        """
+        seats = [self._seat(claimed) for claimed in found]
+        unhappy = [seat for seat in seats if not seat.likes(seat.profile_id)]
+        others = {i for seat in unhappy for i in seat.others if seat.likes(i)}
+        if not others:
+            return [seat.profile_id for seat in seats]
+        await self._park.prepare(sorted(others), len(seats))
+        taken = Counter(seat.profile_id for seat in seats)
+        return assignment.reseat(seats, {i: room - taken[i] for i, room in self._park.rooms().items()})
+
+    def _seat(self, claimed: Claimed) -> assignment.Seat:
+        policy = self._park[claimed.profile_id].way.on_uncertain
+        if not (claimed.attempts or claimed.drops):
+            return assignment.Seat(claimed.profile_id, exchange=policy)
+        pool = self._pools[claimed.pool_id]
+        able = [way for way in self._park.ways() if way.on_uncertain == policy]
+        if claimed.from_header is None:
+            able = [way for way in able if way.sender.from_address]
+        return assignment.Seat(
+            claimed.profile_id,
+            claimed.last_profile_id,
+            prefers_last=claimed.uncertain,
+            exchange=policy,
+            others=assignment.order(able, pool, self._park.free_connections()),
         )
 
     def _is_suspects_turn(self, lanes: Sequence[ReadyLane]) -> bool:
