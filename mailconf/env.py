@@ -64,6 +64,12 @@ def _kept_days(value: str) -> int | None:
     return int(value)
 
 
+def _batch(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1000):
+        raise ValueError("use a number from 1 to 1000")
+    return int(value)
+
+
 def _ports(value: str) -> Ports:
     return tuple(_port_or_range(part) for part in _words(value))
 
@@ -225,6 +231,15 @@ class Environment:
             _flag,
             "false",
             "Journals wait for the disk: after a power cut, too, less is sent twice.",
+        )
+    )
+    batch_size: int = field(
+        metadata=_variable(
+            "MAILCONF_BATCH_SIZE",
+            _batch,
+            "100",
+            "Messages a worker takes from the queue at once, 1 to 1000: large is much data at a time, small"
+            " is more queries.",
         )
     )
     port: int = field(

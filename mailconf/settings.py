@@ -32,6 +32,7 @@ MAILCONF_SANDBOX_PORT = _env.sandbox_port
 MAILCONF_ENVIRONMENT = _env.environment
 MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
 MAILCONF_JOURNAL_SYNC = _env.journal_sync
+MAILCONF_BATCH_SIZE = _env.batch_size
 MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
 MAILCONF_PRESETS_FILE = BASE_DIR / _env.presets_file if _env.presets_file else None
 MAILCONF_PASSWORD_AGE_DAYS = _env.password_age_days

@@ -6,9 +6,10 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from delivery import queue
 from delivery.models import QueueEntry
 from tests.builders import a_profile
 from tests.delivery.engine import queued
@@ -28,6 +29,29 @@ def test_drain_says_what_it_did():
         a_profile(host=server.host, port=server.port)
         queued(3)
         assert output_of("drain", "--until-empty").startswith("3 sent in ")
+
+
+@pytest.mark.parametrize(("arguments", "most"), [([], 3), (["--batch-size", "2"], 2)])
+def test_no_more_is_claimed_at_once_than_the_batch_size(settings, monkeypatch, arguments, most):
+    settings.MAILCONF_BATCH_SIZE = 3
+    claim, asked = queue.claim, []
+
+    def noting(lease, lanes, seats):
+        asked.append(len(seats))
+        return claim(lease, lanes, seats)
+
+    monkeypatch.setattr(queue, "claim", noting)
+    with smtp_server() as server:
+        a_profile(host=server.host, port=server.port)
+        queued(10)
+        assert output_of("drain", "--until-empty", *arguments).startswith("10 sent in ")
+    assert max(asked) <= most
+
+
+@pytest.mark.parametrize("size", ["0", "1001", "-5", "many"])
+def test_a_batch_size_out_of_range_is_refused(size):
+    with pytest.raises(CommandError, match="from 1 to 1000"):
+        output_of("drain", "--until-empty", "--batch-size", size)
 
 
 def test_drain_prints_json():

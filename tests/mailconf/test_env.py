@@ -45,6 +45,8 @@ def test_a_variable_is_read_as_its_type(name, value, field, expected):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("MAILCONF_BATCH_SIZE", "0"),
+        ("MAILCONF_BATCH_SIZE", "1001"),
         ("MAILCONF_PORT", "0"),
         ("MAILCONF_PORT", "65536"),
         ("MAILCONF_PORT", "80 00"),
