@@ -1,8 +1,9 @@
 """What a drain did: totals for whoever started it, and the rows of the statistics."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
 from delivery.dispatcher.outcomes import Result
 from delivery.queue import SmallState, StatRow
@@ -25,6 +26,18 @@ class Report:
     is_work_left: bool = False
     was_fenced: bool = False
 
+    def plus(self, later: "Report") -> "Report":
+        """Add what a later session did; how it ended is how both ended."""
+        return replace(
+            later,
+            sent=self.sent + later.sent,
+            deferred=self.deferred + later.deferred,
+            failed=self.failed + later.failed,
+            uncertain=self.uncertain + later.uncertain,
+            statements=self.statements + later.statements,
+            seconds=self.seconds + later.seconds,
+        )
+
 
 Progress = Callable[[Report], None]
 
@@ -36,38 +49,38 @@ _DONE = {
 }
 
 
-_LATER = datetime.fromtimestamp(0, UTC)  # the minute is set when the rows are taken
-
-
 class Tally:
     """Counts results in total and per profile; the latter are taken out and written now and then."""
 
     def __init__(self) -> None:
-        self.total = Report()
-        self._rows: dict[int, StatRow] = {}
+        self._total: Counter[str] = Counter()
+        self._rows: defaultdict[int, Counter[str]] = defaultdict(Counter)
+
+    @property
+    def total(self) -> Report:
+        """Everything since the beginning."""
+        count = self._total
+        return Report(count["sent"], count["deferred"], count["failed"], count["uncertain"])
 
     def connected(self, profile_id: int) -> None:
         """Count a connection."""
-        self._add(profile_id, connects=1)
+        self._rows[profile_id]["connects"] += 1
 
     def add(self, result: Result, *, ms: float) -> None:
         """Count one attempt's result."""
         kind = kind_of(result)
         if kind is None:
             return
-        self.total = replace(self.total, **{kind: getattr(self.total, kind) + 1})
-        size = result.work.claimed.size if kind == "sent" else 0
-        self._add(result.work.way.profile_id, **{kind: 1}, bytes=size, ms=round(ms))
+        self._total[kind] += 1
+        row = self._rows[result.work.way.profile_id]
+        row[kind] += 1
+        row["bytes"] += result.work.claimed.size if kind == "sent" else 0
+        row["ms"] += round(ms)
 
     def take(self, *, minute: datetime, worker_id: int) -> list[StatRow]:
         """Return the rows since the last call."""
-        rows, self._rows = self._rows, {}
-        return [replace(row, minute=minute, worker_id=worker_id) for row in rows.values()]
-
-    def _add(self, profile_id: int, **counts: int) -> None:
-        row = self._rows.get(profile_id) or StatRow(_LATER, profile_id, 0)
-        added = {name: getattr(row, name) + count for name, count in counts.items()}
-        self._rows[profile_id] = replace(row, **added)
+        rows, self._rows = self._rows, defaultdict(Counter)
+        return [StatRow(minute, profile_id, worker_id, **counts) for profile_id, counts in rows.items()]
 
 
 def kind_of(result: Result) -> str | None:
