@@ -20,17 +20,22 @@ UPDATE {slot} SET worker_id = NULL, taken_at = NULL
 WHERE profile_id = %(profile)s AND worker_id = %(lease)s AND n = ANY(%(numbers)s::smallint[])
 """)
 
-# GCRA: all limits of the profile give together, or none. Without limits everything is granted.
+# GCRA: all limits of the profile give together, or none. Without limits everything is granted. No grant sets
+# `tat` further ahead than the tolerance: where it is, the clock went back or the limit was a slower one, and
+# nothing would be sent until the old time has come. The minute is for those who waited for the lock: their
+# now() is older than the last grant.
 _TOKENS = named("""
 WITH r AS MATERIALIZED (
-  SELECT id, kind, emission, greatest(tat, now()) AS base,
-         floor(extract(epoch FROM now() + tolerance - greatest(tat, now())) / extract(epoch FROM emission))
-           AS room
-  FROM {rate} WHERE profile_id = %(profile)s ORDER BY id FOR NO KEY UPDATE
+  SELECT id, kind, emission, base, tat > base AS is_ahead,
+         floor(extract(epoch FROM now() + tolerance - base) / extract(epoch FROM emission)) AS room
+  FROM (
+    SELECT *, CASE WHEN tat > now() + tolerance + interval '1 min' THEN now() + tolerance
+                   ELSE greatest(tat, now()) END AS base
+    FROM {rate} WHERE profile_id = %(profile)s ORDER BY id FOR NO KEY UPDATE) AS rate
 ), g AS (SELECT greatest(0, least(%(want)s, min(room)))::int AS granted FROM r
 ), spent AS (
   UPDATE {rate} t SET tat = r.base + g.granted * r.emission
-  FROM r, g WHERE t.id = r.id AND g.granted > 0
+  FROM r, g WHERE t.id = r.id AND (g.granted > 0 OR r.is_ahead)
 )
 SELECT g.granted, now(), r.kind, r.base, r.emission FROM g LEFT JOIN r ON true
 """)

@@ -161,6 +161,19 @@ def test_new_limits_keep_what_was_spent_and_dropped_ones_go(profile_id):
     assert models.Rate.objects.get().emission == HOUR / 36
 
 
+@pytest.mark.parametrize("rates", [{"per_hour": 10}, {"spacing": timedelta(minutes=9)}])
+def test_a_clock_that_goes_back_stops_nobody_for_long_and_gives_no_fresh_quota(profile_id, rates):
+    limited(profile_id, **rates)
+    models.Rate.objects.update(tat=timezone.now() + 5 * HOUR)  # as granted five hours from now
+
+    assert queue.take_tokens(profile_id, 50).granted == 0
+
+    rate = models.Rate.objects.get()
+    assert rate.tat <= timezone.now() + rate.tolerance
+    models.Rate.objects.update(tat=rate.tat - rate.emission)
+    assert queue.take_tokens(profile_id, 50).granted == 1
+
+
 def test_limits_set_again_change_nothing(profile_id):
     limited(profile_id, per_hour=20)
     before = list(models.Rate.objects.values()), list(models.Slot.objects.values())
