@@ -8,15 +8,18 @@ says; a row that another transaction holds is left for the next pass.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from delivery.queue import SmallState, WorkerState
-from delivery.queue.statements import Parameters, named, run
+from delivery.queue.statements import named, run
 from delivery.upkeep.retention import Retention, span
 
 #: How long a worker session that ended is remembered: its journal is looked for so long at most.
 _WORKERS = timedelta(days=7)
 #: Bytes of large parts removed at once.
 _BYTES = 64 * 1024 * 1024
+
+Terms = dict[str, Any]  # Any: statement parameters
 
 _KEPT = "unnest(%(states)s::smallint[], %(spans)s::interval[]) AS kept (state, span)"
 _IS_WAITING = "EXISTS (SELECT FROM {entry} e WHERE e.message_id = m.id)"
@@ -209,7 +212,7 @@ class Kind:
         return Chunk(removed, last or cursor, is_last=is_all or not seen or is_young)
 
 
-def _terms(name: str, retention: Retention, states: Sequence[str]) -> Parameters | None:
+def _terms(name: str, retention: Retention, states: Sequence[str]) -> Terms | None:
     """Return how long rows of a kind are kept; None for ever."""
     if name in ("contents", "messages", "failures"):
         return _of_states(name, retention, states)
@@ -222,7 +225,7 @@ def _terms(name: str, retention: Retention, states: Sequence[str]) -> Parameters
     return None if least is None else {"least": least, "dead": WorkerState.DEAD.value, "bytes": _BYTES}
 
 
-def _of_states(name: str, retention: Retention, states: Sequence[str]) -> Parameters | None:
+def _of_states(name: str, retention: Retention, states: Sequence[str]) -> Terms | None:
     of_kind = ("failed", "expired") if name == "failures" else ("sent", "cancelled", "suppressed")
     wanted = [state for state in of_kind if not states or state in states]
     kept: dict[SmallState, timedelta] = (

@@ -49,7 +49,7 @@ def step(retention: Retention) -> float:
             return LOOK_SECONDS
         [(name, cursor, due_in)] = run(_NEXT, {"kinds": list(_BY_NAME)})
         if due_in > 0:
-            return max(PAUSE_SECONDS, min(due_in, LOOK_SECONDS))
+            return max(PAUSE_SECONDS, min(float(due_in), LOOK_SECONDS))
         kind = _BY_NAME[name]
         run(_NOTE, _noted(kind, kind.run(retention, cursor)))
         return PAUSE_SECONDS

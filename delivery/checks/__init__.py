@@ -1,0 +1,13 @@
+"""System checks: what would break a promise later is said now, in a sentence and with what to do.
+
+Journals and retention are looked at with every check. PostgreSQL and Redis are asked only where a connection
+is expected: with `--database default`, with `--deploy`, by `migrate` and by `queue_status`. A server that is
+away fails no check.
+"""
+
+from delivery.checks.asking import check_deployment, check_servers
+from delivery.checks.journals import check_journals
+from delivery.checks.retention import check_retention
+from delivery.checks.tag import TAG
+
+__all__ = ["TAG", "check_deployment", "check_journals", "check_retention", "check_servers"]

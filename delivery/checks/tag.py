@@ -1,0 +1,3 @@
+"""The tag of mailconf's own system checks."""
+
+TAG = "mailconf"
