@@ -54,6 +54,14 @@ class Judgement:
     rest: timedelta | None = None
     recipients: tuple[Verdict, ...] = ()
 
+    @property
+    def recipients_taken(self) -> int | None:
+        """How many recipients the server took before it said that they were too many; None: it did not."""
+        refused = (verdict.reply for verdict in self.recipients if verdict.ruling is FOLLOW_UP)
+        if self.action is Action.SENT or not any(map(_is_of_recipients, refused)):
+            return None
+        return sum(verdict.ruling.action is Action.SENT for verdict in self.recipients) or None
+
 
 #: A message needs the first of these that any of its recipients needs; SENT is left when all have it.
 _URGENCY = (Action.UNCERTAIN, Action.RETRY, Action.ELSEWHERE, Action.RELEASE, Action.FAIL, Action.SENT)
@@ -120,6 +128,13 @@ def judge(
         rest=_longest(ruling for ruling in rulings if ruling.sign in _RESTING),
         recipients=verdicts,
     )
+
+
+def _is_of_recipients(reply: Reply | None) -> bool:
+    """Whether a 452 is of the number of recipients: it may be of a full disk, too."""
+    if reply is None:
+        return False
+    return (reply.enhanced or "").endswith(".5.3") or "recipients" in reply.text.lower()
 
 
 def _longest(rulings: Iterable[Ruling]) -> timedelta | None:

@@ -54,11 +54,9 @@ class Allowances:
         self.give_slots(server, server.slots - server.lines)
 
     async def _ask_for_slots(self, server: Server, want: int) -> set[int]:
-        limit = min(server.way.max_connections, server.state.connections or server.way.max_connections)
+        limit, profile_id = server.limit, server.profile_id
         return set(
-            await self._database.call(
-                lambda: queue.take_slots(self._lease.id, server.profile_id, limit, want)
-            )
+            await self._database.call(lambda: queue.take_slots(self._lease.id, profile_id, limit, want))
         )
 
     def give_slots(self, server: Server, slots: Collection[int]) -> None:

@@ -1,13 +1,14 @@
-"""What results mean for a server's row: breaker, pause, learned connections; written on transitions only."""
+"""What results mean for a server's row: breaker, pause, what is learned; written on transitions only."""
 
 import random
+import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from django.db import transaction
 
-from delivery import notices, queue
+from delivery import learned, notices, queue
 from delivery.classification import SIGN_IN_GARBLED, Judgement, Sign
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.health import Change
@@ -15,6 +16,13 @@ from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.server import Server
 from delivery.queue import Breaker, Claimed, Paused
+
+#: How servers say that a session has had its number of messages.
+_SAYS_MESSAGES = re.compile(
+    r"(too many|maximum|limit)\b.{0,30}\b(messages|mails|transactions)"
+    r"|(messages|mails|transactions)\b.{0,30}\b(limit|maximum|per (session|connection))",
+    re.IGNORECASE,
+)
 
 
 class Consequences:
@@ -32,12 +40,22 @@ class Consequences:
 
         `is_pipelined`: commands travelled together in that session, so that their answers may have mixed.
         """
-        reason, at_least = _reason(judgement), judgement.rest
+        reason = _reason(judgement)
         message_id, mail_from = claimed.message_id, claimed.mail_from
-        change = server.health.learn(judgement, message_id=message_id, mail_from=mail_from, ms=ms)
+        change = server.health.learn(
+            judgement, message_id=message_id, mail_from=mail_from, ms=ms, ramp=server.state.ramp
+        )
+        if (taken := judgement.recipients_taken) is not None:
+            await self._learn_recipients(server, taken, reason)
         if is_pipelined and judgement.sign is Sign.DESYNC:
             await self._end_pipelining(server, reason)
-        match _graver(change, server, judgement, reason):
+        change = _graver(change, server, judgement, reason)
+        if change is not Change.NONE:
+            await self._act(change, server, reason, at_least=judgement.rest)
+            self._park.empty_if_unusable(server)
+
+    async def _act(self, change: Change, server: Server, reason: str, *, at_least: timedelta | None) -> None:
+        match change:
             case Change.NONE:
                 return
             case Change.CLOSE:
@@ -48,7 +66,8 @@ class Consequences:
                 await self._pause(server, reason)
             case Change.LOWER:
                 await self._lower(server, reason, at_least=at_least)
-        self._park.empty_if_unusable(server)
+            case Change.SPEED_UP:
+                await self._speed_up(server)
 
     async def _open_breaker(self, server: Server, reason: str, *, at_least: timedelta | None = None) -> None:
         if server.state.breaker is Breaker.OPEN:
@@ -111,27 +130,65 @@ class Consequences:
         await self._park.reread(server)
 
     async def _lower(self, server: Server, reason: str, *, at_least: timedelta | None) -> None:
-        fewer = server.health.fewer_connections(server.state.connections)
-        server.state = replace(server.state, connections=fewer)
-        await self._database.call(lambda: queue.learn_connections(server.profile_id, fewer))
+        fewer, known_at = learned.fewer(server.limit), server.state.connections_at
+        profile_id, fingerprint, lease = server.profile_id, server.way.fingerprint, self._lease.id
+
+        def write() -> None:
+            if queue.learn_connections(profile_id, fewer, fingerprint=fingerprint, known_at=known_at):
+                _note("server.learned", profile_id, lease, reason, connections=fewer)
+
+        await self._database.call(write)
+        await self._park.reread(server)
         if at_least is not None:  # longer than a worker's own rest, and for all of them
             await self._open_breaker(server, reason, at_least=at_least)
 
+    async def session_ended(self, server: Server, messages: int, *, opened_at: float, words: str) -> None:
+        """Learn after how many messages a server ends its sessions, if that shows by now.
+
+        `words`: what it said, "" when it closed the connection without a word.
+        """
+        is_told = _SAYS_MESSAGES.search(words) is not None
+        limit = server.health.session_ended(messages, opened_at=opened_at, is_told=is_told)
+        if limit is None or limit >= server.messages_per_connection:
+            return
+        profile_id, fingerprint, lease = server.profile_id, server.way.fingerprint, self._lease.id
+
+        def write() -> None:
+            if queue.learn_session_messages(profile_id, limit, fingerprint=fingerprint):
+                _note("server.learned", profile_id, lease, words, session_messages=limit)
+
+        await self._database.call(write)
+        await self._park.reread(server)
+
+    async def _learn_recipients(self, server: Server, taken: int, reason: str) -> None:
+        if taken >= server.most_recipients:
+            return
+        profile_id, fingerprint, lease = server.profile_id, server.way.fingerprint, self._lease.id
+
+        def write() -> None:
+            if queue.learn_recipients(profile_id, taken, fingerprint=fingerprint):
+                _note("server.learned", profile_id, lease, reason, recipients_taken=taken)
+
+        await self._database.call(write)
+        await self._park.reread(server)
+
+    async def _speed_up(self, server: Server) -> None:
+        """Go on with a slow start, over all workers: who ends a round first doubles the connections."""
+        ramp, most, profile_id = server.state.ramp, server.way.max_connections, server.profile_id
+        if ramp is None:
+            return
+        await self._database.call(lambda: queue.speed_up(profile_id, ramp, most=most))
+        await self._park.reread(server)
+
     async def ease(self) -> None:
-        """After a clean minute allow one connection more, and forgive one opening of the breaker.
+        """After a clean minute forgive one opening of the breaker.
 
         The minute counts from the row's last change: most sessions are shorter, and many may look on.
         """
         for server in self._park:
-            learned, penalty = server.state.connections, server.state.penalty
-            if (learned is None and not penalty) or not self._is_clean(server):
-                continue
-            if penalty:
+            if server.state.penalty and self._is_clean(server):
                 await self._database.call(partial(queue.forgive, server.profile_id))
-            if learned is not None:
-                more = learned + 1 if learned + 1 < server.way.max_connections else None
-                await self._database.call(partial(queue.learn_connections, server.profile_id, more))
-            await self._park.reread(server)
+                await self._park.reread(server)
 
     def _is_clean(self, server: Server) -> bool:
         changed_at = server.state.changed_at
@@ -154,6 +211,6 @@ def _graver(change: Change, server: Server, judgement: Judgement, reason: str) -
     return Change.PAUSE if change is Change.OPEN and is_second else change
 
 
-def _note(kind: str, profile_id: int, worker_id: int, reason: str) -> None:
-    data = {"reason": reason}
-    queue.add_event(kind, level="warning", profile_id=profile_id, worker_id=worker_id, data=data)
+def _note(kind: str, profile_id: int, worker_id: int, reason: str, **data: int) -> None:
+    known = data | {"reason": reason}
+    queue.add_event(kind, level="warning", profile_id=profile_id, worker_id=worker_id, data=known)

@@ -120,7 +120,8 @@ class Drain:
     async def _staff(self) -> None:
         """Start connections for the messages in hand; without a slot they go back."""
         for server in self.park:
-            if not server.slots:  # the last one ended, or a peer has it now: only a claim takes slots
+            # The last one ended, or a peer has it now (only a claim takes slots); or it does not answer.
+            if not server.slots or server.health.is_silent:
                 self.give_back(server.take_back())
             self._start_lines(server)
             if server.is_short_of_slots:
@@ -228,6 +229,10 @@ class Drain:
             server, judgement, claimed=work.claimed, ms=ms, is_pipelined=is_pipelined
         )
 
+    async def session_ended(self, server: Server, messages: int, *, opened_at: float, words: str) -> None:
+        """Take in that the server ended a session after so many messages, and what it said, if anything."""
+        await self.consequences.session_ended(server, messages, opened_at=opened_at, words=words)
+
     def next_server(self, work: Work) -> int | None:
         """Return the next profile that may carry the message, None without one.
 
@@ -242,6 +247,7 @@ class Drain:
         """Count a result, or with None a connection."""
         if result is None:
             self.chores.tally.connected(server.profile_id)
+            self.wake.set()  # the first one open lets the others follow
         else:
             self.chores.tally.add(result, ms=ms)
 

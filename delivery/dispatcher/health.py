@@ -1,7 +1,8 @@
 """How a server has answered lately, and what that means for its row.
 
 No statement here: `learn` says what ought to be written (`Change`). Failures open the breaker, refusals
-that mean us pause the profile, a crowded server gets fewer connections and a rest.
+that mean us pause the profile, a crowded server gets fewer connections and a rest. One that answers nothing
+for a while is no failure yet, but gets no more mail until it does.
 """
 
 import math
@@ -27,6 +28,11 @@ _LONGEST_REST = 60.0
 #: Rests in a row, without an answer to anything, after which nothing is expected of it soon.
 _RESTS = 2
 _CLEAN_SECONDS = 60.0
+#: A server is silent after so many seconds without any answer, or after so many times what a message takes.
+_SILENT_SECONDS = 5.0
+_SILENT_MESSAGES = 4
+#: Sessions in a row that the server ended after the same number of messages, before that is its limit.
+_ENDED_ALIKE = 3
 _BEFORE_MAIL = frozenset({Phase.DNS, Phase.CONNECT, Phase.BANNER, Phase.TLS, Phase.EHLO, Phase.AUTH})
 
 
@@ -38,20 +44,23 @@ class Change(StrEnum):
     CLOSE = "close"
     PAUSE = "pause"
     LOWER = "lower"
+    SPEED_UP = "speed_up"
 
 
 class Health:
     """What one worker knows from its own attempts at one server."""
 
-    def __init__(self, *, max_connections: int) -> None:
-        self.max_connections = max_connections
+    def __init__(self) -> None:
         self.is_probing = False
         self.healthy = 0  # connections that have carried a message
-        #: Slow start: connections allowed for now, None when it is over.
-        self.ramp: int | None = None
+        #: Whether a session was opened: until then one connection goes ahead, and finds out what is wrong.
+        self.is_open = False
         #: Milliseconds a message takes, None before the first.
         self.ms: float | None = None
-        self._ramp_left = 0
+        self._good = 0  # messages of the present round of a slow start
+        self._waiting = 0
+        self._waiting_since = 0.0
+        self._ended: tuple[int, int, float] = (0, 0, 0.0)  # after so many messages, so often, last when
         self._resting_until = 0.0
         self._rests = 0
         self._failures = 0
@@ -70,8 +79,41 @@ class Health:
         """Whether it rests again, having answered nothing since the rest before."""
         return self.is_resting and self._rests >= _RESTS
 
-    def learn(self, judgement: Judgement, *, message_id: int, mail_from: str, ms: float) -> Change:
-        """Take in what a result says about the server; return what to write."""
+    # Silence
+
+    def asked(self) -> None:
+        """Count a connection that waits for an answer: opening, or with a message."""
+        if not self._waiting:
+            self._waiting_since = time.monotonic()
+        self._waiting += 1
+
+    def heard(self) -> None:
+        """Take in that a session was opened: an answer, if not the one waited for."""
+        self.is_open = True
+        self._waiting_since = time.monotonic()
+
+    def done(self) -> None:
+        """Count a connection that waits no more."""
+        self._waiting -= 1
+        self._waiting_since = time.monotonic()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether connections wait for it and none has heard anything for long."""
+        if not self._waiting:
+            return False
+        patience = max(_SILENT_SECONDS, _SILENT_MESSAGES * (self.ms or 0.0) / 1000)
+        return time.monotonic() - self._waiting_since > patience
+
+    # Results
+
+    def learn(
+        self, judgement: Judgement, *, message_id: int, mail_from: str, ms: float, ramp: int | None = None
+    ) -> Change:
+        """Take in what a result says about the server; return what to write.
+
+        `ramp`: connections of its slow start, None when there is none.
+        """
         if judgement.sign is Sign.NONE and judgement.reply is None:
             return Change.NONE  # it said nothing: lost on an idle connection, or refused by ourselves
         match judgement.sign:
@@ -82,7 +124,9 @@ class Health:
             case Sign.BREAKER | Sign.DESYNC:
                 return self._failed(judgement)
             case Sign.SUCCESS | Sign.NONE | Sign.REFUSES_US:
-                return self._answered(judgement, message_id, mail_from, ms)
+                change = self._answered(judgement, message_id, mail_from, ms)
+                is_good = change is Change.NONE and judgement.sign is Sign.SUCCESS
+                return self._sped_up(ramp) if is_good and ramp is not None else change
 
     def _crowded(self) -> Change:
         if self.is_resting:
@@ -110,7 +154,6 @@ class Health:
         if judgement.sign is Sign.SUCCESS:
             self._put_off.clear()
             self._refused.clear()
-            self._speed_up()
         elif judgement.sign is Sign.REFUSES_US:
             self._refused.append(mail_from)
             if len(set(self._refused)) >= _SENDERS_REFUSED or len(self._refused) >= _MESSAGES_REFUSED:
@@ -123,27 +166,32 @@ class Health:
                 return Change.OPEN
         return Change.CLOSE if self.is_probing else Change.NONE
 
-    def _speed_up(self) -> None:
-        """Slow start: twice the connections after each good round of the present ones."""
-        if self.ramp is None:
-            return
-        self._ramp_left -= 1
-        if self._ramp_left <= 0:
-            self._start_ramp(2 * self.ramp)
-
-    def _start_ramp(self, connections: int) -> None:
-        self.ramp = connections if connections < self.max_connections else None
-        self._ramp_left = connections
+    def _sped_up(self, ramp: int) -> Change:
+        """Count a good message of a slow start; a round has as many as there are connections."""
+        self._good += 1
+        if self._good < ramp:
+            return Change.NONE
+        self._good = 0
+        return Change.SPEED_UP
 
     def probe_succeeded(self) -> None:
-        """Go on with one connection and double it."""
+        """Begin anew: what was before the pause says nothing more."""
         self.is_probing = False
+        self._good = 0
         self._recent.clear()
-        self._start_ramp(1)
 
-    def fewer_connections(self, learned: int | None) -> int:
-        """Return the limit to learn from a crowded server; `learned` is the one known so far."""
-        return max(1, int(0.7 * min(self.max_connections, learned or self.max_connections)))
+    def session_ended(self, messages: int, *, opened_at: float, is_told: bool = False) -> int | None:
+        """Take in that the server ended a session after so many messages; return its limit, if that shows.
+
+        `opened_at` on the monotonic clock: sessions that were open together may have ended for one reason.
+        `is_told`: the server said so in words.
+        """
+        known, times, at = self._ended
+        if messages == known and opened_at < at:
+            return None
+        times = times + 1 if messages == known else 1
+        self._ended = (messages, times, time.monotonic())
+        return messages if messages and (is_told or times >= _ENDED_ALIKE) else None
 
     def is_clean(self, unchanged: timedelta) -> bool:
         """Whether a minute has passed without trouble; `unchanged`: so long nobody changed the row."""

@@ -27,12 +27,14 @@ from delivery.dispatcher.preparing import NobodyLeft, Overdue, check, put_togeth
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.work import Work
-from transports.base import MailObject, Outcome, Phase, TranscriptLine, Transport
+from transports.base import MailObject, Outcome, Phase, Reply, TranscriptLine, Transport
 from transports.errors import ConnectionLost, TransportError
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0
+#: A session that ends after so much idling says nothing about messages.
+_IDLED_SECONDS = 5.0
 
 
 class TurnMissed(Exception):
@@ -54,6 +56,9 @@ class Office(Protocol):
         self, server: Server, judgement: Judgement, work: Work, ms: float, *, is_pipelined: bool
     ) -> None:
         """Take in what a result says about the server."""
+
+    async def session_ended(self, server: Server, messages: int, *, opened_at: float, words: str) -> None:
+        """Take in that the server ended a session after so many messages, and what it said, if anything."""
 
     def next_server(self, work: Work) -> int | None:
         """Return the next profile that may carry the message."""
@@ -101,7 +106,7 @@ class Line:
         ahead = self.server.ahead_of(self.slot)
         if ahead is None or ahead.mail is None or self._open is None:
             return False
-        return self.server.is_usable and self._open.may_carry(ahead.mail, self.server.way)
+        return self.server.is_usable and self._open.may_carry(ahead.mail, self.server)
 
     async def _carry(self, work: Work) -> None:
         """Send one message and report what became of it, whatever happens."""
@@ -127,6 +132,8 @@ class Line:
             is_pipelined = self._open is not None and self._open.is_pipelined
             await self.office.learn(self.server, judgement, work, ms, is_pipelined=is_pipelined)
         if self._open is not None and not self._open.session.is_usable:
+            if judgement is not None and judgement.sign is Sign.SUCCESS:  # it ended after the answer
+                await self._tell_of_the_end(self._open, self._open.messages)
             await self._close()
 
     def _unsent(self, work: Work, why: Exception) -> Result:
@@ -169,15 +176,19 @@ class Line:
         check(work)
         mail, work.mail = work.mail or await self._put_together(work), None
         await self.office.recorder.has_room()
+        self.server.health.asked()
         try:
             current = await self._opened(work, mail)
             outcome = await self._deliver(current, work, mail)
-            if current.messages > 1 and _was_gone(outcome):
+            if current.messages > 1 and _was_over(outcome):
+                await self._tell_of_the_end(current, current.messages - 1, outcome.reply)
                 self._abort()
                 current = await self._opened(work, mail)
                 outcome = await self._deliver(current, work, mail)
         except TransportError as error:
             return judge_error(error, overrides=work.way.overrides), 0.0, error.transcript
+        finally:
+            self.server.health.done()
         is_fresh = current.messages == 1
         rules = work.way.overrides
         judgement = judge(outcome, recipients=len(work.recipients), is_fresh=is_fresh, overrides=rules)
@@ -186,13 +197,14 @@ class Line:
     async def _deliver(self, current: OpenSession, work: Work, mail: MailObject) -> Outcome:
         await self._wait_for_turn(work)
         current.announced = self._following(current, work)
+        current.begin()
         outcome = await current.session.deliver(
             *mail,
             following=current.announced,
             before_dot=partial(self._before_dot, work),
             after_dot=partial(self.office.journal.replied, work),
         )
-        current.messages += 1
+        current.carried()
         if current.messages == 1 and outcome.reply is not None:
             self.server.health.healthy += 1
             current.is_healthy = True
@@ -200,7 +212,7 @@ class Line:
 
     def _following(self, current: OpenSession, work: Work) -> MailObject | None:
         """Take along the message that comes next on this session, if it may be announced with this one."""
-        if work.goes_alone or not current.may_announce(self.server.way):
+        if work.goes_alone or not current.may_announce(self.server):
             return None
         if self.server.is_sequential(work.db_now):
             return None  # learned while this session was open
@@ -237,13 +249,24 @@ class Line:
 
     async def _opened(self, work: Work, mail: MailObject) -> OpenSession:
         """Return a session that may carry the message, opening one if needed. Raises TransportError."""
-        if self._open is not None and self._open.may_carry(mail, self.server.way):
+        if self._open is not None and self._open.may_carry(mail, self.server):
             return self._open
+        if self._open is not None and not self._open.session.is_usable:
+            self._open.begin()
+            await self._tell_of_the_end(self._open, self._open.messages)
         await self._close()
         sequential = self.server.is_sequential(work.db_now)
         self._open = await open_session(self.server, self.office.transport_of, sequential=sequential)
+        self.server.health.heard()
         self.office.count(self.server, None)
         return self._open
+
+    async def _tell_of_the_end(self, ended: OpenSession, messages: int, reply: Reply | None = None) -> None:
+        """Say after how many messages the server ended a session, unless it had idled."""
+        if ended.idled < _IDLED_SECONDS:
+            await self.office.session_ended(
+                self.server, messages, opened_at=ended.opened_at, words="" if reply is None else str(reply)
+            )
 
     def _interrupted(self, work: Work) -> Result:
         """Say what a cancelled message is: uncertain with its dot written, else simply not sent."""
@@ -284,6 +307,13 @@ class Line:
             self.server.health.healthy -= 1
 
 
-def _was_gone(outcome: Outcome) -> bool:
-    """Whether the connection was lost before any reply: on one that had idled, nobody's fault."""
-    return outcome.phase is Phase.MAIL and outcome.reply is None and isinstance(outcome.error, ConnectionLost)
+def _was_over(outcome: Outcome) -> bool:
+    """Whether the session was at its end before the message was begun, with a 421 or without a word.
+
+    On one that was used that is nobody's fault: a new one tells whether the server is crowded.
+    """
+    if outcome.phase is not Phase.MAIL:
+        return False
+    if outcome.reply is not None:
+        return outcome.reply.code == 421
+    return isinstance(outcome.error, ConnectionLost)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from delivery.dispatcher.server import Server
 from smtp_settings.models import Pipelining
 from smtp_settings.sealing import SealingError
-from smtp_settings.wire import MethodNotAvailable, NotLive, WayOut
+from smtp_settings.wire import MethodNotAvailable, NotLive
 from transports.base import MailObject, Phase, Session, Transport
 from transports.errors import TransportError
 
@@ -32,22 +32,35 @@ class OpenSession:
     is_pipelined: bool
     opened_at: float = field(default_factory=time.monotonic)
     messages: int = 0
+    #: When it was last used, and the seconds it had idled before that.
+    used_at: float = field(default_factory=time.monotonic)
+    idled: float = 0.0
     is_healthy: bool = False
     #: The message that was announced with the one before: the server may be waiting for its content.
     announced: MailObject | None = None
 
-    def may_carry(self, mail: MailObject, way: WayOut) -> bool:
+    def may_carry(self, mail: MailObject, server: Server) -> bool:
         """Whether this message may go over it: an announced one and no other, else any until it is worn."""
-        if not self.session.is_usable or self.version != way.version:
+        if not self.session.is_usable or self.version != server.way.version:
             return False
         if self.announced is not None:
             return self.announced is mail
-        return self.messages < way.messages_per_connection and not self._is_old
+        return self.messages < server.messages_per_connection and not self._is_old
 
-    def may_announce(self, way: WayOut) -> bool:
+    def may_announce(self, server: Server) -> bool:
         """Whether the message after the next one may go over it too, and would save a round trip."""
-        is_worn = self.messages + 2 > way.messages_per_connection or self._is_old
-        return self.session.streams and self.version == way.version and not is_worn
+        is_worn = self.messages + 2 > server.messages_per_connection or self._is_old
+        return self.session.streams and self.version == server.way.version and not is_worn
+
+    def begin(self) -> None:
+        """Note that a message is given to it."""
+        now = time.monotonic()
+        self.idled, self.used_at = now - self.used_at, now
+
+    def carried(self) -> None:
+        """Count a message."""
+        self.messages += 1
+        self.used_at = time.monotonic()
 
     @property
     def _is_old(self) -> bool:

@@ -88,13 +88,16 @@ class Park:
             state = states[way.profile_id]
             known = self._servers.get(way.profile_id)
             if known is None:
-                self._servers[way.profile_id] = Server(way, state, batch_size=self._batch_size)
+                self._servers[way.profile_id] = self._new(way, state)
             else:
                 known.adopt(way)
                 self._set_state(known, state)
         for server in self:
             self.empty_if_unusable(server)
         await self._thaw()
+
+    def _new(self, way: WayOut, state: ProfileStateRow) -> Server:
+        return Server(way, state, batch_size=self._batch_size, clock=lambda: self.db_now)
 
     def ways(self) -> list[WayOut]:
         """Return the ways out that are in use now."""
@@ -151,8 +154,12 @@ class Park:
                 continue
             version = server.way.version
             if version != state.fault_version or self.db_now - state.changed_at >= _THAW:
-                await self._database.call(partial(queue.thaw, server.profile_id, version=version))
+                await self._database.call(partial(self._end_fault, server.profile_id, version))
                 await self.reread(server)
+
+    def _end_fault(self, profile_id: int, version: str) -> None:
+        if queue.thaw(profile_id, version=version):
+            queue.add_event("server.thawed", profile_id=profile_id, worker_id=self._lease.id)
 
     async def reread(self, server: Server) -> None:
         """Read the server's row again."""
@@ -209,12 +216,17 @@ class Park:
     async def _probe(self, server: Server) -> None:
         if not self.allowances.may_ask(server, "probe"):
             return
-        won = await self._database.call(lambda: queue.begin_probe(server.profile_id, self._lease.id))
-        if won is None:
+        if not await self._database.call(partial(self._win_probe, server.profile_id)):
             await self.reread(server)
         else:
             server.health.is_probing = True
             server.state = replace(server.state, breaker=Breaker.HALF_OPEN, probe_worker_id=self._lease.id)
+
+    def _win_probe(self, profile_id: int) -> bool:
+        if queue.begin_probe(profile_id, self._lease.id) is None:
+            return False
+        queue.add_event("server.breaker_half_open", profile_id=profile_id, worker_id=self._lease.id)
+        return True
 
     # Transports
 

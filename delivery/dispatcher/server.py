@@ -9,10 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from delivery import pacing
+from django.utils import timezone
+
+from delivery import learned, pacing
 from delivery.dispatcher.health import Health
 from delivery.dispatcher.tokens import Purse
-from delivery.dispatcher.work import Work
+from delivery.dispatcher.work import MOST_RECIPIENTS, Work
 from delivery.queue import Breaker, Limits, Paused, ProfileStateRow
 from smtp_settings.models import OnUncertain
 from smtp_settings.wire import WayOut
@@ -26,8 +28,16 @@ _LEAST_DEPTH, _MOST_DEPTH = 2, 64
 class Server:
     """The way out, this worker's slots and connections for it, and the messages in hand."""
 
-    def __init__(self, way: WayOut, state: ProfileStateRow, *, batch_size: int) -> None:
+    def __init__(
+        self,
+        way: WayOut,
+        state: ProfileStateRow,
+        *,
+        batch_size: int,
+        clock: Callable[[], datetime] = timezone.now,
+    ) -> None:
         self.way = way
+        self._clock = clock
         self.state = state
         self.batch_size = batch_size
         #: False as soon as the profile is disabled, deleted or differs from what was tested.
@@ -42,7 +52,7 @@ class Server:
         self.starting = 0  # connections that have not asked for their first message yet
         self.leaving = 0  # connections that are about to end
         self.held = 0  # messages claimed and not yet committed
-        self.health = Health(max_connections=way.max_connections)
+        self.health = Health()
         self.purse = Purse(spacing=timedelta(seconds=way.send_offset))
         self._hand: deque[Work] = deque()
         self._ahead: dict[int, Work] = {}  # by slot: taken along by a busy connection, and not begun
@@ -53,13 +63,28 @@ class Server:
         self.is_live = way.version != self.unusable_version
         if way != self.way:
             self.way = way
-            self.health.max_connections = self.share = way.max_connections
+            self.state = self._state  # what was learned is of other settings now, or it is again of these
+            self.health.is_open = False
+            self.share = way.max_connections
             self.purse = Purse(spacing=timedelta(seconds=way.send_offset))
 
     @property
     def profile_id(self) -> int:
         """The profile this is the way out of."""
         return self.way.profile_id
+
+    @property
+    def state(self) -> ProfileStateRow:
+        """What all workers know of it."""
+        return self._state
+
+    @state.setter
+    def state(self, state: ProfileStateRow) -> None:
+        self._state = state
+        self._bearable = learned.Bearable()
+        if state.learned_fingerprint == self.way.fingerprint:
+            most = self.way.max_connections
+            self._bearable = learned.bearable(state, most_connections=most, now=self._clock())
 
     @property
     def limits(self) -> Limits:
@@ -79,12 +104,26 @@ class Server:
         is_known = until is not None and now < until
         return is_known and self.state.sequential_fingerprint == self.way.fingerprint
 
-    # What it may take
+    # What it bears
 
     @property
     def limit(self) -> int:
-        """Connections it may have over all workers: as configured and as learned."""
-        return min(self.way.max_connections, self.state.connections or self.way.max_connections)
+        """Connections it may have over all workers: as configured, as learned, and as a slow start allows."""
+        limits = (self.way.max_connections, self._bearable.connections, self._state.ramp)
+        return min(limit for limit in limits if limit is not None)
+
+    @property
+    def messages_per_connection(self) -> int:
+        """Messages of one session: it is ended before the server ends it."""
+        most, known = self.way.messages_per_connection, self._bearable.session_messages
+        return most if known is None else min(most, known)
+
+    @property
+    def most_recipients(self) -> int:
+        """Recipients of one transaction."""
+        return min(MOST_RECIPIENTS, self._bearable.recipients or MOST_RECIPIENTS)
+
+    # What it may take
 
     @property
     def is_in_use(self) -> bool:
@@ -108,13 +147,19 @@ class Server:
         """How many connections this worker may have now."""
         if self.health.is_probing:
             return 1
-        limits = (self.way.max_connections, self.share, self.state.connections, self.health.ramp)
-        return min(limit for limit in limits if limit is not None)
+        ahead = self.limit if self.health.is_open else 1  # a wrong password is tried once, not by all
+        return min(ahead, self.share, self.limit)
 
     @property
     def capacity(self) -> int:
         """How many messages its connections may have in hand together."""
-        return min(len(self.slots), self.connections) * self._depth
+        return self._staffable * self._depth
+
+    @property
+    def _staffable(self) -> int:
+        """How many of its slots may have a connection: those above the limit are left to nobody."""
+        limit = self.limit
+        return min(self.connections, sum(slot <= limit for slot in self.slots))
 
     @property
     def free(self) -> int:
@@ -128,7 +173,7 @@ class Server:
         Nothing while more than half of its work is still to do, so that claims stay few and large; but no
         connection waits for that.
         """
-        if not self.is_usable:
+        if not self.is_usable or self.health.is_silent:
             return 0
         room = self.capacity - self.held
         if self.limits.rates:
@@ -139,7 +184,7 @@ class Server:
     def tokens_wanted(self) -> int:
         """How many tokens to ask for now: enough for the free places, at most a second's worth."""
         rates = self.limits.rates
-        if not (rates and self.is_usable):
+        if not (rates and self.is_usable) or self.health.is_silent:
             return 0
         missing = self.capacity - self.held - len(self.purse)
         return pacing.want(missing, rates) if missing > 0 else 0
@@ -148,6 +193,8 @@ class Server:
     def _depth(self) -> int:
         if self._is_one_at_a_time:
             return 1  # nothing else is held with it after a crash
+        if not self.health.is_open:
+            return _LEAST_DEPTH  # it may be down
         if self.health.ms is None:
             wanted = -(-self.batch_size // max(1, self.connections))
         else:
@@ -224,7 +271,7 @@ class Server:
     @property
     def surplus(self) -> int:
         """How many connections too many it has now; all of them when it is not to be used."""
-        allowed = self.connections if self.is_usable else 0
+        allowed = self._staffable if self.is_usable else 0
         return max(0, len(self.lines) - self.leaving - allowed)
 
     @property
@@ -241,7 +288,7 @@ class Server:
     @property
     def lines_wanted(self) -> int:
         """How many more connections the messages in hand need, as far as slots go."""
-        more = min(len(self.slots), self.connections) - len(self.lines)
+        more = self._staffable - len(self.lines)
         return max(0, min(len(self._hand) - self.starting, more))
 
     @property

@@ -32,6 +32,8 @@ class Work:
     moment: float | None = None
     taken_at: float = field(default_factory=clock.now)
     mail: MailObject | None = field(default=None, repr=False)
+    #: Recipients of one transaction: fewer than usual where the server takes no more.
+    most_recipients: int = MOST_RECIPIENTS
 
     @property
     def db_now(self) -> datetime:
@@ -61,15 +63,15 @@ class Work:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """The recipients this attempt is for: those without a final verdict, at most a hundred."""
+        """The recipients this attempt is for: without a final verdict, as many as one transaction takes."""
         settled = self.verdicts
-        return tuple(r for r in self.claimed.rcpt_to if r not in settled)[:MOST_RECIPIENTS]
+        return tuple(r for r in self.claimed.rcpt_to if r not in settled)[: self.most_recipients]
 
     @property
     def has_more(self) -> bool:
         """Whether recipients are left for a follow-up after this attempt."""
         settled = self.verdicts
-        return sum(r not in settled for r in self.claimed.rcpt_to) > MOST_RECIPIENTS
+        return sum(r not in settled for r in self.claimed.rcpt_to) > self.most_recipients
 
     @property
     def riders(self) -> tuple[str, ...]:

@@ -11,6 +11,15 @@ from delivery.queue.enqueue import enqueue
 from delivery.queue.events import add_event
 from delivery.queue.finish import NEEDS_A_PERSON, finish
 from delivery.queue.identity import make_message_id, row_of
+from delivery.queue.learned import (
+    SEQUENTIAL,
+    forget,
+    learn_connections,
+    learn_recipients,
+    learn_sequential,
+    learn_session_messages,
+    speed_up,
+)
 from delivery.queue.left import held_by, messages
 from delivery.queue.notices import (
     MOST_NAMED,
@@ -27,12 +36,9 @@ from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, reclaim
 from delivery.queue.routes import Route, domain_of, pools_for, route_now
 from delivery.queue.servers import (
-    SEQUENTIAL,
     begin_probe,
     close_breaker,
     forgive,
-    learn_connections,
-    learn_sequential,
     open_breaker,
     pause,
     profile_states,
@@ -123,6 +129,7 @@ __all__ = [
     "due_readers",
     "enqueue",
     "finish",
+    "forget",
     "forgive",
     "give_slots",
     "heartbeat",
@@ -130,7 +137,9 @@ __all__ = [
     "hold",
     "is_any_leased",
     "learn_connections",
+    "learn_recipients",
     "learn_sequential",
+    "learn_session_messages",
     "load_blobs",
     "make_message_id",
     "messages",
@@ -156,6 +165,7 @@ __all__ = [
     "session_of",
     "set_limits",
     "settle",
+    "speed_up",
     "stop_worker",
     "take_notice",
     "take_slots",

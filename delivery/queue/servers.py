@@ -1,4 +1,4 @@
-"""What workers know of a profile: breaker, pause, learned connections. Written on transitions only."""
+"""What workers know of a profile: its breaker and its pause. Written on transitions only."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -8,12 +8,10 @@ from delivery.models import Breaker, Paused
 from delivery.queue.statements import named, run
 from delivery.queue.values import ProfileStateRow
 
-#: So long a server whose answers did not fit together is not pipelined to.
-SEQUENTIAL = timedelta(days=1)
-
 _COLUMNS = (
     "profile_id, breaker, penalty, open_until, probe_worker_id, connections, paused, reason, paused_by_id,"
-    " changed_at, fault_version, sequential_until, sequential_fingerprint"
+    " changed_at, fault_version, sequential_until, sequential_fingerprint, connections_at, crowded,"
+    " session_messages, session_messages_at, recipients, recipients_at, learned_fingerprint, ramp"
 )
 
 STATES = named("SELECT {columns} FROM {profile_state} ORDER BY profile_id", columns=_COLUMNS)
@@ -45,9 +43,10 @@ WHERE profile_id = %(profile)s AND breaker = %(open)s AND open_until <= now() AN
 RETURNING penalty
 """)
 
+# Back by slow start, one connection first; so it is after a pause.
 _CLOSE = named("""
 UPDATE {profile_state} SET breaker = %(closed)s, probe_worker_id = NULL, open_until = NULL, reason = '',
-       changed_at = now()
+       changed_at = now(), ramp = 1
 WHERE profile_id = %(profile)s AND breaker = %(half_open)s AND probe_worker_id = %(lease)s
 RETURNING profile_id
 """)
@@ -55,23 +54,6 @@ RETURNING profile_id
 _FORGIVE = named("""
 UPDATE {profile_state} SET penalty = penalty - 1, changed_at = now()
 WHERE profile_id = %(profile)s AND penalty > 0 AND breaker = %(closed)s RETURNING penalty
-""")
-
-_LEARN = named("""
-INSERT INTO {profile_state} AS p (profile_id, connections) VALUES (%(profile)s, %(connections)s)
-ON CONFLICT (profile_id) DO UPDATE SET connections = excluded.connections, changed_at = now()
-  WHERE p.connections IS DISTINCT FROM excluded.connections
-""")
-
-# The first to see it writes, and whoever sees it again when the day is over. `changed_at` is not about this.
-_SEQUENTIAL = named("""
-INSERT INTO {profile_state} AS p (profile_id, sequential_until, sequential_fingerprint)
-VALUES (%(profile)s, now() + %(span)s::interval, %(fingerprint)s)
-ON CONFLICT (profile_id) DO UPDATE
-  SET sequential_until = excluded.sequential_until, sequential_fingerprint = excluded.sequential_fingerprint
-  WHERE p.sequential_until IS NULL OR p.sequential_until <= now()
-     OR p.sequential_fingerprint <> excluded.sequential_fingerprint
-RETURNING profile_id
 """)
 
 # A fault does not replace a person's pause.
@@ -87,7 +69,7 @@ RETURNING profile_id
 
 _RESUME = named("""
 UPDATE {profile_state} SET paused = %(no)s, reason = '', paused_by_id = NULL, breaker = %(closed)s,
-       penalty = 0, open_until = NULL, probe_worker_id = NULL, changed_at = now()
+       penalty = 0, open_until = NULL, probe_worker_id = NULL, changed_at = now(), ramp = 1
 WHERE profile_id = %(profile)s
   AND (%(why)s::smallint IS NULL OR paused = %(why)s::smallint)
   AND (paused <> %(no)s OR breaker <> %(closed)s)
@@ -150,17 +132,6 @@ def close_breaker(profile_id: int, lease: int) -> bool:
 def forgive(profile_id: int) -> None:
     """Take one opening off the penalty: a clean minute has passed."""
     run(_FORGIVE, _values(profile_id))
-
-
-def learn_connections(profile_id: int, connections: int | None) -> None:
-    """Remember how many connections a server bears; None: as many as configured."""
-    run(_LEARN, {"profile": profile_id, "connections": connections})
-
-
-def learn_sequential(profile_id: int, *, fingerprint: str) -> bool:
-    """Remember for a day, and for these settings, not to pipeline to a server; False: it was known."""
-    values = {"profile": profile_id, "span": SEQUENTIAL, "fingerprint": fingerprint}
-    return bool(run(_SEQUENTIAL, values))
 
 
 def pause(

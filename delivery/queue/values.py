@@ -176,7 +176,11 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class ProfileStateRow:
-    """What workers know of one profile. `connections` is the learned limit, None when nothing was learned."""
+    """What workers know of one profile.
+
+    `connections`, `session_messages` and `recipients` were learned, each at its `_at`; `delivery.learned`
+    says what of it holds now. `ramp`: connections of a slow start, over all workers; None when there is none.
+    """
 
     profile_id: int
     breaker: Breaker = Breaker.CLOSED
@@ -191,6 +195,14 @@ class ProfileStateRow:
     fault_version: str = ""  #: the settings that were paused for a fault
     sequential_until: datetime | None = None  #: one command at a time, no pipelining
     sequential_fingerprint: str = ""  #: the settings that holds for
+    connections_at: datetime | None = None
+    crowded: int = 0  #: how often it refused a connection as one too many
+    session_messages: int | None = None
+    session_messages_at: datetime | None = None
+    recipients: int | None = None
+    recipients_at: datetime | None = None
+    learned_fingerprint: str = ""  #: the settings these hold for
+    ramp: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "breaker", Breaker(self.breaker))

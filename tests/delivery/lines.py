@@ -132,6 +132,7 @@ class Desk:
         self.transport = StreamingTransport()
         self.server = Server(way, ProfileStateRow(way.profile_id, **state), batch_size=100)
         self.server.slots = {1, 2, 3, 4}
+        self.server.health.is_open = True
         self.lease = Lease(1, begun_at=clock.now())
         self.journal = Journal(self.lease)
         self.blobs = Blobs(NoDatabase())
@@ -139,6 +140,7 @@ class Desk:
         self.results = []
         self.taken_back = []
         self.learned = []
+        self.ended = []
 
     def give(self, *works):
         """Put messages into the server's hands; a string is an ordinary one."""
@@ -196,6 +198,9 @@ class Desk:
 
     async def learn(self, server, judgement, work, ms, *, is_pipelined):
         self.learned.append((work.claimed.subject, judgement.sign, is_pipelined))
+
+    async def session_ended(self, server, messages, *, opened_at, words):
+        self.ended.append((messages, words))
 
     def next_server(self, work):
         return None

@@ -564,17 +564,15 @@ def test_an_answer_that_outlasts_the_grace_leaves_the_message_uncertain(monkeypa
     assert (attempt.outcome, attempt.phase) == (AttemptResult.UNCERTAIN, "dot")
 
 
-def test_clean_time_allows_more_connections_and_forgives_the_breaker(monkeypatch):
+def test_clean_time_forgives_the_breaker(monkeypatch):
     monkeypatch.setattr(health, "_CLEAN_SECONDS", 0.0)
     monkeypatch.setattr(chores, "EASE_SECONDS", 0.0)
     with smtp_server() as server:
         profile = profile_for(server, max_connections=3)
-        queue.learn_connections(profile.pk, 1)
-        ProfileState.objects.update(penalty=2)
+        ProfileState.objects.create(profile=profile, penalty=2)
         queued(30)
         drained(batch_size=5)
-    state = ProfileState.objects.get()
-    assert (state.connections, state.penalty) == (None, 0)
+    assert ProfileState.objects.get().penalty == 0
 
 
 def test_what_a_dead_worker_held_comes_back_one_by_one():

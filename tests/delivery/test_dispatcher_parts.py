@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from delivery.classification import Action, Judgement, Ruling, Sign, Verdict, judge_error
 from delivery.dispatcher import blobs, clock, outcomes
@@ -168,91 +169,85 @@ CROWDED = Judgement(Action.RELEASE, Sign.LOWER_LIMIT, Phase.MAIL, reply=Reply(42
 UNREACHABLE = judge_error(ConnectionRefused("Refused.", phase=Phase.CONNECT))
 
 
-def changes(health, *judgements, senders=None, ids=None):
+def changes(health, *judgements, senders=None, ids=None, ramp=None):
     return [
         health.learn(
             given,
             message_id=ids[n] if ids else n,
             mail_from=senders[n] if senders else "a@example.com",
             ms=1.0,
+            ramp=ramp,
         )
         for n, given in enumerate(judgements)
     ]
 
 
 def test_a_failed_connect_opens_the_breaker_unless_another_connection_works():
-    assert changes(Health(max_connections=4), UNREACHABLE) == [Change.OPEN]
-    health = Health(max_connections=4)
+    assert changes(Health(), UNREACHABLE) == [Change.OPEN]
+    health = Health()
     health.healthy = 1
     assert changes(health, UNREACHABLE, UNREACHABLE, UNREACHABLE) == [Change.NONE, Change.NONE, Change.OPEN]
 
 
 def test_a_success_ends_a_row_of_failures():
-    assert set(changes(Health(max_connections=4), *[LOST, LOST, SUCCESS] * 3)) == {Change.NONE}
+    assert set(changes(Health(), *[LOST, LOST, SUCCESS] * 3)) == {Change.NONE}
 
 
 def test_half_of_the_last_twenty_failing_opens_the_breaker():
-    assert Change.OPEN in changes(Health(max_connections=4), *[SUCCESS, LOST] * 10)
+    assert Change.OPEN in changes(Health(), *[SUCCESS, LOST] * 10)
 
 
 def test_five_messages_put_off_in_a_row_open_the_breaker():
-    assert changes(Health(max_connections=4), *[PUT_OFF] * 5) == [Change.NONE] * 4 + [Change.OPEN]
-    assert set(changes(Health(max_connections=4), *[PUT_OFF, PUT_OFF, SUCCESS] * 4)) == {Change.NONE}
+    assert changes(Health(), *[PUT_OFF] * 5) == [Change.NONE] * 4 + [Change.OPEN]
+    assert set(changes(Health(), *[PUT_OFF, PUT_OFF, SUCCESS] * 4)) == {Change.NONE}
 
 
 def test_one_message_put_off_again_and_again_does_not_open_the_breaker():
-    health = Health(max_connections=4)
+    health = Health()
     assert set(changes(health, *[PUT_OFF] * 9, ids=[1, 1, 1, 2, 2, 3, 3, 4, 4])) == {Change.NONE}
     assert changes(health, PUT_OFF, ids=[5]) == [Change.OPEN]
 
 
 def test_a_wait_the_operator_set_opens_the_breaker_at_once():
-    health = Health(max_connections=4)
+    health = Health()
     health.healthy = 1
     assert changes(health, LOST, replace(LOST, rest=timedelta(minutes=10))) == [Change.NONE, Change.OPEN]
 
 
 def test_three_senders_refused_in_a_row_pause_and_one_sender_only_later():
-    health = Health(max_connections=4)
+    health = Health()
     assert changes(health, *[REFUSED] * 3, senders=["a@x.test", "b@x.test", "c@x.test"])[-1] is Change.PAUSE
-    assert changes(Health(max_connections=4), *[REFUSED] * 10) == [Change.NONE] * 9 + [Change.PAUSE]
+    assert changes(Health(), *[REFUSED] * 10) == [Change.NONE] * 9 + [Change.PAUSE]
 
 
 def test_a_refused_recipient_says_nothing_against_the_server():
-    assert set(changes(Health(max_connections=4), *[NEUTRAL] * 30)) == {Change.NONE}
+    assert set(changes(Health(), *[NEUTRAL] * 30)) == {Change.NONE}
 
 
 def test_a_crowded_server_rests_and_gets_fewer_connections():
-    health = Health(max_connections=10)
+    health = Health()
     assert changes(health, CROWDED) == [Change.LOWER]
     assert health.is_resting
-    assert (health.fewer_connections(None), health.fewer_connections(7), health.fewer_connections(1)) == (
-        7,
-        4,
-        1,
-    )
 
 
 def test_a_crowd_of_refused_connections_counts_once():
-    health = Health(max_connections=10)
+    health = Health()
     assert changes(health, *[CROWDED] * 4) == [Change.LOWER] + [Change.NONE] * 3
     assert health._resting_until - time.monotonic() <= 5
 
 
-def test_after_a_probe_connections_double_with_each_good_round():
-    health = Health(max_connections=4)
+def test_after_a_probe_each_good_round_speeds_up():
+    health = Health()
     health.is_probing = True
     assert changes(health, SUCCESS) == [Change.CLOSE]
     health.probe_succeeded()
-    ramps = []
-    for _ in range(4):
-        ramps.append(health.ramp)
-        changes(health, SUCCESS)
-    assert ramps == [1, 2, 2, None]
+    assert changes(health, SUCCESS, ramp=1) == [Change.SPEED_UP]
+    assert changes(health, SUCCESS, NEUTRAL, SUCCESS, ramp=2) == [Change.NONE, Change.NONE, Change.SPEED_UP]
+    assert set(changes(health, *[SUCCESS] * 9)) == {Change.NONE}
 
 
 def test_a_failed_probe_opens_the_breaker_again():
-    health = Health(max_connections=4)
+    health = Health()
     health.is_probing, health.healthy = True, 1
     assert changes(health, LOST) == [Change.OPEN]
 
@@ -287,8 +282,10 @@ def test_a_missed_moment_lapses():
 
 
 def a_server(way=WAY, slots=(1, 2, 3, 4), batch_size=100, **state):
+    state = {"connections_at": timezone.now(), "learned_fingerprint": way.fingerprint} | state
     server = Server(way, ProfileStateRow(way.profile_id, **state), batch_size=batch_size)
     server.slots = set(slots)
+    server.health.is_open = True
     return server
 
 
@@ -298,6 +295,10 @@ def a_server(way=WAY, slots=(1, 2, 3, 4), batch_size=100, **state):
         ({}, 100),
         ({"connections": 2}, 100),
         ({"connections": 1}, 64),
+        ({"connections": 1, "learned_fingerprint": "of others"}, 100),
+        ({"connections": 1, "crowded": 11, "connections_at": timezone.now() - timedelta(hours=20)}, 100),
+        ({"ramp": 2}, 100),
+        ({"ramp": 1}, 64),
         ({"breaker": Breaker.OPEN}, 0),
         ({"breaker": Breaker.HALF_OPEN}, 0),
         ({"paused": Paused.PERSON}, 0),
@@ -348,7 +349,10 @@ def test_saved_settings_are_taken_over_unless_they_cannot_be_used():
     server.adopt(WAY)
     assert not server.is_live
     server.adopt(replace(WAY, version="2", max_connections=9))
-    assert (server.is_live, server.connections) == (True, 9)
+    assert (server.is_live, server.limit) == (True, 9)
+    assert server.connections == 1, "one goes ahead with them"
+    server.health.heard()
+    assert server.connections == 9
 
 
 # Sharing
@@ -361,9 +365,7 @@ class NoDatabase:
 
 def shares(profile_id, *, me, wanting, connections=4):
     """The share of worker `me` among the workers that want the profile."""
-    park = Park(
-        NoDatabase(), Lease(me, begun_at=clock.now()), batch_size=100, give_back=lambda works: None
-    )
+    park = Park(NoDatabase(), Lease(me, begun_at=clock.now()), batch_size=100, give_back=lambda works: None)
     server = a_server(replace(WAY, profile_id=profile_id, max_connections=connections), slots=())
     server.wanted_at = time.monotonic() if me in wanting else -1000.0
     park._servers[profile_id] = server

@@ -279,11 +279,71 @@ def test_a_probe_that_succeeds_closes_the_breaker_and_the_penalty_wears_off(prof
     assert state(profile_id).penalty == 0
 
 
-def test_the_connections_a_server_bears_are_remembered(profile_id):
-    queue.learn_connections(profile_id, 2)
-    assert state(profile_id).connections == 2
-    queue.learn_connections(profile_id, None)
+# What is learned
+
+
+def test_the_connections_a_server_bears_are_remembered_with_how_often_it_was_crowded(profile_id):
+    for connections, crowded in [(7, 1), (4, 2)]:
+        known_at = state(profile_id).connections_at
+        assert queue.learn_connections(profile_id, connections, fingerprint="ab", known_at=known_at)
+        found = state(profile_id)
+        assert (found.connections, found.crowded, found.learned_fingerprint) == (connections, crowded, "ab")
+
+
+def test_of_many_refused_at_once_the_first_lowers_the_limit(profile_id):
+    assert queue.learn_connections(profile_id, 7, fingerprint="ab")
+    assert not queue.learn_connections(profile_id, 7, fingerprint="ab", known_at=None)
+    assert state(profile_id).crowded == 1
+
+
+@pytest.mark.parametrize(
+    ("learn", "what"),
+    [(queue.learn_session_messages, "session_messages"), (queue.learn_recipients, "recipients")],
+)
+def test_a_limit_is_learned_once_and_again_when_it_is_another(profile_id, learn, what):
+    queue.learn_connections(profile_id, 3, fingerprint="ab")
+    assert [learn(profile_id, n, fingerprint="ab") for n in (20, 20, 10)] == [True, False, True]
+    assert (getattr(state(profile_id), what), state(profile_id).connections) == (10, 3)
+
+
+@pytest.mark.parametrize("learn", [queue.learn_session_messages, queue.learn_recipients])
+def test_what_was_learned_with_other_settings_goes_with_them(profile_id, learn):
+    queue.learn_connections(profile_id, 3, fingerprint="ab")
+    learn(profile_id, 20, fingerprint="ab")
+    assert queue.learn_connections(profile_id, 5, fingerprint="cd", known_at=state(profile_id).connections_at)
+    found = state(profile_id)
+    assert (found.connections, found.session_messages, found.recipients) == (5, None, None)
+    assert found.crowded == 1
+    learn(profile_id, 20, fingerprint="ef")
     assert state(profile_id).connections is None
+
+
+def test_a_person_forgets_all_of_it(profile_id):
+    assert not queue.forget(profile_id)
+    queue.learn_connections(profile_id, 3, fingerprint="ab")
+    queue.learn_session_messages(profile_id, 20, fingerprint="ab")
+    queue.learn_recipients(profile_id, 50, fingerprint="ab")
+    queue.learn_sequential(profile_id, fingerprint="ab")
+    before = state(profile_id)
+
+    assert queue.forget(profile_id)
+
+    assert state(profile_id) == queue.ProfileStateRow(profile_id, changed_at=before.changed_at)
+    assert not queue.forget(profile_id)
+
+
+def test_a_server_that_is_back_starts_slowly_for_all_workers(profile_id):
+    lease = queue.register_worker()
+    queue.open_breaker(profile_id)
+    due(profile_id)
+    queue.begin_probe(profile_id, lease)
+    queue.close_breaker(profile_id, lease)
+    ramps = [state(profile_id).ramp]
+    assert queue.speed_up(profile_id, 1, most=4)
+    assert not queue.speed_up(profile_id, 1, most=4), "another worker's round"
+    ramps.append(state(profile_id).ramp)
+    assert not queue.speed_up(profile_id, 2, most=4), "over"
+    assert [*ramps, state(profile_id).ramp] == [1, 2, None]
 
 
 # Pause
