@@ -5,7 +5,8 @@
     send(message, priority="high", profile="EU relay", idempotency_key=f"invoice-{invoice.pk}")
 
 `message` is a Django EmailMessage or the bytes of an RFC 5322 message. Once `send` has returned and the
-transaction is committed, every recipient ends in exactly one recorded state. What cannot be sent as it
+transaction is committed, every recipient ends in exactly one recorded state: `status_of` reads it, and the
+signal `delivery.signals.message_not_sent` tells of those that were not sent. What cannot be sent as it
 is, is refused here with one sentence, and nothing is stored.
 """
 
@@ -22,7 +23,15 @@ from django.utils import timezone
 
 from delivery import queue, tasks
 from delivery.composing import CannotCompose, Composed, compose_eml, compose_message
-from delivery.queue import Enqueued, Handover, IdempotencyConflict, MessagePriority
+from delivery.queue import (
+    Enqueued,
+    Handover,
+    IdempotencyConflict,
+    MessagePriority,
+    MessageState,
+    MessageStatus,
+    status_of,
+)
 from smtp_settings.models import SMTPProfile
 
 __all__ = [
@@ -31,9 +40,12 @@ __all__ = [
     "CannotHandOver",
     "HandedOver",
     "IdempotencyConflict",
+    "MessageState",
+    "MessageStatus",
     "Outgoing",
     "send",
     "send_many",
+    "status_of",
 ]
 
 #: The names callers use for how urgent a message is.

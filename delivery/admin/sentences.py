@@ -12,6 +12,8 @@ from delivery.admin.states import Standing, State
 from delivery.classification import OVERRIDE
 from delivery.models import Attempt, Message
 from delivery.reading import one_line
+from delivery.showing import moment, server_words
+from delivery.waiting_words import HELD, HELD_SOMEHOW, MAY_HAVE_ARRIVED
 
 #: A server may write as much as it likes; codes from here on do not ask to wait.
 _MOST_CHARACTERS, _REFUSED = 1000, 500
@@ -37,6 +39,13 @@ _CAUSES = {
         gettext_lazy("The message is too large for the server:"),
         gettext_lazy("Retrying will not help unless it is made smaller."),
     ),
+    "too_large": (
+        gettext_lazy("It is larger than the servers take that may carry it:"),
+        gettext_lazy(
+            "Raise the limit of a profile whose server takes more and retry, or download the message and send"
+            " it another way."
+        ),
+    ),
     "content": (
         gettext_lazy("The server refused the content:"),
         gettext_lazy("Retrying the same message will not help."),
@@ -57,21 +66,6 @@ _CAUSES = {
 }
 #: Those of them that the server's words may tell more about.
 _SAID_BY_THE_SERVER = frozenset({"recipient", "mailbox_full", "sender", "relay", "size", "content", "policy"})
-_MAY_HAVE_ARRIVED = gettext_lazy(
-    "The connection broke after the message was sent and before the server answered."
-    " It may have been delivered."
-)
-_HELD = {
-    "crashes": gettext_lazy(
-        "Three workers stopped while sending this message. It is held: release it or cancel it."
-    ),
-    "worker_lost": gettext_lazy("A worker stopped while sending this message. It may have been delivered."),
-    "uncertain": _MAY_HAVE_ARRIVED,
-    "internal_error": gettext_lazy(
-        "mailconf itself failed three times while sending this message. The log of the worker says why."
-    ),
-    "person": gettext_lazy("A person holds this message. Release it to send it, or cancel it."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +109,7 @@ def sentence(
         said = _open(standing, last)
         return said if standing.is_uncertain or standing.state is State.SENDING else _with(said, cause)
     if standing.state is State.HELD:
-        held = _HELD.get(standing.cause, gettext_lazy("This message is held: release it or cancel it."))
+        held = HELD.get(standing.cause, HELD_SOMEHOW)
         return Sentence(str(held), words_of(message))
     if standing.state is State.FAILED and standing.cause in _SAID_BY_THE_SERVER and cause is not None:
         text = _("Given up. %(why)s") % {"why": _before_words(cause.sentence)}
@@ -144,10 +138,10 @@ def _before_words(text: str) -> str:
 def _open(standing: Standing, last: Attempt | None) -> Sentence:
     if standing.state is State.SENDING:
         return Sentence(_("A worker has this message in hand."))
-    when = _when(standing)
+    when = moment(standing.next_try_at, timezone.now())
     if standing.is_uncertain:
         again = _("It will be sent again %(when)s.") % {"when": when}
-        return Sentence(f"{_MAY_HAVE_ARRIVED} {again}")
+        return Sentence(f"{MAY_HAVE_ARRIVED} {again}")
     if standing.state is State.QUEUED:
         return Sentence(_("This message waits to be sent %(when)s.") % {"when": when})
     tried = ngettext("Tried %(n)d time.", "Tried %(n)d times.", standing.attempts) % {"n": standing.attempts}
@@ -199,26 +193,4 @@ def _failed(message: Message, standing: Standing) -> Sentence:
 
 def words_of(row: Attempt | Message) -> str:
     """Return what the server said as it said it, with its codes; or what happened instead."""
-    text = row.reply or ""
-    if row.code is None or text.startswith(str(row.code)):
-        return text
-    return " ".join(str(part) for part in (row.code, row.enhanced, text) if part)
-
-
-def _when(standing: Standing) -> str:
-    """Say when a message is due: "now", or the time and how long until then."""
-    due_at = standing.next_try_at
-    now = timezone.now()
-    if due_at is None or due_at <= now:
-        return _("now")
-    minutes = round((due_at - now).total_seconds() / 60)
-    span = (
-        _("in less than a minute")
-        if minutes < 1
-        else ngettext("in %(n)d minute", "in %(n)d minutes", minutes) % {"n": minutes}
-        if minutes < 120
-        else _("in %(n)d hours") % {"n": round(minutes / 60)}
-    )
-    local = timezone.localtime(due_at)
-    shown = local.strftime("%H:%M" if local.date() == timezone.localdate() else "%d %b, %H:%M")
-    return _("at %(time)s (%(span)s)") % {"time": shown, "span": span}
+    return server_words(row.code, row.enhanced, row.reply)

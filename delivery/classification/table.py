@@ -154,7 +154,7 @@ REPLIES: tuple[ReplyRow, ...] = (
     ReplyRow(_MAIL, "535", _SENDER_REFUSED),
     *(ReplyRow(_MAIL, code, _SENDER_REFUSED, enhanced="5.7") for code in ("550", "553", "554")),
     ReplyRow(_MAIL, "552", _TOO_LARGE),
-    ReplyRow(_MAIL, "5", _TOO_LARGE, enhanced="5.3.4"),
+    *(ReplyRow(_MAIL, "5", _TOO_LARGE, enhanced=e) for e in ("5.3.4", "5.2.3")),
     ReplyRow(_RCPT, "5", _RECIPIENT),
     ReplyRow(_RCPT, "5", _MAILBOX_FULL, enhanced="5.2.2"),
     ReplyRow(_RCPT, "552", _MAILBOX_FULL),
@@ -172,6 +172,10 @@ REPLIES: tuple[ReplyRow, ...] = (
     ReplyRow(_CONTENTS, "421", _PUT_OFF_FEWER),  # a refusal: safe to send again
     ReplyRow(_CONTENTS, "5", _CONTENT),
     ReplyRow(_CONTENTS, "55", _POLICY, enhanced="5.7"),
+    ReplyRow(_CONTENTS, "552", _TOO_LARGE),  # where SIZE was not announced, or not true
+    *(ReplyRow(_CONTENTS, "5", _TOO_LARGE, enhanced=e) for e in ("5.3.4", "5.2.3")),
+    ReplyRow(_CONTENTS, "552", _CONTENT, enhanced="5.6"),
+    ReplyRow(_CONTENTS, "552", _MAILBOX_FULL, enhanced="5.2.2"),
     *(ReplyRow(_CONTENTS, code, _DESYNC) for code in _NOT_UNDERSTOOD),  # it was not in data mode
     *(ReplyRow(_CONTENTS, code, _CONTENT, enhanced=e) for code in _NOT_UNDERSTOOD for e in ("5.6", "5.7")),
     ReplyRow(_ENDING, "", _IGNORED),
@@ -255,5 +259,7 @@ def rule_on_error(error: TransportError, *, overrides: Overrides = NO_OVERRIDES)
     """Return the ruling for an error; one that carries a reply is judged by the reply."""
     if error.reply is not None:
         return rule_on_reply(error.phase, error.reply, overrides=overrides)
+    if isinstance(error, NotSendable) and error.reason == "size":
+        return _TOO_LARGE
     rows = [row for row in ERRORS if isinstance(error, row.error) and error.phase in row.phases]
     return max(rows, key=lambda row: len(row.error.__mro__)).ruling

@@ -90,6 +90,7 @@ async def _session(database: Database, terms: Terms) -> Report:
         database.beat_with(None)
         journal.close()
         await database.call(lambda: queue.retire_worker(lease.id))
+        await asyncio.to_thread(drain.teller.close)
     return replace(drain.chores.tally.total, is_work_left=drain.is_work_left, was_fenced=lease.is_dead)
 
 

@@ -28,6 +28,8 @@ from delivery.dispatcher.park import Park
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.report import Report
 from delivery.dispatcher.server import Server
+from delivery.dispatcher.sizes import Sizes
+from delivery.dispatcher.telling import Teller
 from delivery.dispatcher.stopping import Stop
 from delivery.dispatcher.work import Work
 from transports.base import Transport
@@ -69,6 +71,8 @@ class Drain:
         self.wake = asyncio.Event()
         self.park = Park(database, lease, batch_size=terms.batch_size, give_back=self.give_back)
         self.consequences = Consequences(database, lease, self.park)
+        self.teller = Teller()
+        self.sizes = Sizes(database.call, lambda: self.park.db_now)
         self.claims = Claims(database, lease, self.park, batch_size=terms.batch_size, ring=terms.ring)
         self.chores = Chores(
             database,
@@ -85,6 +89,7 @@ class Drain:
             on_the_wire=self._on_the_wire,
             acknowledged=self._acknowledged,
             journal=journal,
+            teller=self.teller,
         )
         self._lines: set[asyncio.Task[None]] = set()
         self._ends_at = time.monotonic() + terms.deadline
@@ -194,6 +199,7 @@ class Drain:
             if isinstance(error, Exception):
                 raise error
         await self.claims.release_unknown()
+        await self.sizes.written()
         await self.chores.close()
         self.is_work_left = is_work_left
 
@@ -233,15 +239,28 @@ class Drain:
         """Take in that the server ended a session after so many messages, and what it said, if anything."""
         await self.consequences.session_ended(server, messages, opened_at=opened_at, words=words)
 
-    def next_server(self, work: Work) -> int | None:
-        """Return the next profile that may carry the message, None without one.
+    def next_server(self, work: Work, *, is_too_large: bool = False) -> int | None:
+        """Return the next profile that may carry the message and is not known to be too small, None without.
 
         Rather one in use; but mail waits for a server that is down, and fails only when there is no other.
+        One that is too large goes on from server to server, rather to one whose limit is known.
         """
-        ids = work.others(
-            [server.way for server in self.park if server.is_live], self.park.free_connections()
-        )
-        return next((i for i in ids if self.park[i].is_in_use), next(iter(ids), None))
+        ids = self._others(work, again=is_too_large)
+        fit = [self.park[i] for i in ids if self.sizes.takes(self.park[i], work)]
+
+        def rank(server: Server) -> tuple[bool, bool]:
+            return not server.is_in_use, is_too_large and not self.sizes.is_known(server)
+
+        return min(fit, key=rank).profile_id if fit else None
+
+    def _others(self, work: Work, *, again: bool) -> tuple[int, ...]:
+        live = [server.way for server in self.park if server.is_live]
+        return work.others(live, self.park.free_connections(), again=again)
+
+    def sizes_in_words(self, work: Work) -> str:
+        """Say how large the message is and what those servers take that may carry it."""
+        ids = (work.way.profile_id, *self._others(work, again=True))
+        return self.sizes.words(work, [self.park[i] for i in ids])
 
     def count(self, server: Server, result: Result | None, *, ms: float = 0.0) -> None:
         """Count a result, or with None a connection."""

@@ -26,6 +26,7 @@ from delivery.dispatcher.outcomes import Result
 from delivery.dispatcher.preparing import NobodyLeft, Overdue, check, put_together
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.server import Server
+from delivery.dispatcher.sizes import TOO_LARGE, Sizes, TooLarge
 from delivery.dispatcher.work import Work
 from transports.base import MailObject, Outcome, Phase, Reply, TranscriptLine, Transport
 from transports.errors import ConnectionLost, TransportError
@@ -48,6 +49,7 @@ class Office(Protocol):
     recorder: Recorder
     blobs: Blobs
     journal: Journal
+    sizes: Sizes
 
     async def transport_of(self, server: Server) -> Transport:
         """Return the transport of the server's present version; raises NotLive."""
@@ -60,8 +62,11 @@ class Office(Protocol):
     async def session_ended(self, server: Server, messages: int, *, opened_at: float, words: str) -> None:
         """Take in that the server ended a session after so many messages, and what it said, if anything."""
 
-    def next_server(self, work: Work) -> int | None:
+    def next_server(self, work: Work, *, is_too_large: bool = False) -> int | None:
         """Return the next profile that may carry the message."""
+
+    def sizes_in_words(self, work: Work) -> str:
+        """Say how large the message is and what the servers take."""
 
     def count(self, server: Server, result: Result | None, *, ms: float = 0.0) -> None:
         """Count a result, or with None a connection."""
@@ -120,7 +125,7 @@ class Line:
         except asyncio.CancelledError:
             self.office.recorder.add(self._interrupted(work))
             raise
-        except (Overdue, NobodyLeft, CannotCompose, NotUsable, LeaseLost, TurnMissed) as error:
+        except (Overdue, NobodyLeft, CannotCompose, TooLarge, NotUsable, LeaseLost, TurnMissed) as error:
             result = self._unsent(work, error)
         except Exception as error:
             # Any bug of ours, met by one message, must not stop the others; three times, and a person looks.
@@ -146,17 +151,27 @@ class Line:
             case CannotCompose():
                 other, lease = self.office.next_server(work), self.office.lease.id
                 return outcomes.unsendable(work, str(why), lease=lease, other_profile_id=other)
+            case TooLarge():
+                return self._too_large(work)
             case _:
                 logger.warning("Message %s goes back: %s", work.claimed.message_id, why)
                 return outcomes.released(work)
 
+    def _too_large(self, work: Work) -> Result:
+        other = self.office.next_server(work, is_too_large=True)
+        words, lease = self.office.sizes_in_words(work), self.office.lease.id
+        return outcomes.unsendable(work, words, lease=lease, other_profile_id=other, cause=TOO_LARGE)
+
     def _result(self, work: Work, judgement: Judgement, ms: float) -> Result:
         goes_elsewhere = judgement.action is Action.ELSEWHERE
+        is_too_large = self.office.sizes.refused(self.server, work, judgement)
         return outcomes.result_of(
             work,
             judgement,
             lease=self.office.lease.id,
-            other_profile_id=self.office.next_server(work) if goes_elsewhere else None,
+            other_profile_id=(
+                self.office.next_server(work, is_too_large=is_too_large) if goes_elsewhere else None
+            ),
             ms=ms,
         )
 
@@ -175,6 +190,7 @@ class Line:
         """
         check(work)
         mail, work.mail = work.mail or await self._put_together(work), None
+        self.office.sizes.check(self.server, work, mail.content.size_bytes)
         await self.office.recorder.has_room()
         self.server.health.asked()
         try:
@@ -230,7 +246,9 @@ class Line:
         try:
             check(work)
             self.office.journal.begun(work)
-            work.mail = put_together(work, parts)
+            mail = put_together(work, parts)
+            self.office.sizes.check(self.server, work, mail.content.size_bytes)
+            work.mail = mail
         except Exception:  # noqa: BLE001  # what is wrong with it must not be the present message's fault
             return False
         return True
@@ -259,6 +277,8 @@ class Line:
         self._open = await open_session(self.server, self.office.transport_of, sequential=sequential)
         self.server.health.heard()
         self.office.count(self.server, None)
+        self.office.sizes.announced(self.server, self._open.session.capabilities)
+        self.office.sizes.check(self.server, work, mail.content.size_bytes)  # before a byte of it is sent
         return self._open
 
     async def _tell_of_the_end(self, ended: OpenSession, messages: int, reply: Reply | None = None) -> None:

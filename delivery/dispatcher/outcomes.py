@@ -97,26 +97,32 @@ def broken(work: Work, error: Exception, *, lease: int) -> Result:
     return Result(work, settled=back, tried=tried)
 
 
-def unsendable(work: Work, why: str, *, lease: int, other_profile_id: int | None) -> Result:
-    """Pass on a message that cannot be put together for this profile, or fail it when there is no other."""
+def unsendable(
+    work: Work, why: str, *, lease: int, other_profile_id: int | None, cause: str = "compose"
+) -> Result:
+    """Pass on a message that this profile cannot carry (put together, too large), or fail it without another.
+
+    No server has heard of it.
+    """
     if other_profile_id is None:
         failed = Finished(
             work.claimed.message_id,
             SmallState.FAILED,
             profile_id=work.way.profile_id,
             reply=why,
-            cause="compose",
+            cause=cause,
         )
-        return Result(work, finished=failed, tried=_untold(work, AttemptResult.FAILED, why, lease=lease))
-    tried = _untold(work, AttemptResult.RELEASED, why, lease=lease)
+        tried = _untold(work, AttemptResult.FAILED, why, lease=lease, cause=cause)
+        return Result(work, finished=failed, tried=tried)
+    tried = _untold(work, AttemptResult.RELEASED, why, lease=lease, cause=cause)
     back = Settled(work.claimed.message_id, work.way.profile_id)
     return Result(work, settled=back, tried=tried, elsewhere=other_profile_id)
 
 
-def _untold(work: Work, outcome: AttemptResult, why: str, *, lease: int) -> Tried:
+def _untold(work: Work, outcome: AttemptResult, why: str, *, lease: int, cause: str = "") -> Tried:
     """Note an attempt that no server heard of."""
     n = work.claimed.attempts + work.claimed.drops + 1
-    return Tried(work.claimed.message_id, lease, work.way.profile_id, n, "", outcome, reply=why)
+    return Tried(work.claimed.message_id, lease, work.way.profile_id, n, "", outcome, reply=why, cause=cause)
 
 
 def _sent(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:

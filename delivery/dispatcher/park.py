@@ -19,6 +19,7 @@ from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.sharing import BEAT_SECONDS, Sharing
+from delivery.dispatcher.sizes import remember_tests
 from delivery.dispatcher.work import Work
 from delivery.queue import Breaker, Heartbeat, Paused, ProfileStateRow, ReadyLane
 from smtp_settings import wire
@@ -259,4 +260,7 @@ def _any_serves(ways: Sequence[WayOut], lanes: Sequence[ReadyLane]) -> bool:
 
 def _read() -> tuple[list[WayOut], dict[int, ProfileStateRow]]:
     ways = wire.ways_out()
-    return ways, queue.profile_states(way.profile_id for way in ways)
+    states = queue.profile_states(way.profile_id for way in ways)
+    if remember_tests(ways, states, timezone.now()):
+        states = queue.profile_states(way.profile_id for way in ways)
+    return ways, states

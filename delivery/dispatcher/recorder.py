@@ -17,6 +17,7 @@ from delivery import notices, queue
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.outcomes import Result
+from delivery.dispatcher.telling import Teller
 
 #: A group of this size is written at once.
 GROUP = 25
@@ -41,12 +42,14 @@ class Recorder:
         on_the_wire: Callable[[], int],
         acknowledged: Callable[[Result], None],
         journal: Journal,
+        teller: Teller,
     ) -> None:
         self._database = database
         self._lease = lease
         self._on_the_wire = on_the_wire
         self._acknowledged = acknowledged
         self._journal = journal
+        self._teller = teller
         self._waiting: list[Result] = []
         self._writing: list[Result] = []
         self._changed = asyncio.Event()
@@ -92,7 +95,9 @@ class Recorder:
         self._writing, self._waiting = self._waiting, []
         group = self._writing
         runs = count()
-        await self._database.call(lambda: write(self._lease, group, is_repeat=next(runs) > 0))
+        written = await self._database.call(lambda: write(self._lease, group, is_repeat=next(runs) > 0))
+        ended = (result.finished for result in group if result.finished is not None)
+        self._teller.tell(one for one in ended if one.message_id in written)
         self._journal.acknowledged(result.work.claimed.message_id for result in group)
         self._writing = []
         for result in group:

@@ -7,7 +7,7 @@ from typing import Any
 
 from delivery import assignment
 from delivery.dispatcher import clock
-from delivery.queue import Claimed, PoolKey
+from delivery.queue import Claimed, PoolKey, domain_of
 from smtp_settings.wire import WayOut
 from transports.base import MailObject
 
@@ -85,16 +85,23 @@ class Work:
         return tuple(r for r in self.way.sender.debug_recipients if r not in own and r.isascii())
 
     def others(
-        self, ways: Sequence[WayOut], free_connections: Mapping[int, int] | None = None
+        self,
+        ways: Sequence[WayOut],
+        free_connections: Mapping[int, int] | None = None,
+        *,
+        again: bool = False,
     ) -> tuple[int, ...]:
         """Return the profiles besides its own that may carry it, first choice first.
 
         A message without From needs a profile that has one. A pinned message, and so one that was passed on
-        before, has none.
+        before, has none; with `again` that one has, as its caller pinned it to nobody.
         """
-        if self.pool.profile_id is not None:
-            return ()
+        pool = self.pool
+        if pool.profile_id is not None:
+            if not again or self.claimed.pinned_profile_id is not None:
+                return ()
+            pool = PoolKey(0, pool.site_id, domain_of(self.claimed.from_header), None)
         has_from = self.claimed.from_header is not None
         able = [way for way in ways if has_from or way.sender.from_address]
-        ids = assignment.order(able, self.pool, free_connections)
+        ids = assignment.order(able, pool, free_connections)
         return tuple(profile_id for profile_id in ids if profile_id != self.way.profile_id)

@@ -32,12 +32,12 @@ def message_given_up(messages: Mapping[int, int | None]) -> None:
         return
     told: dict[str, list[int]] = {}
     with _never_in_the_way():
-        facts = queue.notice_facts(messages)
-        readers = Readers() if facts else None
-        for fact in facts if readers is not None else ():
-            profile_id = messages[fact.message_id] or fact.profile_id
-            if address := readers.of(profile_id, fact.site_id):
-                told.setdefault(address, []).append(fact.message_id)
+        if facts := queue.notice_facts(messages):
+            readers = Readers()
+            for fact in facts:
+                profile_id = messages[fact.message_id] or fact.profile_id
+                if address := readers.of(profile_id, fact.site_id):
+                    told.setdefault(address, []).append(fact.message_id)
     for address in sorted(told):  # in one order for all: two workers wait, and do not lock each other out
         with _never_in_the_way():
             queue.note_for(address, message_ids=told[address])

@@ -47,7 +47,9 @@ from delivery.queue.servers import (
     try_now,
 )
 from delivery.queue.settle import record, release_others, settle
+from delivery.queue.sizes import learn_size
 from delivery.queue.slots import give_slots, set_limits, take_slots, take_tokens
+from delivery.queue.status import MessageState, MessageStatus, status_of
 from delivery.queue.values import (
     Claimed,
     Enqueued,
@@ -102,6 +104,8 @@ __all__ = [
     "Lane",
     "Limits",
     "MessagePriority",
+    "MessageState",
+    "MessageStatus",
     "NoticeFacts",
     "Paused",
     "Peer",
@@ -140,6 +144,7 @@ __all__ = [
     "learn_recipients",
     "learn_sequential",
     "learn_session_messages",
+    "learn_size",
     "load_blobs",
     "make_message_id",
     "messages",
@@ -166,6 +171,7 @@ __all__ = [
     "set_limits",
     "settle",
     "speed_up",
+    "status_of",
     "stop_worker",
     "take_notice",
     "take_slots",

@@ -11,7 +11,8 @@ from delivery.queue.values import ProfileStateRow
 _COLUMNS = (
     "profile_id, breaker, penalty, open_until, probe_worker_id, connections, paused, reason, paused_by_id,"
     " changed_at, fault_version, sequential_until, sequential_fingerprint, connections_at, crowded,"
-    " session_messages, session_messages_at, recipients, recipients_at, learned_fingerprint, ramp"
+    " session_messages, session_messages_at, recipients, recipients_at, learned_fingerprint, ramp,"
+    " size_limit, size_is_refusal, size_until, size_fingerprint"
 )
 
 STATES = named("SELECT {columns} FROM {profile_state} ORDER BY profile_id", columns=_COLUMNS)

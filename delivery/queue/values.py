@@ -203,6 +203,10 @@ class ProfileStateRow:
     recipients_at: datetime | None = None
     learned_fingerprint: str = ""  #: the settings these hold for
     ramp: int | None = None
+    size_limit: int | None = None  #: octets of a message it takes, 0: it names no limit
+    size_is_refusal: bool = False  #: known from a refusal, not from what it announces
+    size_until: datetime | None = None
+    size_fingerprint: str = ""  #: the settings that holds for
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "breaker", Breaker(self.breaker))

@@ -6,6 +6,7 @@
 
 from collections.abc import Sequence
 
+from smtp_settings.diagnosis.fixes import size_limit
 from smtp_settings.diagnosis.reaching import domain_of
 from smtp_settings.diagnosis.row import Case, Changes, Row, Who, always
 
@@ -63,9 +64,16 @@ def _keeps_in_the_house(case: Case) -> bool:
     )
 
 
+def _allows_more_than_the_server(case: Case) -> bool:
+    """Whether the profile lets attachments through that the server announces not to take."""
+    limit, most = case.seen("size"), case.get("max_size")
+    return limit.isdecimal() and most.isdecimal() and 0 < int(limit) < int(most) * 1_000_000
+
+
 NOTES = (
     Row("after3", NOTE, _keeps_in_the_house, ("recipient",)),
     Row("after4", NOTE, lambda c: c.security == "none", ("security",)),
+    Row("after5", NOTE, _allows_more_than_the_server, ("max_size",), size_limit),
 )
 
 #: An error of ours that nothing else explains.

@@ -50,6 +50,8 @@ def facts_of(case: Case) -> Mapping[str, str]:
         "identity": _identity(symptom.text) or _sender(case),
         "size_bytes": case.seen("size_bytes"),
         "limit_bytes": case.seen("size"),
+        "limit_mb": _whole_megabytes(case.seen("size")),
+        "max_size": case.get("max_size"),
         "code": str(symptom.code or ""),
         "path": case.get("program") if case.get("transport") == "sendmail" else case.get("directory"),
         "worker_user": case.seen("worker_user"),
@@ -76,6 +78,11 @@ def _names(listed: str) -> str:
 def _identity(text: str) -> str:
     found = _IDENTITY.search(text)
     return found[1].strip() if found else ""
+
+
+def _whole_megabytes(size: str) -> str:
+    """Return a size as the profile's limit takes it, "" below one MB."""
+    return str(int(size) // 1_000_000 or "") if size.isdecimal() else ""
 
 
 def minutes_named(text: str) -> int | None:

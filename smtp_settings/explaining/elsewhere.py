@@ -63,6 +63,14 @@ WORDS = {
         _("Send a test to a recipient elsewhere."),
     ),
     "after4": Words(_("Not encrypted (as configured)."), _("Use STARTTLS if the server offers it.")),
+    "after5": Words(
+        _(
+            "The server takes messages of up to %(limit_mb)s MB, and this profile allows attachments of "
+            "%(max_size)s MB."
+        ),
+        _("Set Max attachments size to %(limit_mb)s MB or less: larger mail then goes to another server."),
+        bare=_("The server takes messages of less than 1 MB, and this profile allows larger attachments."),
+    ),
     "fault1": Words(
         _("The test ended because of a fault in mailconf."),
         _("The log of mailconf has the details: show them to its operator."),

@@ -13,12 +13,15 @@ import asyncio
 import re
 from dataclasses import dataclass, field
 
+from django.utils import timezone
+
 from delivery.dispatcher import clock
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.line import Line
 from delivery.dispatcher.server import Server
+from delivery.dispatcher.sizes import Sizes
 from delivery.queue import ProfileStateRow, SmallState
 from tests.delivery import works
 from tests.delivery.works import WAY
@@ -137,6 +140,7 @@ class Desk:
         self.journal = Journal(self.lease)
         self.blobs = Blobs(NoDatabase())
         self.recorder = self
+        self.sizes = Sizes(self.forget, timezone.now)
         self.results = []
         self.taken_back = []
         self.learned = []
@@ -166,6 +170,9 @@ class Desk:
         task = asyncio.create_task(Line(self, self.server, slot).run())
         task.add_done_callback(lambda _task: self.server.lines.discard(slot))
         return task
+
+    async def forget(self, write):
+        """Write nothing down."""
 
     def take_back(self):
         """Do what a park does when the server is not to be used any more."""
@@ -202,8 +209,11 @@ class Desk:
     async def session_ended(self, server, messages, *, opened_at, words):
         self.ended.append((messages, words))
 
-    def next_server(self, work):
+    def next_server(self, work, *, is_too_large=False):
         return None
+
+    def sizes_in_words(self, work):
+        return "too large"
 
     def count(self, server, result, *, ms=0.0):
         pass

@@ -65,7 +65,7 @@ def before_a_message(phase, code, crowded):
 
 
 def at_mail(code, detail):
-    if detail == "5.3.4" or code == 552:
+    if detail in ("5.3.4", "5.2.3") or code == 552:
         return Said(Action.ELSEWHERE, cause="size")
     if code == 535 or (code in (550, 553, 554) and detail.startswith("5.7.")):
         return Said(Action.ELSEWHERE, Sign.REFUSES_US, "sender")
@@ -91,6 +91,12 @@ def with_content(code, detail):
         return Said(Action.RETRY, Sign.LOWER_LIMIT)
     if code < 500:
         return Said(Action.RETRY)
+    if detail in ("5.3.4", "5.2.3"):
+        return Said(Action.ELSEWHERE, cause="size")
+    if code == 552 and detail == "5.2.2":
+        return Said(Action.FAIL, cause="mailbox_full")
+    if code == 552 and not detail.startswith(("5.6.", "5.7.")):
+        return Said(Action.ELSEWHERE, cause="size")
     if code in (500, 502, 503, 504) and not detail.startswith(("5.6.", "5.7.")):
         return OUT_OF_STEP
     is_policy = 550 <= code <= 559 and detail.startswith("5.7.")
@@ -125,7 +131,7 @@ def while_sending(phase, code, detail, after_accepted):
 
 #: Enhanced codes that mean something somewhere, and some that do not.
 DETAILS = (
-    "2.1.5", "4.2.1", "4.2.2", "4.3.1", "4.5.3", "4.7.0", "5.1.1", "5.2.2", "5.3.4", "5.5.1", "5.5.3",
+    "2.1.5", "4.2.1", "4.2.2", "4.3.1", "4.5.3", "4.7.0", "5.1.1", "5.2.2", "5.2.3", "5.3.4", "5.5.1", "5.5.3",
     "5.6.0", "5.7.0", "5.7.1", "5.7.26",
 )  # fmt: skip
 

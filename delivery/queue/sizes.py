@@ -1,0 +1,28 @@
+"""How large a message a server takes, remembered for the settings it was learned with."""
+
+from delivery.fitting import BELIEVED
+from delivery.queue.statements import named, run
+
+# What is news was decided by what the session knew; of two at once the smaller limit stays.
+_LEARN = named("""
+INSERT INTO {profile_state} AS p (profile_id, size_limit, size_is_refusal, size_until, size_fingerprint)
+VALUES (%(profile)s, %(limit)s, %(is_refusal)s, now() + %(span)s::interval, %(fingerprint)s)
+ON CONFLICT (profile_id) DO UPDATE
+  SET size_limit = excluded.size_limit, size_is_refusal = excluded.size_is_refusal,
+      size_until = excluded.size_until, size_fingerprint = excluded.size_fingerprint
+  WHERE p.size_fingerprint <> excluded.size_fingerprint OR p.size_until IS NULL OR p.size_until <= now()
+     OR NOT p.size_is_refusal OR (excluded.size_limit > 0 AND excluded.size_limit < p.size_limit)
+RETURNING profile_id
+""")
+
+
+def learn_size(profile_id: int, limit: int, *, is_refusal: bool, fingerprint: str) -> bool:
+    """Remember for a day the octets of a message that a server takes, 0 for no limit; False: not news."""
+    values = {
+        "profile": profile_id,
+        "limit": limit,
+        "is_refusal": is_refusal,
+        "span": BELIEVED,
+        "fingerprint": fingerprint,
+    }
+    return bool(run(_LEARN, values))
