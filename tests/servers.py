@@ -18,7 +18,8 @@ import binascii
 import re
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -57,6 +58,8 @@ class Received:
     rcpt_to: tuple[str, ...]
     content: bytes
     session: int
+    #: When its last line was here, on the monotonic clock.
+    at: float = 0.0
 
 
 class Server:
@@ -74,6 +77,7 @@ class Server:
         size_limit: int = 50_000_000,
         names: tuple[str, ...] = (),
         keep: bool = True,
+        at_dot: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self.port = 0
         self.security = str(security)
@@ -88,6 +92,8 @@ class Server:
         self.answers: dict[str, Answer] = dict(answers or {})
         #: False: only count messages (for measuring).
         self.keep = keep
+        #: Awaited with each content before it is answered: a server that thinks, beside the others.
+        self.at_dot = at_dot
         self.messages: list[Received] = []
         #: Command lines of all sessions in the order of arrival: "MAIL FROM:<a@example.org> SIZE=120".
         self.commands: list[str] = []
@@ -96,6 +102,9 @@ class Server:
         self.sessions = 0
         self.open = 0
         self.most_open = 0
+        #: Sessions between the banner and the last reply: a client that has it may have opened another.
+        self.talking = 0
+        self.most_talking = 0
         self.changed = threading.Condition()
         #: Ends every open connection without a word, as a server does with idle ones.
         self.drop_connections: Callable[[], None] = lambda: None
@@ -261,20 +270,23 @@ class _Connection:
         # With a line end in front the end mark is the same for every content, the empty one too.
         self.reader._buffer[0:0] = b"\r\n"
         stuffed = await self.reader.readuntil(b"\r\n.\r\n")
+        at = time.monotonic()
         content = stuffed[:-3].replace(b"\r\n..", b"\r\n.")[2:]
+        if self.server.at_dot is not None:
+            await self.server.at_dot(content)
         answer = self.server.answer_to("DOT", content.decode("utf-8", "replace"))
         if answer is None or answer.startswith("2"):
             answer = answer or f"250 2.0.0 Ok: queued as {self.server.accepted + 1:06X}"
-            self.accept(content)
+            self.accept(content, at)
         self.mail_from, self.rcpt_to = None, []
         return answer
 
-    def accept(self, content: bytes) -> None:
+    def accept(self, content: bytes, at: float) -> None:
         assert self.mail_from is not None
         server = self.server
         with server.changed:
             if server.keep:
-                received = Received(self.mail_from, tuple(self.rcpt_to), content, self.number)
+                received = Received(self.mail_from, tuple(self.rcpt_to), content, self.number, at)
                 server.messages.append(received)
             server.accepted += 1
             server.changed.notify_all()
@@ -300,9 +312,14 @@ async def _connected(server: Server, reader: asyncio.StreamReader, writer: async
         server.sessions += 1
         server.open += 1
         server.most_open = max(server.most_open, server.open)
+        server.talking += 1
+        server.most_talking = max(server.most_talking, server.talking)
         number = server.sessions
     try:
-        await _Connection(server, number, reader, writer).serve()
+        try:
+            await _Connection(server, number, reader, writer).serve()
+        finally:
+            server.talking -= 1  # nothing ran since the last reply was written
         await writer.drain()
     except (asyncio.IncompleteReadError, OSError):
         pass  # the client went away, or refused our certificate
@@ -324,7 +341,7 @@ def smtp_server(port: int = 0, **options: object) -> Iterator[Server]:
 
     `security` is "none", "starttls" or "tls"; `auth` a (user name, password); `pipelining` whether it is
     offered; `answers` the stand-in answers; `size_limit` in bytes; `names` those of the certificate (by
-    default loopback's); `keep=False` only counts the messages.
+    default loopback's); `keep=False` only counts the messages; `at_dot` is awaited before each is answered.
     """
     server = Server(**options)  # type: ignore[arg-type]  # the options are Server's own
     with loop_in_a_thread() as loop:

@@ -1,11 +1,13 @@
 """Real processes for the acceptance tests: drains and Celery workers on the test's database."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 
+from delivery.models import Worker
 from mailconf.env import BASE_DIR
 
 
@@ -47,6 +49,30 @@ def celery_worker(environment, *, queues="mail", concurrency=1, beat=None):
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.communicate()
+
+
+@contextmanager
+def drains(environment, count, *options):
+    """Run so many `manage.py drain --json`, all at work when the block begins; they end with it, cleanly.
+
+    Yields the processes; their `report` is there after the block.
+    """
+    before = set(Worker.objects.values_list("pk", flat=True))
+    processes = [manage(environment, "drain", "--json", *options) for _ in range(count)]
+    try:
+        live = Worker.objects.exclude(pk__in=before).filter(state=Worker.State.LIVE)
+        until(lambda: live.count() == count or any(process.poll() is not None for process in processes))
+        assert all(process.poll() is None for process in processes), processes[0].communicate()
+        yield processes
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        try:
+            for process in processes:
+                process.report = json.loads(finished(process, timeout=120))
+        finally:
+            for process in processes:
+                process.kill()
 
 
 def until(condition, *, timeout=120.0):
