@@ -1,5 +1,6 @@
 """The alerts of the dashboard: what is wrong, worst first, with one link each."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,20 +10,25 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from delivery.queue import Paused
+from delivery.queue import Breaker, Paused
 from mailconf.numbers import SILENCE, WORKER_COMMAND, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
+from mailconf.servers import clock
 from smtp_settings.advice.notes import notes_of
 from smtp_settings.clearance import standing
 
 #: A due message that waits longer is an alert.
 LONG_WAIT = timedelta(minutes=15)
+_REFUSAL = re.compile(r"5\d\d\b")
 _WORST_FIRST = {"is-bad": 0, "is-warn": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing that is wrong or deserves a look, and where to go. `command` is something to type."""
+    """One thing that is wrong or deserves a look, and where to go.
+
+    `command` is something to type, or a server's reply.
+    """
 
     text: str
     tone: str
@@ -86,13 +92,25 @@ def _servers_down(servers: Sequence[Server]) -> list[Alert]:
             server.health.tone,
             _("Open profile"),
             _profile_url(server),
+            _refusal(server),
         )
         for server in down
     ]
 
 
+def _refusal(server: Server) -> str:
+    """Return the reply of a server that turns us away for good (a 5xx before any mail), "" for all else."""
+    is_open = server.numbers.breaker is Breaker.OPEN and server.numbers.paused is Paused.NO
+    return server.numbers.reason if is_open and _REFUSAL.match(server.numbers.reason) else ""
+
+
 def _down(server: Server) -> str:
     name, since = server.profile.name, server.health.sign_in_refused_since
+    if _refusal(server):
+        return _("%(name)s turns us away. Next try %(at)s.") % {
+            "name": name,
+            "at": clock(server.numbers.open_until),
+        }
     if since:
         return _("%(name)s refuses the sign-in since %(since)s.") % {"name": name, "since": since}
     return f"{name}: {server.health.words}."

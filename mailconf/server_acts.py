@@ -1,4 +1,4 @@
-"""What people do with servers: pause, resume, try again now. One transaction each, with its event.
+"""What people do with servers: pause, resume, try again now, forget. One transaction each, with its event.
 
 The profile pages may not import the queue, so they ask `smtp_settings.facts`; the project answers here.
 """
@@ -34,6 +34,11 @@ def try_now(profile_id: int, user_id: int) -> bool:
     return _noted("server.try_now", profile_id, user_id, lambda: queue.try_now(profile_id))
 
 
+def forget(profile_id: int, user_id: int) -> bool:
+    """Forget what was learned of a server from its answers; False when nothing was."""
+    return _noted("server.forgotten", profile_id, user_id, lambda: queue.forget(profile_id))
+
+
 def _noted(kind: str, profile_id: int, user_id: int, act: Callable[[], bool]) -> bool:
     with transaction.atomic():
         if not act():
@@ -43,4 +48,4 @@ def _noted(kind: str, profile_id: int, user_id: int, act: Callable[[], bool]) ->
     return True
 
 
-ACTS = Acts(pause=pause, resume=resume, try_now=try_now)
+ACTS = Acts(pause=pause, resume=resume, try_now=try_now, forget=forget)

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from delivery import stats
 from mailconf.numbers import available
-from mailconf.servers import Health, health, names_of
+from mailconf.servers import Health, health, limits_note, names_of
 from smtp_settings.clearance import standing
 from smtp_settings.clearance.standing import Standing
 from smtp_settings.models import DeliveryMethod, SMTPProfile
@@ -21,6 +21,11 @@ class Server:
     health: Health
     numbers: stats.ProfileNumbers
     standing: Standing
+
+    @property
+    def limits(self) -> str:
+        """What was learned of the server, in a sentence; "" when nothing was."""
+        return limits_note(self.numbers) if self.is_live and self.profile.enabled else ""
 
     @property
     def is_live(self) -> bool:

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from delivery import assignment, stats
 from delivery.queue import Breaker, Paused
@@ -124,6 +125,7 @@ def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> Pro
         is_down=how.is_down,
         can_try_now=numbers.paused is Paused.NO and numbers.breaker is Breaker.OPEN,
         note=_note(numbers),
+        can_forget=bool(learned_of(numbers)) or numbers.sequential_until is not None,
         waiting=numbers.waiting,
         pinned=numbers.pinned,
         messages_url=messages_url,
@@ -133,7 +135,44 @@ def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> Pro
     )
 
 
+def learned_of(numbers: stats.ProfileNumbers) -> list[str]:
+    """Say what was learned of a server and holds now, a part of a sentence each."""
+    bears, known = numbers.bears, numbers.learned
+    parts = (
+        (
+            bears.connections,
+            known.connections_at,
+            lambda n: ngettext("%(n)d connection at once (%(at)s)", "%(n)d connections at once (%(at)s)", n),
+        ),
+        (
+            bears.session_messages,
+            known.session_messages_at,
+            lambda n: ngettext("%(n)d message a session (%(at)s)", "%(n)d messages a session (%(at)s)", n),
+        ),
+        (
+            bears.recipients,
+            known.recipients_at,
+            lambda n: ngettext(
+                "%(n)d recipient a message (%(at)s)", "%(n)d recipients a message (%(at)s)", n
+            ),
+        ),
+    )
+    return [words(n) % {"n": n, "at": clock(at)} for n, at, words in parts if n is not None]
+
+
+def limits_note(numbers: stats.ProfileNumbers) -> str:
+    """Say in a sentence what the server bears as it was learned, "" when nothing was."""
+    limits = learned_of(numbers)
+    return (
+        _("Learned from its answers: at most %(limits)s.") % {"limits": ", ".join(limits)} if limits else ""
+    )
+
+
 def _note(numbers: stats.ProfileNumbers) -> str:
+    return " ".join(filter(None, [_pipelining_or_refusal(numbers), limits_note(numbers)]))
+
+
+def _pipelining_or_refusal(numbers: stats.ProfileNumbers) -> str:
     refusal = _sign_in_refusal(numbers)
     if refusal is not None:
         # The table that explains tests, without the profile's values: which they are is on its page.

@@ -26,7 +26,8 @@ class ProfileFacts:
     `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), "" when nothing is known, `kind`
     the word it comes under and `tone` its badge's (see static/mailconf/components.css); `paused` says who
     paused it and since when, "" when it is not. `is_down`: it is not used now; `can_try_now`: it waits for
-    its next try, which a person may bring forward. `note` is a sentence about how the server is spoken to for
+    its next try, which a person may bring forward; `can_forget`: something was learned of its server, which a
+    person may have forgotten. `note` is a sentence about how the server is spoken to for
     now, or what its refusal means, "" when all is as usual. `waiting` and `sent_24h` count messages,
     `connections_in_use` open connections. `pinned` counts those that only this profile may send, and
     `may_delete` is False while there are any; `messages_url` leads to them, "" where nobody knows.
@@ -38,6 +39,7 @@ class ProfileFacts:
     paused: str = ""
     is_down: bool = False
     can_try_now: bool = False
+    can_forget: bool = False
     note: str = ""
     waiting: int = 0
     pinned: int = 0
@@ -69,6 +71,7 @@ class Acts:
     pause: Callable[[int, int], bool]
     resume: Callable[[int, int], bool]
     try_now: Callable[[int, int], bool]
+    forget: Callable[[int, int], bool]
 
 
 Provider = Callable[[Collection[int]], Mapping[int, ProfileFacts]]

@@ -59,6 +59,7 @@ PAGES = {
     "smtp_settings_smtpprofile_pause": NO_PAGE,
     "smtp_settings_smtpprofile_resume": NO_PAGE,
     "smtp_settings_smtpprofile_try_now": NO_PAGE,
+    "smtp_settings_smtpprofile_forget": NO_PAGE,
     "smtp_settings_smtpprofile_duplicate": NO_PAGE,
     "smtp_settings_smtpprofile_hints": NO_PAGE,
     "smtp_settings_smtpprofile_fill": NO_PAGE,
@@ -96,6 +97,7 @@ POSTS = {
     "smtp_settings_smtpprofile_pause": WHO_TESTS,
     "smtp_settings_smtpprofile_resume": WHO_TESTS,
     "smtp_settings_smtpprofile_try_now": WHO_TESTS,
+    "smtp_settings_smtpprofile_forget": WHO_TESTS,
     "smtp_settings_smtpprofile_test_all": WHO_TESTS,
     "smtp_settings_smtpprofile_test_all_stop": WHO_CHANGES,  # and operators their own
     "smtp_settings_testrun_start": WHO_CHANGES,  # and operators saved settings

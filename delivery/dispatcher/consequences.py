@@ -103,12 +103,14 @@ class Consequences:
             return
         server.state = replace(server.state, paused=Paused.FAULT, reason=reason)
         profile_id, lease, version = server.profile_id, self._lease.id, server.way.version
+        is_news = server.state.fault_version != version  # else the pause had ended for one try only
 
         def write() -> None:
             with transaction.atomic():
                 if queue.pause(profile_id, Paused.FAULT, reason=reason, version=version):
                     _note("server.paused", profile_id, lease, reason)
-                    notices.server_paused(profile_id, reason)
+                    if is_news:
+                        notices.server_paused(profile_id, reason)
 
         await self._database.call(write)
         await self._park.reread(server)

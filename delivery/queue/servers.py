@@ -47,7 +47,7 @@ RETURNING penalty
 # Back by slow start, one connection first; so it is after a pause.
 _CLOSE = named("""
 UPDATE {profile_state} SET breaker = %(closed)s, probe_worker_id = NULL, open_until = NULL, reason = '',
-       changed_at = now(), ramp = 1
+       changed_at = now(), ramp = 1, fault_version = ''
 WHERE profile_id = %(profile)s AND breaker = %(half_open)s AND probe_worker_id = %(lease)s
 RETURNING profile_id
 """)
@@ -70,7 +70,8 @@ RETURNING profile_id
 
 _RESUME = named("""
 UPDATE {profile_state} SET paused = %(no)s, reason = '', paused_by_id = NULL, breaker = %(closed)s,
-       penalty = 0, open_until = NULL, probe_worker_id = NULL, changed_at = now(), ramp = 1
+       penalty = 0, open_until = NULL, probe_worker_id = NULL, changed_at = now(), ramp = 1,
+       fault_version = ''
 WHERE profile_id = %(profile)s
   AND (%(why)s::smallint IS NULL OR paused = %(why)s::smallint)
   AND (paused <> %(no)s OR breaker <> %(closed)s)

@@ -10,9 +10,23 @@ from django.db import connection
 from django.utils import timezone
 
 from delivery import assignment
+from delivery.learned import Bearable, bearable
 from delivery.models import Breaker, Paused, Pool, ProfileState, QueueEntry, Slot, Stat
 from delivery.stats.counts import CAP
 from smtp_settings.models import SMTPProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned of a server with its present settings, as the row has it."""
+
+    connections: int | None = None
+    connections_at: datetime | None = None
+    crowded: int = 0
+    session_messages: int | None = None
+    session_messages_at: datetime | None = None
+    recipients: int | None = None
+    recipients_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,13 @@ class ProfileNumbers:
     paused_by_id: int | None = None
     changed_at: datetime | None = None  #: of breaker or pause
     sequential_until: datetime | None = None  #: not pipelined to, with the present settings; None: it may be
+    learned: Learned = Learned()
+    max_connections: int = 1
+
+    @property
+    def bears(self) -> Bearable:
+        """What the server bears now, as far as it was learned."""
+        return bearable(self.learned, most_connections=self.max_connections, now=timezone.now())
 
     @property
     def may_delete(self) -> bool:
@@ -88,7 +109,10 @@ SELECT p.id AS profile_id,
        state.breaker, state.open_until, state.paused, state.reason, state.paused_by_id, state.changed_at,
        CASE WHEN state.sequential_until > %(now)s
              AND starts_with(p.cleared_fingerprint, state.sequential_fingerprint)
-            THEN state.sequential_until END AS sequential_until
+            THEN state.sequential_until END AS sequential_until,
+       p.max_connections,
+       known.connections, known.connections_at, known.crowded, known.session_messages,
+       known.session_messages_at, known.recipients, known.recipients_at
 FROM {profile} p
 LEFT JOIN (
   SELECT profile_id, sum(sent)::int AS sent, sum(deferred)::int AS deferred, sum(failed)::int AS failed,
@@ -100,6 +124,8 @@ LEFT JOIN (
   FROM {slot} WHERE profile_id = ANY(%(ids)s) GROUP BY profile_id
 ) slots ON slots.profile_id = p.id
 LEFT JOIN {profile_state} state ON state.profile_id = p.id
+LEFT JOIN {profile_state} known ON known.profile_id = p.id AND known.learned_fingerprint <> ''
+  AND starts_with(p.cleared_fingerprint, known.learned_fingerprint)
 WHERE p.id = ANY(%(ids)s)
 """
 _MODELS: dict[str, Any] = {  # Any: models
@@ -158,10 +184,14 @@ def _candidate(found: dict[str, Any]) -> _Candidate:  # Any: a field each
 
 def _numbers(ids: Collection[int]) -> list[dict[str, Any]]:  # Any: a field of ProfileNumbers each
     """Read the last day, the connections and the state of these profiles; what is not known is left out."""
-    names = [field.name for field in fields(ProfileNumbers) if field.name not in ("waiting", "pinned")]
+    left_out = ("waiting", "pinned", "learned")
+    names = [field.name for field in fields(ProfileNumbers) if field.name not in left_out]
     found = []
     for row in _rows(_OF_PROFILES, {"ids": sorted(ids), "now": timezone.now()}):
-        known = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        own, others = row[: len(names)], row[len(names) :]
+        known = {name: value for name, value in zip(names, own, strict=True) if value is not None}
+        if any(value is not None for value in others):
+            known["learned"] = Learned(*others)
         if "breaker" in known:
             known |= {"breaker": Breaker(known["breaker"]), "paused": Paused(known["paused"])}
         found.append(known)

@@ -1,6 +1,7 @@
-"""`manage.py queue_status`: how many messages are in which state, how long they wait, what is wrong."""
+"""`manage.py queue_status`: messages by state, how long they wait, what was learned, what is wrong."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from django.core import checks
@@ -8,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from delivery import stats
 from delivery.checks import TAG
+from smtp_settings.models import SMTPProfile
 
 
 class Command(BaseCommand):
@@ -25,9 +27,11 @@ class Command(BaseCommand):
         age = stats.oldest_ready_age()
         seconds = None if age is None else round(age.total_seconds(), 1)
         found = [one for one in checks.run_checks(tags=[TAG], databases=["default"]) if not one.is_silenced()]
+        learned = _learned()
         if options["json"]:
             problems = [{"id": one.id, "problem": str(one.msg), "hint": str(one.hint or "")} for one in found]
-            self.stdout.write(json.dumps({**counts, "oldest_queued_seconds": seconds, "problems": problems}))
+            ages = {"oldest_queued_seconds": seconds}
+            self.stdout.write(json.dumps({**counts, **ages, "learned": learned, "problems": problems}))
             return
         for state, count in counts.items():
             self.stdout.write(f"{state:<12}{_capped(count):>14}")
@@ -35,8 +39,29 @@ class Command(BaseCommand):
             "No message is due." if seconds is None else f"The oldest due message has waited {seconds:,} s."
         )
         self.stdout.write(waits)
+        for name, limits in learned.items():
+            said = ", ".join(f"{n} {_LIMITS[what]}" for what, n in limits.items())
+            self.stdout.write(f"Learned of {name}: at most {said}.")
         for one in found:
             self.stderr.write(f"{one.id}: {one.msg} {one.hint or ''}".rstrip())
+
+
+_LIMITS = {
+    "connections": "connections at once",
+    "session_messages": "messages a session",
+    "recipients": "recipients a message",
+}
+
+
+def _learned() -> dict[str, dict[str, int]]:
+    """Return by profile name what its server bears, as far as that was learned."""
+    names = dict(SMTPProfile.objects.filter(enabled=True).order_by("name").values_list("pk", "name"))
+    found = stats.profile_facts(list(names))
+    limits = {
+        name: {what: n for what, n in asdict(found[pk].bears).items() if n is not None}
+        for pk, name in names.items()
+    }
+    return {name: known for name, known in limits.items() if known}
 
 
 def _capped(count: int) -> str:

@@ -80,6 +80,9 @@ def page_context(
         "anyway_open": act_of(request.POST) is Act.ANYWAY,
         "health": words.health(saved, known=known) if saved else "",
         "note": words.note(saved, known=known) if saved else "",
+        "may_forget": bool(
+            saved and known.can_forget and request.user.has_perm("smtp_settings.pause_smtpprofile")
+        ),
         "waiting": known.waiting,
     }
 

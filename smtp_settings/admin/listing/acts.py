@@ -75,7 +75,7 @@ def urls(profile_admin: "SMTPProfileAdmin") -> list[URLPattern]:
             profile = found(profile_admin, request, pk, PAUSE)
             level, sentence = do(act, request, profile)
             messages.add_message(request, level, sentence)
-            return back(request)
+            return back(request, profile)
 
         return view
 
@@ -86,7 +86,7 @@ def urls(profile_admin: "SMTPProfileAdmin") -> list[URLPattern]:
         return HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_change", args=[copy.pk]))
 
     return [
-        *(address(act, server_act(act)) for act in ("pause", "resume", "try_now")),
+        *(address(act, server_act(act)) for act in ("pause", "resume", "try_now", "forget")),
         address("duplicate", duplicate),
     ]
 
@@ -118,18 +118,24 @@ _DONE = {
     "pause": gettext_lazy("“%(name)s” is paused. Its messages wait, or go another way."),
     "resume": gettext_lazy("“%(name)s” is used again."),
     "try_now": gettext_lazy("“%(name)s” is tried now, with one message."),
+    "forget": gettext_lazy("What was learned of “%(name)s” is forgotten. It is tried without these limits."),
 }
 _UNCHANGED = {
     "pause": gettext_lazy("“%(name)s” is paused already."),
     "resume": gettext_lazy("“%(name)s” is not paused."),
     "try_now": gettext_lazy("“%(name)s” waits for no next try."),
+    "forget": gettext_lazy("Nothing was learned of “%(name)s”."),
 }
 
 
-def back(request: HttpRequest) -> HttpResponseRedirect:
-    """Return to the list, as it was narrowed down."""
+def back(request: HttpRequest, profile: SMTPProfile | None = None) -> HttpResponseRedirect:
+    """Return to the list, as it was narrowed down, or to the profile's page, if it was done there."""
     url = reverse("admin:smtp_settings_smtpprofile_changelist")
     came_from = urlsplit(request.META.get("HTTP_REFERER", ""))
+    if profile is not None and came_from.netloc == request.get_host():
+        page = reverse("admin:smtp_settings_smtpprofile_change", args=[profile.pk])
+        if came_from.path == page:
+            return HttpResponseRedirect(page)
     if came_from.netloc == request.get_host() and came_from.path == url and came_from.query:
         url = f"{url}?{came_from.query}"
     return HttpResponseRedirect(url)

@@ -108,6 +108,8 @@ def _buttons(profile: Any, may: Mapping[str, bool]) -> Iterable[tuple[str, str, 
         yield "test", _("Test"), _("Test %(name)s") % names
     if may["pause"] and known.can_try_now:
         yield "try_now", _("Try now"), _("Try %(name)s now") % names
+    if may["pause"] and known.can_forget:
+        yield "forget", _("Forget limits"), _("Forget what was learned of %(name)s") % names
     if may["pause"] and known.paused:
         yield "resume", _("Resume"), _("Resume %(name)s") % names
     elif may["pause"] and profile.enabled and facts.acts() is not None:
