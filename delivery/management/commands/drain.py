@@ -40,15 +40,19 @@ class Command(BaseCommand):
         shows = self.stderr.isatty() and not options["json"]
         self.due = stats.counts()[stats.MessageState.QUEUED] if shows and options["until_empty"] else 0
         with on_signals(signal.SIGINT, signal.SIGTERM, stopping=Stopping()) as stopping:
-            report = dispatcher.run(
-                until_empty=options["until_empty"],
-                deadline=math.inf,
-                linger=math.inf,
-                stop=stopping.stop,
-                hurry=stopping.hurry,
-                batch_size=options["batch_size"],
-                progress=self._show if shows else None,
-            )
+            report, is_over = Report(), False
+            while not is_over:  # a session declared dead, as after a long suspend, is followed by a new one
+                session = dispatcher.run(
+                    until_empty=options["until_empty"],
+                    deadline=math.inf,
+                    linger=math.inf,
+                    stop=stopping.stop,
+                    hurry=stopping.hurry,
+                    batch_size=options["batch_size"],
+                    progress=self._show if shows else None,
+                )
+                report = report.plus(session)
+                is_over = stopping.stop.is_set() or not session.was_fenced
         if shows:
             self.stderr.write("\r\x1b[K", ending="")
         self.stdout.write(json.dumps(asdict(report)) if options["json"] else _sentence(report))
