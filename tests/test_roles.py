@@ -74,6 +74,7 @@ PAGES = {
     "smtp_settings_smtpprofile_offer": NO_PAGE,
     "delivery_message_changelist": WHO_LOOKS,
     "delivery_message_change": WHO_LOOKS,
+    "delivery_message_route": WHO_LOOKS,
     "delivery_message_content": WHO_CHANGES,
     "delivery_message_preview": WHO_CHANGES,
     "delivery_message_attachment": "??--->>",

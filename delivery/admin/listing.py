@@ -2,47 +2,32 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from delivery import stats
+from delivery.admin.blind import Blind
+from delivery.admin.content import PERMISSION
 from delivery.admin.sentences import words_of
-from delivery.admin.states import Standing, State, messages_in, standings
+from delivery.admin.states import ENDED, Standing, State, messages_in, standings
 from delivery.models import Attempt, Failure, Message, QueueEntry
+from smtp_settings.admin.records.bounded import (
+    COUNT_LIMIT,
+    BeforeFilter,
+    CappedPaginator,
+    before_of,
+    floor_of,
+)
 from smtp_settings.models import SMTPProfile
 
-#: What no count passes; one more row is read to know that there are more.
-COUNT_LIMIT = 10_000
 #: Rows of a page.
 PAGE_SIZE = 50
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
-    """Counts at most COUNT_LIMIT rows: an exact count of a large queue costs more than the page."""
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows, at most COUNT_LIMIT."""
-        return min(self._counted, COUNT_LIMIT)
-
-    @cached_property
-    def is_capped(self) -> bool:
-        """Whether there are more rows than are counted."""
-        return self._counted > COUNT_LIMIT
-
-    @cached_property
-    def _counted(self) -> int:
-        rows = self.object_list
-        assert isinstance(rows, QuerySet)  # noqa: S101  # the change list's
-        return rows.order_by()[: COUNT_LIMIT + 1].count()
 
 
 class StateFilter(SimpleListFilter):
@@ -81,23 +66,8 @@ class UncertainFilter(SimpleListFilter):
             return queryset
         waiting = QueueEntry.objects.filter(uncertain=True).values("message_id")
         needing = Failure.objects.filter(uncertain=True).values("message_id")
-        return queryset.filter(Q(pk__in=waiting) | Q(pk__in=needing))
-
-
-class BeforeFilter(SimpleListFilter):
-    """Goes on where the counted pages end: messages older than a number. It is a link, not a choice."""
-
-    title = _("Older")
-    parameter_name = "before"
-
-    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> list[tuple[str, str]]:
-        """Offer only what is chosen, so that the filter works and shows nothing else."""
-        chosen = request.GET.get(self.parameter_name, "")
-        return [(chosen, f"#{chosen}")] if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else []
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
-        """Narrow to older messages."""
-        return queryset.filter(pk__lt=int(self.value() or 0)) if self.value() else queryset
+        # Two conditions with OR would read every message; the ids first are a few.
+        return queryset.filter(pk__in=waiting.union(needing, all=True))
 
 
 #: The filters an address may name; with any other, a column could be searched by guessing.
@@ -126,6 +96,18 @@ class Line:
 class MessageList(ChangeList):
     """The change list: attaches `line` to each message of the page."""
 
+    #: The newest message that is not looked at, where a state has no list of its own.
+    floor: int | None = None
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> "QuerySet[Message]":
+        """Find sent, cancelled and suppressed messages among the newest only: no index tells them apart."""
+        # Any: as ChangeList
+        rows = super().get_queryset(request, exclude_parameters)
+        if self.params.get(StateFilter.parameter_name) not in ENDED:
+            return rows
+        self.floor = floor_of(Message.objects.all(), before_of(request))
+        return rows if self.floor is None else rows.filter(pk__gt=self.floor)
+
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:  # Any: as Django's
         """Return the filters of the address; one that does not exist is left out, here and in all links.
 
@@ -143,19 +125,23 @@ class MessageList(ChangeList):
         """Read the page, then what belongs to its rows; never more than the page."""
         super().get_results(request)
         self.result_list = list(self.result_list)
-        for message, line in lines(self.result_list):
+        may_see_content = request.user.has_perm(PERMISSION)
+        for message, line in lines(self.result_list, may_see_content=may_see_content):
             message.line = line  # type: ignore[attr-defined]  # read by the columns
 
     @property
     def next_messages(self) -> tuple[str, datetime] | None:
         """Where to go on after the last counted page: the link and the time of its oldest row."""
         paginator = self.paginator
-        if not isinstance(paginator, CappedPaginator) or not paginator.is_capped:
+        if not isinstance(paginator, CappedPaginator) or self.page_num != paginator.num_pages:
             return None
-        if self.page_num != paginator.num_pages or not self.result_list:
+        if paginator.is_capped and self.result_list:
+            oldest = self.result_list[len(self.result_list) - 1]
+            return self.get_query_string({"before": oldest.pk}, ["p"]), oldest.created_at
+        if self.floor is None:
             return None
-        oldest = self.result_list[len(self.result_list) - 1]
-        return self.get_query_string({"before": oldest.pk}, ["p"]), oldest.created_at
+        newest_left = Message.objects.only("created_at").get(pk=self.floor)
+        return self.get_query_string({"before": self.floor + 1}, ["p"]), newest_left.created_at
 
     @property
     def range_shown(self) -> tuple[int, int]:
@@ -188,8 +174,12 @@ def shown_count(number: int) -> str:
     return f"{number:,}" if number else ""
 
 
-def lines(messages: "list[Message]") -> list[tuple[Message, Line]]:
-    """Read what belongs to these messages: standing, profile's name, last reply."""
+def lines(messages: "list[Message]", *, may_see_content: bool) -> list[tuple[Message, Line]]:
+    """Read what belongs to these messages: standing, profile's name, last reply.
+
+    Without the content permission a reply names no recipient but the first, whom the row shows: which of the
+    others are blind is in the content, and that would be fifty readings.
+    """
     standing = standings(messages)
     waiting = [
         message.pk for message in messages if standing[message.pk].next_try_at or message.reply is None
@@ -203,7 +193,9 @@ def lines(messages: "list[Message]") -> list[tuple[Message, Line]]:
             Line(
                 standing[message.pk],
                 names.get(standing[message.pk].profile_id or 0, ""),
-                reply_of(last[message.pk]) if message.pk in last else words_of(message),
+                Blind([] if may_see_content else message.rcpt_to[1:]).mask(
+                    reply_of(last[message.pk]) if message.pk in last else words_of(message)
+                ),
             ),
         )
         for message in messages

@@ -27,12 +27,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from delivery.admin import actions, content
+from delivery.admin import actions, content, routing
 from delivery.admin.listing import (
     FILTERS,
     PAGE_SIZE,
-    BeforeFilter,
-    CappedPaginator,
     Line,
     MessageList,
     StateFilter,
@@ -43,6 +41,7 @@ from delivery.composing import readable
 from delivery.models import Message
 from delivery.reading import one_line
 from delivery.showing import when
+from smtp_settings.admin.records.bounded import BeforeFilter, CappedPaginator
 
 #: Characters of a column that holds what strangers wrote; what the column cuts is in the tooltip.
 _COLUMN = 200
@@ -162,7 +161,10 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
             if why_not := _why_not(request):
                 self.message_user(request, why_not, notices.WARNING)
                 return HttpResponseRedirect(request.get_full_path())
-        allowed = {"message_actions": actions.allowed(request)}
+        allowed = {
+            "message_actions": actions.allowed(request),
+            "may_ask_route": request.user.has_perm(routing.PERMISSION),
+        }
         return super().changelist_view(request, (extra_context or {}) | allowed)
 
     # One message
@@ -173,6 +175,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         name = "delivery_message"
         return [
             path("", wrap(self.changelist_view), name=f"{name}_changelist"),
+            path("route/", wrap(self.route_view), name=f"{name}_route"),
             path("<int:pk>/", wrap(self.message_view), name=f"{name}_change"),
             path("<int:pk>/content/", wrap(self.content_view), name=f"{name}_content"),
             path("<int:pk>/content/preview/", wrap(self.preview_view), name=f"{name}_preview"),
@@ -203,6 +206,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
             {
                 "page": page,
                 "may_open_profile": may_open_profile,
+                "question": routing.query_of(message),
                 "may_change_profile": request.user.has_perm("smtp_settings.change_smtpprofile"),
                 "offered": [
                     action
@@ -211,6 +215,15 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
                 ],
             },
         )
+
+    def route_view(self, request: HttpRequest) -> HttpResponse:
+        """Say which server would take a message; with a permission of its own."""
+        if (refused := self._refused(request, "GET")) is not None:
+            return refused
+        if not request.user.has_perm(routing.PERMISSION):
+            raise PermissionDenied(_("Can view SMTP profile"))
+        context = self.admin_site.each_context(request) | routing.context_for(request.GET)
+        return TemplateResponse(request, "admin/delivery/message/route.html", {"opts": self.opts, **context})
 
     def content_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show what the message says; an event says who looked."""
@@ -288,9 +301,10 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     def _found(self, request: HttpRequest, pk: int) -> Message:
         if not self.has_view_permission(request):
             raise PermissionDenied(_("Can view message"))
-        message = Message.objects.filter(pk=pk).first() if pk <= _LARGEST_ID else None
+        found = Message.objects.filter(pk=pk).select_related("site")
+        message = found.first() if pk <= _LARGEST_ID else None
         if message is None:
-            raise Http404(_("This message does not exist. It may have been removed after 90 days."))
+            raise Http404(_("This message does not exist. It may have been removed after its time."))
         return message
 
     def _page(

@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import getaddresses
 
+from django.db.models import OuterRef, Subquery
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.causes import Cause, cause_of
 from delivery.admin.sentences import Sentence, sentence, words_of
-from delivery.admin.states import TONES, Standing, State, standings
+from delivery.admin.states import OPEN, TONES, Standing, State, standings
+from delivery.admin.waiting import Card, card_of
 from delivery.classification import OVERRIDE
 from delivery.composing import readable
 from delivery.models import Attempt, Content, Message, Worker
@@ -76,6 +79,7 @@ class MessagePage:
     hidden_recipients: int
     timeline: list[Moment]
     size_bytes: int | None
+    why: Card | None  #: for one that waits
 
 
 def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -> MessagePage:
@@ -85,8 +89,10 @@ def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -
     causes as say nothing of one.
     """
     standing = standings([message])[message.pk]
-    attempts = list(Attempt.objects.filter(message_id=message.pk).order_by("-pk")[:MAX_ATTEMPTS])
-    profiles = _profiles(message, standing, attempts)
+    attempts = _attempts(message)
+    is_open = standing.state in OPEN
+    # A waiting message asks every profile.
+    profiles = _every_profile() if is_open else _profiles(message, standing, attempts)
     profile = profiles.get(standing.profile_id or 0)
     content = Content.objects.filter(pk=message.pk).values("size", "data").first()
     named = None if may_see_content else _named(bytes(content["data"]) if content else None)
@@ -118,7 +124,25 @@ def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -
         hidden_recipients=len(hidden),
         timeline=_timeline(message, standing, attempts, profiles, causes, blind),
         size_bytes=content["size"] if content else None,
+        why=card_of(
+            stats.snapshot(message.pk, profiles=profiles.values()),
+            may_see_profiles=may_see_profile,
+            blind=blind,
+        )
+        if is_open
+        else None,
     )
+
+
+def _attempts(message: Message) -> list[Attempt]:
+    """Return the newest attempts first, each with its worker's `host`, None for one that is gone."""
+    host = Worker.objects.filter(pk=OuterRef("worker_id")).values("host")
+    attempts = Attempt.objects.filter(message_id=message.pk).annotate(host=Subquery(host))
+    return list(attempts.order_by("-pk")[:MAX_ATTEMPTS])
+
+
+def _every_profile() -> dict[int, SMTPProfile]:
+    return {profile.pk: profile for profile in stats.all_profiles()}
 
 
 def _profiles(message: Message, standing: Standing, attempts: list[Attempt]) -> dict[int, SMTPProfile]:
@@ -188,9 +212,8 @@ def _timeline(
 
     A success is on the message row: attempts are only what went wrong.
     """
-    workers = _workers(attempts)
     moments = [
-        replace(_moment(attempt, workers, profiles, blind), cause=_cause(causes[attempt.pk], blind))
+        replace(_moment(attempt, profiles, blind), cause=_cause(causes[attempt.pk], blind))
         for attempt in attempts
     ]
     if standing.state is State.SENT and message.done_at:
@@ -209,20 +232,13 @@ def _timeline(
     return moments
 
 
-def _workers(attempts: list[Attempt]) -> dict[int, str]:
-    ids = {attempt.worker_id for attempt in attempts if attempt.worker_id is not None}
-    return dict(Worker.objects.filter(pk__in=ids).values_list("pk", "host")) if ids else {}
-
-
 def _cause(cause: Cause | None, blind: Blind) -> str:
     return one_line(blind.mask(cause.sentence)) if cause is not None else ""
 
 
-def _moment(
-    attempt: Attempt, workers: Mapping[int, str], profiles: Mapping[int, SMTPProfile], blind: Blind
-) -> Moment:
+def _moment(attempt: Attempt, profiles: Mapping[int, SMTPProfile], blind: Blind) -> Moment:
     profile = profiles.get(attempt.profile_id or 0)
-    worker = workers.get(attempt.worker_id or 0)
+    worker: str | None = attempt.host  # type: ignore[attr-defined]  # annotated by `_attempts`
     parts = [_("Attempt %(n)d") % {"n": attempt.n}]
     if worker:
         parts.append(

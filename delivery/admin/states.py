@@ -48,11 +48,15 @@ _OPEN = {
     State.SENDING: Q(lease_id__isnull=False),
     State.DEFERRED: Q(lease_id=None) & _TRIED,
 }
+#: The states of a message that waits or is being sent.
+OPEN = frozenset(_OPEN)
 _ENDED = {
     State.SENT: SmallState.SENT,
     State.CANCELLED: SmallState.CANCELLED,
     State.SUPPRESSED: SmallState.SUPPRESSED,
 }
+#: The states that no table but the messages' knows: their lists are bounded by age.
+ENDED = frozenset(_ENDED)
 _FAILURES = {
     State.FAILED: SmallState.FAILED,
     State.HELD: SmallState.HELD,
@@ -90,10 +94,11 @@ def messages_in(state: State, messages: "QuerySet[Message]") -> "QuerySet[Messag
 
 
 def standings(messages: Iterable[Message]) -> dict[int, Standing]:
-    """Say where each message stands, in two queries however many there are."""
+    """Say where each message stands, in two queries at most however many there are."""
     rows = {message.pk: message for message in messages}
     entries = {entry.message_id: entry for entry in QueueEntry.objects.filter(pk__in=rows)}
-    failures = {failure.message_id: failure for failure in Failure.objects.filter(pk__in=rows)}
+    over = rows.keys() - entries.keys()  # for none Django asks nothing
+    failures = {failure.message_id: failure for failure in Failure.objects.filter(pk__in=over)}
     return {pk: _standing(row, entries.get(pk), failures.get(pk)) for pk, row in rows.items()}
 
 

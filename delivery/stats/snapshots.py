@@ -14,7 +14,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from delivery import pacing
+from delivery import fitting, learned, pacing
+from delivery.fitting import Room
 from delivery.models import (
     Attempt,
     Breaker,
@@ -47,8 +48,6 @@ from delivery.waiting.facts import CAP
 from smtp_settings.clearance import standing
 from smtp_settings.models import SMTPProfile
 
-_MB = 1_000_000
-
 # One value, so that one round trip brings it all. Lanes ahead are read one by one and from the index's start:
 # a range over all priorities would walk the future rows.
 _FACTS = """
@@ -56,9 +55,7 @@ SELECT json_build_object(
   'now', now(),
   'heard_at', (SELECT max(heartbeat_at) FROM (
     SELECT heartbeat_at FROM {worker} ORDER BY id DESC LIMIT 50) newest),
-  'states', (SELECT json_object_agg(s.profile_id, json_build_object(
-      'breaker', s.breaker, 'open_until', s.open_until, 'connections', s.connections, 'paused', s.paused,
-      'words', s.reason, 'paused_by', u.{username}, 'changed_at', s.changed_at))
+  'states', (SELECT json_object_agg(s.profile_id, to_jsonb(s) || jsonb_build_object('who', u.{username}))
     FROM {profile_state} s LEFT JOIN {user} u ON u.id = s.paused_by_id),
   'slots', (SELECT json_object_agg(profile_id, numbers) FROM (
     SELECT profile_id, array_agg(n) AS numbers FROM {slot} WHERE worker_id IS NOT NULL GROUP BY 1) taken),
@@ -174,8 +171,9 @@ def _statement() -> str:
 
 
 def _server(profile: SMTPProfile, found: Facts) -> ServerFacts:
-    key = str(profile.pk)
-    state = (found["states"] or {}).get(key, {})
+    key, now = str(profile.pk), _moment(found["now"])
+    known: Facts = (found["states"] or {}).get(key, {})
+    state = _state(profile, known)
     use, cause = _use(profile)
     server = ServerFacts(
         profile_id=profile.pk,
@@ -186,20 +184,49 @@ def _server(profile: SMTPProfile, found: Facts) -> ServerFacts:
         name=profile.name,
         use=use,
         cause=cause,
-        paused=_PAUSED_BY[Paused(state.get("paused", Paused.NO))],
-        paused_by=state.get("paused_by") or "",
-        breaker=_CIRCUITS[Breaker(state.get("breaker", Breaker.CLOSED))],
-        open_until=_at(state.get("open_until")),
-        words=state.get("words", ""),
-        changed_at=_at(state.get("changed_at")),
+        paused=_PAUSED_BY[Paused(state.paused)],
+        paused_by=known.get("who") or "",
+        breaker=_CIRCUITS[Breaker(state.breaker)],
+        open_until=state.open_until,
+        words=state.reason,
+        changed_at=state.changed_at,
         max_connections=profile.max_connections,
-        learned=state.get("connections"),
+        learned=_bears(profile, state, now),
         in_hand=(found["in_hand"] or {}).get(key, 0),
         limits=_limits(profile, found["rates"] or {}),
-        max_size_bytes=profile.max_size * _MB if profile.max_size else None,
+        room=_room(profile, state, now),
     )
     numbers = (found["slots"] or {}).get(key, ())
     return replace(server, taken=sum(number <= server.allowed for number in numbers))
+
+
+def _state(profile: SMTPProfile, known: Facts) -> ProfileState:
+    """Return what workers wrote down, as a row again; nothing yet is a closed breaker."""
+    nothing = {"breaker": Breaker.CLOSED, "paused": Paused.NO, "changed_at": None}
+    columns = {field.attname: field for field in ProfileState._meta.concrete_fields}  # documented
+    values = nothing | {
+        name: columns[name].to_python(value) for name, value in known.items() if name in columns
+    }
+    return ProfileState(**{**values, "profile_id": profile.pk})
+
+
+def _bears(profile: SMTPProfile, state: ProfileState, now: datetime) -> int | None:
+    """Return the connections a server bears now, as far as that was learned or a slow start allows."""
+    limits = [state.ramp]
+    if state.learned_fingerprint and state.learned_fingerprint == _fingerprint(profile):
+        most = profile.max_connections
+        limits.append(learned.bearable(state, most_connections=most, now=now).connections)
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _room(profile: SMTPProfile, state: ProfileState, now: datetime) -> Room:
+    most = fitting.limit_of(state, fingerprint=_fingerprint(profile), now=now)
+    return Room(profile.name, profile.max_size * fitting.MEGABYTE, most)
+
+
+def _fingerprint(profile: SMTPProfile) -> str:
+    """Return what binds knowledge to settings, as `WayOut.fingerprint` has it for a live profile."""
+    return profile.cleared_fingerprint[:32]
 
 
 def _use(profile: SMTPProfile) -> tuple[Use, str]:

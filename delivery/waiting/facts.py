@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from delivery.fitting import Room
 from delivery.pacing import Kind, Rate
 
 #: Beat wakes an idle worker every fifteen seconds: nothing heard for so long, nobody drains, as the
@@ -15,6 +16,8 @@ STALE = timedelta(seconds=45)
 CAP = 10_001
 #: Priorities above this are a suspect's after a crash: claimed alone.
 SUSPECT = 10
+#: Room for every message.
+ANY_SIZE = Room("")
 
 
 class Use(StrEnum):
@@ -87,8 +90,9 @@ class ServerFacts:
     """One profile as the engine sees it now; the first five fields are those `assignment` asks for.
 
     `cause` says why a NOT_LIVE one is not (a word of `clearance.standing`). `learned` is the number of
-    connections its server bears, None as configured; `taken` those that are open, of the allowed ones, and
-    `in_hand` the messages workers hold for it. `words` are the server's own, of a pause or an open breaker.
+    connections its server bears now, None as configured; `taken` those that are open, of the allowed ones,
+    and `in_hand` the messages workers hold for it. `room` is how large a message may be. `words` are the
+    server's own, of a pause or an open breaker.
     """
 
     profile_id: int
@@ -110,7 +114,7 @@ class ServerFacts:
     taken: int = 0
     in_hand: int = 0
     limits: tuple[LimitFacts, ...] = ()
-    max_size_bytes: int | None = None
+    room: Room = ANY_SIZE
 
     @property
     def allowed(self) -> int:

@@ -5,10 +5,11 @@ the database says of each server in place of what a worker would see.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from delivery import assignment, pacing
+from delivery.fitting import Room, Size
 from delivery.pacing import Kind
 from delivery.waiting.facts import Breaker, LimitFacts, PausedBy, Route, ServerFacts, Use
 from delivery.waiting.reasons import (
@@ -39,7 +40,7 @@ class Ask:
 
     route: Route
     place: int = 1
-    size_bytes: int | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ def _not_on_the_way(server: ServerFacts, way: Route) -> Reason:
 def _out_of_use(server: ServerFacts, ask: Ask, now: datetime) -> Iterator[Reason]:
     if server.use is not Use.LIVE:
         yield _NOT_LIVE.get(server.use) or NotLive(server.cause)
-    if ask.size_bytes is not None and server.max_size_bytes and ask.size_bytes > server.max_size_bytes:
-        yield TooLarge(ask.size_bytes, server.max_size_bytes)
+    if ask.size is not None and not server.room.takes(ask.size):
+        yield _too_large(ask.size, server.room)
     if server.paused is PausedBy.PERSON:
         yield PausedByPerson(server.paused_by, server.changed_at)
     elif server.paused is PausedBy.FAULT:
@@ -117,6 +118,12 @@ def _out_of_use(server: ServerFacts, ask: Ask, now: datetime) -> Iterator[Reason
         yield Probing()
     elif server.breaker is Breaker.OPEN and not (server.open_until and server.open_until <= now):
         yield BreakerOpen(server.open_until, server.words)
+
+
+def _too_large(size: Size, room: Room) -> TooLarge:
+    if room.takes(replace(size, attachments_bytes=0)):
+        return TooLarge(size.attachments_bytes, room.attachments_bytes)
+    return TooLarge(size.message_bytes, room.message_bytes or 0)
 
 
 _NOT_LIVE: dict[Use, Reason] = {Use.DRAFT: Draft(), Use.DISABLED: Disabled(), Use.UNTESTED: Untested()}

@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from delivery.fitting import MEGABYTE
 from delivery.pacing import Kind
 from delivery.showing import clock, span
 from delivery.waiting import reasons as why
@@ -16,7 +17,6 @@ from delivery.waiting.reasons import Reason
 from delivery.waiting_words.telling import Said, Telling, count
 from smtp_settings.clearance import standing
 
-_MB = 1_000_000
 _LESS_THAN_A_MINUTE = timedelta(seconds=30)  # as `span` rounds
 _RATES: dict[Kind, Promise] = {
     Kind.MINUTE: gettext_lazy("Its limit of %(limit)s a minute is used up."),
@@ -71,8 +71,12 @@ def _senders(reason: why.OtherSenders, _telling: Telling) -> Said:
 
 
 def _too_large(reason: why.TooLarge, _telling: Telling) -> Said:
-    sizes = {"size": f"{reason.size_bytes / _MB:.1f} MB", "most": f"{reason.most_bytes / _MB:.1f} MB"}
+    sizes = {"size": _megabytes(reason.size_bytes), "most": _megabytes(reason.most_bytes)}
     return Said(_("Too large: %(size)s, and it takes at most %(most)s.") % sizes)
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / MEGABYTE:.1f} MB"
 
 
 def _busy(reason: why.AllBusy, _telling: Telling) -> Said:

@@ -55,6 +55,12 @@ def page_of(message_id, role="administrator", **more):
     return response
 
 
+def test_a_message_too_large_for_every_server_says_by_how_much_and_what_helps():
+    words = "attachments 14.2 MB; EU relay takes 10 MB, Backup takes 12 MB"
+    text = text_of(page_of(failed((None, None, words), phase="", cause="too_large")))
+    assert f"It is larger than the servers take that may carry it: {words} Raise the limit" in text
+
+
 def test_an_unknown_recipient_is_told_as_one_with_the_servers_words_and_what_helps():
     assert (
         "Given up. The server does not know this recipient: 550 5.1.1 No such user here "
@@ -194,8 +200,16 @@ def test_no_attempt_costs_a_statement_of_its_own():
         with statements() as seen:
             client.get(url("change", message_id))
         counts.append(len(seen))
-        assert not any('"smtp_settings_smtpprofile"."password"' in sql for sql in seen)
     assert counts[0] == counts[1]
+
+
+def test_no_sealed_secret_is_read_for_a_message_that_waits_no_more():
+    client = client_of("administrator")
+    failed((550, "5.1.1", "No such user"))
+    message_id = Message.objects.get().pk
+    with statements() as seen:
+        client.get(url("change", message_id))
+    assert not any('"smtp_settings_smtpprofile"."password"' in sql for sql in seen)
 
 
 @pytest.mark.parametrize(("role", "sees"), [("viewer", False), ("administrator", True)])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery import assignment, pacing
+from delivery.fitting import Room, Size
 from delivery.pacing import Kind
 from delivery.waiting import (
     Ask,
@@ -146,10 +147,21 @@ def test_a_server_that_is_not_on_the_way_says_so_and_stands_last(changes, way, k
     assert (chosen, list(kinds.items())) == (2, [(2, ["takes"]), (1, [kind])])
 
 
-@pytest.mark.parametrize(("size", "chosen"), [(None, 1), (10, 1), (11, 2)])
-def test_a_message_too_large_for_one_goes_through_another(size, chosen):
-    small = replace(ONE, max_size_bytes=10)
-    assert answers(small, TWO, size_bytes=size)[0] == chosen
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (None, "takes"),
+        (Size(10, 20), "takes"),
+        (Size(11, 20), reasons.TooLarge(11, 10)),
+        (Size(5, 21), reasons.TooLarge(21, 20)),
+    ],
+)
+def test_a_message_too_large_for_one_goes_through_another(size, expected):
+    small = replace(ONE, room=Room("One", 10, 20))
+    found = route([small, TWO], Ask(Route(), size=size), NOW)
+    (reason,) = found.answers[0].reasons
+    assert found.chosen == (1 if expected == "takes" else 2)
+    assert expected in (reason, reason.kind)
 
 
 def test_the_place_in_the_line_says_when_a_rate_has_a_token():

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
 
+from delivery.fitting import Size
 from delivery.management.commands.explain import line_of
 from delivery.queue import MessagePriority
 from delivery.simulator import Question, Simulation, simulate
@@ -82,7 +83,7 @@ def _question(options: dict[str, Any]) -> Question:  # Any: parsed arguments
         site_id=_site(options["site"]),
         priority=MessagePriority[options["priority"].upper()],
         profile_id=_profile(options["pinned"]),
-        size_bytes=options["size"],
+        size=None if options["size"] is None else Size(options["size"], options["size"]),
     )
 
 
