@@ -235,10 +235,11 @@ def _check_types(outgoing: object) -> None:
 
 
 def _composed(outgoing: Outgoing) -> Composed:
-    rcpt_to = _recipients(outgoing.rcpt_to)
+    mail_from, rcpt_to = outgoing.mail_from, _recipients(outgoing.rcpt_to)
+    is_keyed = outgoing.idempotency_key is not None
     if isinstance(outgoing.message, bytes):
-        return compose_eml(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=rcpt_to)
-    return compose_message(outgoing.message, mail_from=outgoing.mail_from, rcpt_to=rcpt_to)
+        return compose_eml(outgoing.message, mail_from=mail_from, rcpt_to=rcpt_to, is_keyed=is_keyed)
+    return compose_message(outgoing.message, mail_from=mail_from, rcpt_to=rcpt_to, is_keyed=is_keyed)
 
 
 def _recipients(rcpt_to: Iterable[object] | None) -> Sequence[str] | None:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import idna
 
@@ -39,6 +40,7 @@ class Mailbox:
     address: str
 
 
+@lru_cache(maxsize=1024)  # the sender is most messages' own
 def checked(text: str, what: str = "The address") -> str:
     """Give a bare address in the form the envelope carries, or raise CannotCompose.
 
@@ -135,6 +137,14 @@ _TOKEN = re.compile(
 )
 
 
+#: What most address fields hold: one mailbox without quotes, comments or groups.
+_PLAIN_MAILBOX = re.compile(
+    r"""\ *(?:(?P<bare>[^\s"(),:;<>@\[\]\\]+@[^\s"(),:;<>@\[\]\\]+)
+      | (?P<name>[^\t\r\n"(),:;<>@\[\]\\]*)<(?P<inside>[^\s"(),:;<>@\[\]\\]+@[^\s"(),:;<>@\[\]\\]+)>)\ *""",
+    re.VERBOSE,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
@@ -156,6 +166,15 @@ def mailboxes(value: str, field: str) -> list[Mailbox]:
     bad = _CONTROL.search(value)
     if bad:
         raise CannotCompose(f"{field} holds the control character U+{ord(bad[0]):04X}.")
+    plain = _PLAIN_MAILBOX.fullmatch(value)
+    if plain is not None:
+        address = checked(plain["bare"] or plain["inside"], f"{field}:")
+        return [Mailbox((plain["name"] or "").strip(), address)]
+    return _listed(value, field)
+
+
+def _listed(value: str, field: str) -> list[Mailbox]:
+    """Read any address list, token by token."""
     return [box for item in _items(_tokens(value, field), field) for box in _mailbox(item, field)]
 
 

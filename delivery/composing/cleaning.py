@@ -33,7 +33,7 @@ def clean(found: Field) -> bytes | None:
     """
     if _BAD_CONTROL.search(found.lines):
         raise CannotCompose(f"The header field {found.name} holds a control character.")
-    if max(map(len, found.lines.split(b"\r\n"))) > MAX_LINE:
+    if len(found.lines) > MAX_LINE and max(map(len, found.lines.split(b"\r\n"))) > MAX_LINE:
         raise CannotCompose(
             f"The header field {found.name} has a line of more than {MAX_LINE} bytes; fold it."
         )

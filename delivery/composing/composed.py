@@ -44,7 +44,8 @@ class Composed:
     blobs: tuple[bytes, ...] = field(default=(), repr=False)
     #: Octets of all attachments together as they are sent (`mime.Parts` says what counts).
     attachments_bytes: int = 0
-    #: SHA-256 of what the caller gave: equal for the same message composed twice, whatever the clock said.
+    #: SHA-256 of what the caller gave: equal for the same message composed twice, whatever the clock said;
+    #: empty where nobody asks, as without an idempotency key.
     digest: bytes = field(default=b"", repr=False)
 
     @property

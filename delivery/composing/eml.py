@@ -31,6 +31,7 @@ def compose_eml(
     mail_from: str | None = None,
     rcpt_to: Sequence[str] | None = None,
     now: datetime | None = None,
+    is_keyed: bool = True,
 ) -> Composed:
     """Make a raw message ready to be stored.
 
@@ -39,7 +40,7 @@ def compose_eml(
     Without `mail_from` the sender is the Sender field's address, else the From field's, else the
     profile's; without `rcpt_to` the recipients are those of To, Cc and Bcc. "" or "<>" is the null
     sender. Date is added where it is missing (`now`, else the present time); Message-ID is left to the
-    queue. Raises CannotCompose.
+    queue. The digest is wanted where the message has an idempotency key (`is_keyed`). Raises CannotCompose.
     """
     raw = raw.removeprefix(_BYTE_ORDER_MARK)
     is_open = not raw.endswith((b"\r", b"\n"))
@@ -47,7 +48,8 @@ def compose_eml(
     head = read_head(raw, 0, len(raw))
     sender = _sender(head) if mail_from is None else bare_sender(mail_from)
     recipients = _recipients(head) if rcpt_to is None else bare_recipients(rcpt_to)
-    return assemble(raw, head, sender, recipients, is_open=is_open, now=now)
+    digest = digest_of([sender, *recipients, raw]) if is_keyed else b""
+    return assemble(raw, head, sender, recipients, is_open=is_open, now=now, digest=digest)
 
 
 def with_crlf(raw: bytes) -> bytes:
@@ -58,9 +60,10 @@ def with_crlf(raw: bytes) -> bytes:
         raise CannotCompose("This is not a mail message: it is empty.")
     if b"\x00" in raw:
         raise CannotCompose(f"Line {_line_of(raw, raw.index(0))} holds a NUL byte, which mail cannot carry.")
-    if b"\r" not in raw:
+    if b"\r" in raw:
+        _refuse_bare(raw)
+    else:
         raw = raw.replace(b"\n", b"\r\n")
-    _refuse_bare(raw)
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
@@ -85,14 +88,13 @@ def assemble(
     rcpt_to: tuple[str, ...],
     *,
     is_open: bool,
+    digest: bytes,
     now: datetime | None = None,
     subject: str | None = None,
-    digest: bytes | None = None,
 ) -> Composed:
     """Put together what is stored.
 
-    `is_open`: the last CRLF of `raw` was added, not given. `subject` replaces the field's text,
-    `digest` that of the bytes.
+    `is_open`: the last CRLF of `raw` was added, not given. `subject` replaces the field's text.
     """
     _check_fields(head)
     parts = parts_of(raw, head, is_open=is_open)
@@ -101,7 +103,7 @@ def assemble(
     changes = [*_top(cleaned), *body]
     if not all(edit.is_blob for edit in body) and not head.all("mime-version"):
         changes.append(Edit(head.end, head.end, b"MIME-Version: 1.0\r\n"))
-    start = b"" if head.all("date") else f"Date: {format_datetime(now or timezone.now())}\r\n".encode("ascii")
+    start = b"" if head.all("date") else _date(now or timezone.now())
     data, cuts, blobs = _stored(raw, head, start, changes)
     composed = Composed(
         mail_from=mail_from,
@@ -113,11 +115,15 @@ def assemble(
         cuts=cuts,
         blobs=blobs,
         attachments_bytes=parts.attachments_bytes,
-        digest=digest or digest_of([mail_from, *rcpt_to, raw]),
+        digest=digest,
     )
     if composed.size_bytes > MAX_MESSAGE:
         raise CannotCompose(_too_large(composed.size_bytes))
     return composed
+
+
+def _date(moment: datetime) -> bytes:
+    return f"Date: {format_datetime(moment)}\r\n".encode("ascii")
 
 
 def _stored(

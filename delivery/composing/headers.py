@@ -1,11 +1,12 @@
 """Header sections at the level of bytes: where each field stands."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email import policy
 from email.message import Message
 from email.parser import BytesParser
+from functools import lru_cache
 
 from delivery.composing.composed import MAX_FIELD, MAX_FIELDS, MAX_HEADERS, CannotCompose
 
@@ -20,17 +21,16 @@ _LINE = re.compile(rb"(?P<name>[!-9;-~]{1,76}):|(?P<fold>[ \t]+\S)|(?P<blank>[ \
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One header field: its name as written, its bytes from `start` to `end` (CRLF and folds included)."""
+    """One header field: its name as written, its bytes from `start` to `end` (CRLF and folds included).
+
+    `key` is the name in lower case.
+    """
 
     name: str
+    key: str
     start: int
     end: int
     lines: bytes = field(repr=False)
-
-    @property
-    def key(self) -> str:
-        """The name in lower case."""
-        return self.name.lower()
 
     @property
     def body(self) -> bytes:
@@ -43,12 +43,13 @@ class Head:
     """A header section: its fields, where it ends and where the body begins (the empty line lies between)."""
 
     fields: tuple[Field, ...]
+    by_key: Mapping[str, Sequence[Field]] = field(repr=False)
     end: int
     body: int
 
-    def all(self, key: str) -> list[Field]:
+    def all(self, key: str) -> Sequence[Field]:
         """Every field of that lower-case name."""
-        return [f for f in self.fields if f.key == key]
+        return self.by_key.get(key, ())
 
     def parsed(self) -> Message:
         """Give the section to the standard library, for its reading of MIME parameters."""
@@ -58,8 +59,13 @@ class Head:
                 raise CannotCompose(
                     f"The header field {found.name} is longer than {_MAX_MIME_FIELD:,} bytes."
                 )
-        lines = b"".join(found.lines for found in fields)
-        return BytesParser(policy=policy.compat32).parsebytes(lines, headersonly=True)
+        return _parsed(b"".join(found.lines for found in fields))
+
+
+@lru_cache(maxsize=256)
+def _parsed(lines: bytes) -> Message:
+    """Read MIME fields; the same few stand in most messages, and nobody changes what is read."""
+    return BytesParser(policy=policy.compat32).parsebytes(lines, headersonly=True)
 
 
 def read_head(raw: bytes, start: int, end: int) -> Head:
@@ -87,14 +93,21 @@ def read_head(raw: bytes, start: int, end: int) -> Head:
             raise CannotCompose(f"The header is longer than {MAX_HEADERS:,} bytes.")
     if name:
         fields.append(_field(raw, name, begun, at))
-    return Head(tuple(fields), at, min(at + 2, end))
+    return Head(tuple(fields), _by_key(fields), at, min(at + 2, end))
+
+
+def _by_key(fields: Sequence[Field]) -> dict[str, list[Field]]:
+    by_key: dict[str, list[Field]] = {}
+    for found in fields:
+        by_key.setdefault(found.key, []).append(found)
+    return by_key
 
 
 def _field(raw: bytes, name: str, start: int, end: int) -> Field:
     if end - start > MAX_FIELD:
         raise CannotCompose(f"The header field {name} is longer than {MAX_FIELD:,} bytes.")
     lines = raw[start:end]
-    return Field(name, start, end, lines if lines.endswith(b"\r\n") else lines + b"\r\n")
+    return Field(name, name.lower(), start, end, lines if lines.endswith(b"\r\n") else lines + b"\r\n")
 
 
 def _no_field(line: bytes, number: int) -> str:

@@ -48,12 +48,13 @@ def compose_message(
     mail_from: str | None = None,
     rcpt_to: Sequence[str] | None = None,
     now: datetime | None = None,
+    is_keyed: bool = True,
 ) -> Composed:
     """Make a Django message ready to be stored, or raise CannotCompose.
 
     The envelope is `from_email` and `recipients()` unless it is given ("" or "<>" is the null sender);
     Bcc stands nowhere else. A Message-ID or Date among the message's headers is kept. `message` is not
-    changed.
+    changed. The digest is wanted where it has an idempotency key (`is_keyed`).
     """
     _check_texts(message)
     extra = {str(name): _value(str(name), value) for name, value in (message.extra_headers or {}).items()}
@@ -68,7 +69,9 @@ def compose_message(
     written = _serialised(tree)
     raw = with_crlf(written)
     subject = str(message.subject or "")
-    digest = digest_of([envelope[0], *envelope[1], subject, _without_boundaries(raw, tree)])
+    digest = b""
+    if is_keyed:
+        digest = digest_of([envelope[0], *envelope[1], subject, _without_boundaries(raw, tree)])
     raw, has_stand_in = _without_stand_ins(raw)
     head = read_head(raw, 0, len(raw))
     stored = (subject or " ") if has_stand_in else None

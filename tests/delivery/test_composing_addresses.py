@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.composing import CannotCompose, compose_eml
-from delivery.composing.addresses import checked, mailbox, mailboxes
+from delivery.composing.addresses import _listed, checked, mailbox, mailboxes
 from tests.delivery.mail import an_eml, composed_eml, refusal
 
 REFUSED = [
@@ -213,3 +213,18 @@ def test_no_list_of_addresses_gives_an_address_the_grammar_would_not(text):
     except CannotCompose:
         return
     assert all(checked(box.address) == box.address for box in found if box.address)
+
+
+def read_by(reader, value):
+    try:
+        return reader(value, "To")
+    except CannotCompose as error:
+        return str(error)
+
+
+@given(
+    st.text(alphabet='ab.@<>,;:"() \\ü\xa0\t-1', max_size=20)
+    | st.from_regex(r" ?(?:Ann )?<?[ab.]+@x[.]example>? ?", fullmatch=True)
+)
+def test_one_plain_mailbox_is_read_as_any_list_is(value):
+    assert read_by(mailboxes, value) == read_by(_listed, value)
