@@ -1,5 +1,6 @@
 """A message's content, for those who may read it. Each look is an event: stored mail opens accounts."""
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -54,6 +55,16 @@ def bytes_of(message: Message) -> bytes | None:
     return b"".join(content_of(_front(message, data), data, tuple(content.cuts), blobs).segments)
 
 
+def gone(message: Message) -> str:
+    """Say why there is no content any more."""
+    if message.sensitive:
+        return _("This message was handed over as sensitive: its content was removed when it ended.")
+    days = settings.MAILCONF_KEEP_DAYS["content"]
+    if days is None:
+        return _("The content of this message has been removed.")
+    return _("The content of this message has been removed; it is kept for %(days)d days.") % {"days": days}
+
+
 def _front(message: Message, data: bytes) -> bytes:
     try:
         return _written(message, data)
@@ -78,7 +89,7 @@ def reading_of(message: Message) -> tuple[Reading | None, str]:
     """Return the content taken apart, or None and the sentence why not."""
     raw = bytes_of(message)
     if raw is None:
-        return None, _("The content of this message has been removed.")
+        return None, gone(message)
     try:
         return read(raw), ""
     except CannotShow as error:
@@ -111,5 +122,5 @@ def whole_file(message: Message) -> HttpResponse:
     """Answer with the whole message; its name is ours."""
     raw = bytes_of(message)
     if raw is None:
-        raise Http404(_("The content of this message has been removed."))
+        raise Http404(gone(message))
     return showing.download(raw, f"message-{message.pk}.eml")

@@ -8,10 +8,10 @@ from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 
 from delivery import queue
-from delivery.admin import listing
 from delivery.composing import compose_message
 from delivery.models import Content, Failure, Message, QueueEntry
 from delivery.queue import SmallState
+from smtp_settings.admin.records import bounded
 from smtp_settings.models import Event
 from tests.delivery.queueing import a_row_of_profile, claimed, enqueued, state_of, statements
 from tests.pages import ROLES, assert_strict, client_of, inline_in, policy_of, text_of
@@ -214,7 +214,7 @@ def test_there_are_no_forms_for_messages(address):
 def test_a_message_that_is_gone_is_404_with_a_sentence():
     response = client_of("superuser").get(url("change", 12))
     assert response.status_code == 404
-    assert "This message does not exist. It may have been removed after 90 days." in text_of(response)
+    assert "This message does not exist. It may have been removed" in text_of(response)
     assert client_of("superuser").get(url("change", 2**64)).status_code == 404
     assert client_of("superuser").post(url("action", a_message(), "no-such")).status_code == 404
 
@@ -317,8 +317,10 @@ def test_content_that_is_gone_is_said_to_be():
     Content.objects.filter(pk=message_id).delete()
     client = client_of("administrator")
 
-    assert "The content of this message has been removed." in text_of(client.get(url("content", message_id)))
+    assert "has been removed; it is kept for 7 days." in text_of(client.get(url("content", message_id)))
     assert client.get(url("download", message_id)).status_code == 404
+    Message.objects.filter(pk=message_id).update(sensitive=True)
+    assert "sensitive: its content was removed" in text_of(client.get(url("content", message_id)))
 
 
 def test_a_viewer_sees_no_body_and_no_blind_recipient():
@@ -622,7 +624,7 @@ def test_a_list_page_costs_a_fixed_number_of_statements_and_reads_no_content():
 
 
 def test_counts_are_capped_and_older_messages_are_reached_by_their_number(monkeypatch):
-    monkeypatch.setattr(listing, "COUNT_LIMIT", 100)
+    monkeypatch.setattr(bounded, "COUNT_LIMIT", 100)
     enqueued(151)
     client = client_of("viewer")
 

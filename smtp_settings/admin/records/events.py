@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from smtp_settings.admin import words
 from smtp_settings.admin.records import event_words
+from smtp_settings.admin.records.bounded import BeforeFilter
 from smtp_settings.admin.records.test_runs import ReadOnly, sees_all
 from smtp_settings.models import Event, SMTPProfile
 
@@ -65,7 +66,7 @@ class EventAdmin(ReadOnly):
     list_title = gettext_lazy("Event log")
     list_display = ("time", "level_badge", "what", "who", "about", "ip_address")
     list_display_links = None
-    list_filter = (LevelChip, KindChip)
+    list_filter = (LevelChip, KindChip, BeforeFilter)
     search_fields = ("data__name",)
     search_help_text = gettext_lazy("Name of a profile")
     readonly_fields = ("time", "level_badge", "what", "who", "about", "ip_address")

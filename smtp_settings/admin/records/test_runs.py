@@ -16,6 +16,7 @@ from smtp_settings.admin.panel import run_words
 from smtp_settings.admin.panel.panel import run_context
 from smtp_settings.admin.panel.panel_data import run_data
 from smtp_settings.admin.panel.steps import failed_step as _failed_step
+from smtp_settings.admin.records.bounded import BeforeFilter, BoundedList, CappedPaginator
 from smtp_settings.models import TestRun
 
 _TEST, _VIEW = "smtp_settings.test_smtpprofile", "smtp_settings.view_testrun"
@@ -27,8 +28,14 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at ru
     actions = None
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+    list_max_show_all = 50
+    paginator = CappedPaginator
     show_full_result_count = False
     view_on_site = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:  # Any: as ModelAdmin
+        """Look at the newest rows only."""
+        return BoundedList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse everybody."""
@@ -66,7 +73,7 @@ class TestRunAdmin(ReadOnly):
 
     list_display = ("at", "who", "what", "profile_name", "server", "place", "result", "failed_step", "took")
     list_display_links = ("at",)
-    list_filter = ("kind", "state")
+    list_filter = ("kind", "state", BeforeFilter)
     search_fields = ("settings__name", "settings__host")
     search_help_text = gettext_lazy("Profile or server")
     list_select_related = ("user",)
