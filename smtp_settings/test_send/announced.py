@@ -1,8 +1,9 @@
 """What servers announced in the last passed test of the settings they have now."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
-from smtp_settings.models import TestRun
+from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.test_send.symptoms import seen_in
 
 
@@ -12,13 +13,15 @@ def sizes(fingerprints: Mapping[int, str]) -> dict[int, int]:
     `fingerprints` are the beginnings of those of the profiles' settings. A profile whose last passed test
     was of others, or whose server named no limit, is left out.
     """
-    found = {profile_id: _size(profile_id, start) for profile_id, start in fingerprints.items()}
+    profiles = SMTPProfile.objects.filter(pk__in=fingerprints) if fingerprints else SMTPProfile.objects.none()
+    found = {pk: _size(uuid, fingerprints[pk]) for pk, uuid in profiles.values_list("pk", "uuid")}
     return {profile_id: size for profile_id, size in found.items() if size}
 
 
-def _size(profile_id: int, fingerprint: str) -> int:
+def _size(profile_uuid: UUID, fingerprint: str) -> int:
+    # By the uuid: the test that let a new profile be saved was made before it had an id.
     runs = TestRun.objects.filter(
-        profile_id=profile_id, state=TestRun.State.PASSED, fingerprint__startswith=fingerprint
+        profile_uuid=profile_uuid, state=TestRun.State.PASSED, fingerprint__startswith=fingerprint
     )
     steps = runs.order_by("-id").values_list("steps", flat=True).first()
     size = seen_in(steps or ()).get("size", "")

@@ -108,6 +108,25 @@ def test_a_message_pinned_by_its_caller_does_not_go_elsewhere(process_environmen
     assert [attempt.cause for attempt in attempts_of(message_id)] == ["too_large"]
 
 
+def test_servers_that_say_552_to_everything_are_asked_once_each(process_environment):
+    """A 552 may mean a full disk: nothing is learned from it, and nothing goes round in circles."""
+    full = {"DOT": "552 Requested mail action aborted: exceeded storage allocation"}
+    with (
+        smtp_server(answers=full) as one,
+        smtp_server(answers=full) as two,
+        smtp_server(answers=full) as three,
+    ):
+        for n, server in enumerate((one, two, three)):
+            profile_of(server, f"Server {n}")
+        ids = queued(5)
+        drained_by_a_process(process_environment)
+        asked = sum(server.verbs().count("DATA") for server in (one, two, three))
+        assert_balanced(books([one, two, three]), enqueued=5, at_rest=True, duplicates=0)
+    assert {state_of(message_id) for message_id in ids} == {SmallState.FAILED}
+    assert len(ids) <= asked <= 3 * len(ids)
+    assert not ProfileState.objects.filter(size_limit__gt=0, size_is_refusal=True).exists()
+
+
 def test_servers_that_refuse_everything_make_one_notice_and_no_loop(process_environment):
     """Every server refuses every recipient, the notify user too: the number of messages stays bounded."""
     refused = {"RCPT": "550 5.1.1 No such user"}
