@@ -22,12 +22,14 @@ ON CONFLICT (digest) DO NOTHING
 """)
 
 
-def store(parts: Iterable[bytes]) -> dict[bytes, int]:
+def store(parts: Iterable[bytes], *, owner: int | None = None) -> dict[bytes, int]:
     """Return the id of each part's blob, storing those not known; parts are told apart by their wire bytes.
 
-    A second caller with the same new part waits for the first one's commit.
+    A second caller with the same new part waits for the first one's commit. With `owner`, the id of a
+    message, the blobs are that message's alone, whatever else has the same bytes.
     """
-    by_digest = {sha256(part).digest(): part for part in set(parts)}
+    own = b"" if owner is None else b"%d:" % owner
+    by_digest = {sha256(own + part).digest(): part for part in set(parts)}
     if not by_digest:
         return {}
     digests = sorted(by_digest)

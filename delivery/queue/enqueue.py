@@ -147,12 +147,25 @@ def _answers(made: list[_Row]) -> list[Enqueued]:
 
 def _store(new: list[_Row], *, now: datetime) -> None:
     pools = pools_for(row.route for row in new)
-    stored = blobs.store(part for row in new for part in row.handover.composed.blobs)
+    stored = _blob_ids(new)
     if len(new) >= _COPY:
         _copy(_tables(new, pools, stored, now))
         return
     for chunk in _chunks(new):
         _insert(_tables(chunk, pools, stored, now))
+
+
+def _blob_ids(new: list[_Row]) -> dict[int, list[int]]:
+    """Store the large parts; a sensitive message shares none, so that they can go with it."""
+    shared = blobs.store(
+        part for row in new if not row.handover.sensitive for part in row.handover.composed.blobs
+    )
+    found = {}
+    for row in new:
+        if parts := row.handover.composed.blobs:
+            ids = blobs.store(parts, owner=row.id) if row.handover.sensitive else shared
+            found[row.id] = [ids[part] for part in parts]
+    return found
 
 
 def _chunks(new: list[_Row]) -> Iterator[list[_Row]]:
@@ -172,7 +185,7 @@ _Table = list[tuple[Any, ...]]  # Any: one type per column
 
 
 def _tables(
-    new: list[_Row], pools: dict[Route, int | None], stored: dict[bytes, int], now: datetime
+    new: list[_Row], pools: dict[Route, int | None], stored: dict[int, list[int]], now: datetime
 ) -> tuple[_Table, _Table, _Table]:
     """Make the rows of message, content and entry, with the columns in the order of the statements."""
     messages, contents, entries = [], [], []
@@ -185,7 +198,7 @@ def _tables(
         rcpt_to = array(composed.rcpt_to)
         messages.append((row.id, due_at, *wishes, *kind, wish.tag, row.message_id, *envelope, rcpt_to))
         cuts = array([cut + shift for cut in composed.cuts])
-        contents.append((row.id, row.size, row.data, cuts, array([stored[part] for part in composed.blobs])))
+        contents.append((row.id, row.size, row.data, cuts, array(stored.get(row.id, []))))
         entries.append((row.id, due_at, pools[row.route], wish.priority))
     return messages, contents, entries
 

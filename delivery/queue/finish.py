@@ -23,6 +23,7 @@ outcome AS MATERIALIZED (
 )"""
 
 # A late success wins while nobody holds the row. A held message keeps its content: a person may release it.
+# The large parts of a sensitive message are its own (`enqueue`) and go with it.
 _FINISH = named(
     """
 WITH {outcome}, gone AS (
@@ -42,6 +43,8 @@ WITH {outcome}, gone AS (
 ), forgotten AS (
   DELETE FROM {content} c USING gone g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive AND g.state <> %(held)s
+  RETURNING c.blob_ids
+), emptied AS (DELETE FROM {blob} b USING forgotten f WHERE b.id = ANY(f.blob_ids)
 )
 UPDATE {message} m SET state = g.state, attempts = g.attempts + g.counted, profile_id = g.profile_id,
        code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = g.done_at,
@@ -79,6 +82,8 @@ WITH {outcome}, repeated AS (
 ), forgotten AS (
   DELETE FROM {content} c USING closed g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive
+  RETURNING c.blob_ids
+), emptied AS (DELETE FROM {blob} b USING forgotten f WHERE b.id = ANY(f.blob_ids)
 ), ended AS (
   UPDATE {message} m SET state = g.state, attempts = m.attempts + g.counted, profile_id = g.profile_id,
          code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = coalesce(g.done_at, now()),

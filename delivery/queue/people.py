@@ -46,6 +46,8 @@ WITH gone AS (
 ), forgotten AS (
   DELETE FROM {content} c USING gone g, {message} m
   WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive
+  RETURNING c.blob_ids
+), emptied AS (DELETE FROM {blob} b USING forgotten f WHERE b.id = ANY(f.blob_ids)
 )
 UPDATE {message} m SET state = %(cancelled)s, done_at = now() FROM gone WHERE m.id = gone.message_id
 RETURNING m.id

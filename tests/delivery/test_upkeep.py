@@ -416,6 +416,25 @@ def test_a_sensitive_message_loses_its_content_the_moment_it_ends(state):
     assert is_kept(message_id) == EMPTY
 
 
+@pytest.mark.parametrize("is_held", [False, True], ids=["sent", "held, then cancelled"])
+def test_its_large_parts_go_with_it_and_nobody_elses_do(is_held):
+    other = with_a_blob()
+    sensitive = [with_a_blob(sensitive=True) for _ in range(2)]
+    assert models.Blob.objects.count() == 3
+
+    for message_id in sensitive:
+        lease = queue.register_worker()
+        claimed(lease, 3)
+        queue.finish(lease, [queue.Finished(message_id, S.HELD if is_held else S.SENT)])
+        models.QueueEntry.objects.update(lease_id=None)
+    if is_held:
+        assert models.Blob.objects.count() == 3
+        queue.cancel(sensitive)
+
+    assert models.Content.objects.get().blob_ids == [models.Blob.objects.get().pk]
+    assert is_kept(other) == WHOLE
+
+
 def test_a_sensitive_message_that_is_held_keeps_it_until_it_is_cancelled():
     message_id = ended(S.HELD, sensitive=True)
     assert is_kept(message_id) == WHOLE
