@@ -29,8 +29,8 @@ from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.report import Report
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.sizes import Sizes
-from delivery.dispatcher.telling import Teller
 from delivery.dispatcher.stopping import Stop
+from delivery.dispatcher.telling import Teller
 from delivery.dispatcher.work import Work
 from transports.base import Transport
 

@@ -47,7 +47,13 @@ class Sizes:
         return Room(way.name, way.max_size * fitting.MEGABYTE, known)
 
     def check(self, server: Server, work: Work, message_bytes: int) -> None:
-        """Raise TooLarge when it is known that the server does not take a message of so many octets."""
+        """Raise TooLarge when it is known that the server does not take a message of so many octets.
+
+        Asked of every message, so it says at once what small mail is: no limit of ours is below 64 KiB, and
+        a server's that is stops it in the session.
+        """
+        if message_bytes <= fitting.LEAST_BYTES:
+            return
         if not self.room_of(server).takes(Size(work.claimed.attachments_bytes, message_bytes)):
             raise TooLarge
 

@@ -187,3 +187,10 @@ def test_what_was_learned_keeps_what_else_is_known_of_the_server():
     queue.learn_size(profile.pk, 5 * MB, is_refusal=False, fingerprint="ab")
     state = queue.profile_states([profile.pk])[profile.pk]
     assert (state.paused, state.size_limit, state.size_fingerprint) == (queue.Paused.PERSON, 5 * MB, "ab")
+
+
+def test_small_mail_is_not_compared_with_anything():
+    desk = Desk().hears("1000")
+    desk.sizes.check(desk.server, a_work(), 65_536)
+    with pytest.raises(TooLarge):
+        desk.sizes.check(desk.server, a_work(), 65_537)
