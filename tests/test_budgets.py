@@ -20,6 +20,8 @@ STILL_MORE = {"smtp_settings_smtpprofile_change": 12, "smtp_settings_smtpprofile
 #: The same for a form that comes back with its errors.
 REFUSED = 13
 PROFILES, RUNS, EVENTS = 200, 500, 300
+#: The first time fills what is kept for seconds; on a slow machine the second may come after those.
+_TIMES = 3
 
 #: Stock pages, about people; their permissions alone are more.
 STOCK = ("auth_", "sites_")
@@ -27,8 +29,11 @@ STOCK = ("auth_", "sites_")
 
 def queries_of(client, url):
     """The statements one page needs while what is kept for seconds is kept (counts, ribbon, dashboard)."""
-    client.get(url)
     ContentType.objects.get_for_models(*apps.get_models())  # a process asks for them once
+    return min((asked_by(client, url) for _again in range(_TIMES)), key=len)
+
+
+def asked_by(client, url):
     with CaptureQueriesContext(connection) as seen:
         answer = client.get(url)
     assert answer.status_code in (200, 302, 403, 404, 405), url

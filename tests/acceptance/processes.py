@@ -45,7 +45,7 @@ def celery_worker(environment, *, queues="mail", concurrency=1, beat=None):
     finally:
         worker.send_signal(signal.SIGTERM)
         try:
-            worker.communicate(timeout=30)
+            worker.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.communicate()

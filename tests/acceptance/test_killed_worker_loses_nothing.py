@@ -33,7 +33,7 @@ def test_kill_minus_nine_loses_nothing(process_environment, accepted_before):
         a_profile(host=server.host, port=server.port, max_connections=CONNECTIONS)
         ids = queued(MESSAGES)
         drain = manage(process_environment, "drain", "--until-empty")
-        server.wait_for(accepted_before, timeout=30)
+        server.wait_for(accepted_before, timeout=120)
         drain.kill()
         drain.communicate()
         server.wait_until_closed()

@@ -33,7 +33,7 @@ def a_run(server):
     return test_send.candidate(unsaved_profile(port=server.port), None, None, TO)
 
 
-def ended(run, *, timeout=30):
+def ended(run, *, timeout=120):
     until(lambda: TestRun.objects.get(pk=run.pk).finished_at, timeout=timeout)
     run.refresh_from_db()
     return run

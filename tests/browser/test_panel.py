@@ -281,7 +281,7 @@ def test_the_tested_values_typed_again_are_the_tested_ones(browser, person, serv
 
 def test_a_change_during_a_test_is_stale_when_it_ends(browser, person):
     gate = Gate()
-    with evil_server_beside({"banner": gate}) as server:
+    with evil_server_beside({"mail": gate}) as server:
         page = browser.window(user=person)
         fill_in(page, server)
         page.click(TEST)
@@ -485,7 +485,7 @@ def test_a_pass_that_is_too_old_shuts_save_by_itself(browser, person, server):
 
 def test_a_test_goes_on_over_a_reload(browser, person):
     gate = Gate()
-    with evil_server_beside({"banner": gate}) as server:
+    with evil_server_beside({"mail": gate}) as server:
         page = browser.window(user=person)
         fill_in(page, server)
         page.click(TEST)
@@ -519,7 +519,7 @@ def test_a_recent_test_of_a_profile_is_shown_without_the_script_too(browser, per
 
 def test_a_lost_connection_is_said_and_the_same_test_goes_on(browser, person):
     gate = Gate()
-    with evil_server_beside({"banner": gate}) as server:
+    with evil_server_beside({"mail": gate}) as server:
         page = browser.window(user=person)
         fill_in(page, server)
         page.click(TEST)
@@ -538,7 +538,7 @@ def test_a_lost_connection_is_said_and_the_same_test_goes_on(browser, person):
 
 def test_who_is_signed_out_during_a_test_keeps_the_entries(browser, person):
     gate = Gate()
-    with evil_server_beside({"banner": gate}) as server:
+    with evil_server_beside({"mail": gate}) as server:
         page = browser.window(user=person)
         fill_in(page, server)
         page.click(TEST)
@@ -567,7 +567,7 @@ def test_after_back_the_entries_are_looked_at_again(browser, person, live_profil
 
 def test_a_limit_is_said_and_leads_to_the_other_test(browser, person):
     gate = Gate()
-    with evil_server_beside({"banner": gate}) as server:
+    with evil_server_beside({"mail": gate}) as server:
         first = browser.window(user=person)
         fill_in(first, server)
         first.click(TEST)

@@ -17,6 +17,8 @@ from django.utils import timezone
 
 from delivery import queue
 from smtp_settings.models import SMTPProfile, TestRun
+from smtp_settings.test_send.life import going_on
+from tests.acceptance.processes import until
 from tests.builders import a_user
 from tests.house import every_address, furnish
 from tests.servers import smtp_server
@@ -89,12 +91,12 @@ class Pages:
 
     def ended(self, name, started):
         """Poll a run to its end, keeping each answer."""
-        deadline = timezone.now() + timedelta(seconds=30)
+        deadline = timezone.now() + timedelta(seconds=120)
         while timezone.now() < deadline:
             state = self.get(name, started.json()["poll"]).json()
             if state["status"] not in ("waiting", "running"):
                 return state
-        raise AssertionError("no end after 30 s")
+        raise AssertionError("no end after two minutes")
 
 
 @pytest.fixture
@@ -134,6 +136,7 @@ def test_a_canary_goes_through_every_page_and_turns_up_in_none(pages, client, pe
         )
         pages.post("saved", reverse("admin:smtp_settings_smtpprofile_test", args=[profile.pk]), {})
         pages.post("copy", reverse("admin:smtp_settings_smtpprofile_duplicate", args=[profile.pk]), {})
+        until(lambda: not going_on().exists())
     house = furnish(person)
     house.ids |= {
         "smtp_settings_smtpprofile": profile.pk,
