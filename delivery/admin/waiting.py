@@ -51,6 +51,8 @@ def card_of(snapshot: Snapshot, *, may_see_profiles: bool, blind: Blind) -> Card
     first, *others = [_shown(_without_reply(reason), telling, blind) for reason in explanation.reasons]
     serving = explanation.routing.serving if explanation.routing is not None else ()
     asked = len(explanation.routing.answers) if explanation.routing is not None else 0
+    if may_see_profiles and serving:
+        first = replace(first, reply="")  # its server's words stand in the table
     return Card(
         first=first,
         tone=_tone_of(explanation),

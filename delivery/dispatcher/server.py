@@ -163,8 +163,12 @@ class Server:
 
     @property
     def free(self) -> int:
-        """Connections that are not busy with a message: what decides among equals."""
-        return max(0, self.connections - self.on_the_wire)
+        """Connections that are not busy with a message: what decides among equals.
+
+        Of those it may have: before the first one is open it is tried with one, and would look full.
+        """
+        allowed = 1 if self.health.is_probing else min(self.share, self.limit)
+        return max(0, allowed - self.on_the_wire)
 
     @property
     def room(self) -> int:

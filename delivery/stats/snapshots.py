@@ -15,10 +15,11 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from delivery import fitting, learned, pacing
-from delivery.fitting import Room
+from delivery.fitting import Room, Size
 from delivery.models import (
     Attempt,
     Breaker,
+    Content,
     Failure,
     Message,
     Paused,
@@ -85,6 +86,8 @@ SELECT json_build_object(
     LEFT JOIN {worker} w ON w.id = e.lease_id AND w.state <> %(dead)s
     WHERE e.message_id = %(message)s),
   'state', (SELECT state FROM {message} WHERE id = %(message)s),
+  'size', (SELECT json_build_array(m.attachments_bytes, c.size)
+    FROM {message} m JOIN {content} c ON c.message_id = m.id WHERE m.id = %(message)s),
   'held', (SELECT cause FROM {failure} WHERE message_id = %(message)s AND state = %(held)s),
   'last', (SELECT json_build_object('code', code, 'enhanced', enhanced, 'words', reply)
     FROM {attempt} WHERE message_id = %(message)s ORDER BY id DESC LIMIT 1)
@@ -100,6 +103,7 @@ _MODELS: dict[str, Any] = {  # Any: models
     "pool": Pool,
     "failure": Failure,
     "message": Message,
+    "content": Content,
     "attempt": Attempt,
 }
 _PAUSED_BY = {Paused.NO: PausedBy.NOBODY, Paused.PERSON: PausedBy.PERSON, Paused.FAULT: PausedBy.FAULT}
@@ -275,6 +279,7 @@ def _message(message_id: int, found: Facts) -> MessageFacts | None:
         lease=_lease(entry),
         last=_last(found["last"]),
         ahead=entry["ahead"],
+        size=Size(*found["size"]) if found["size"] is not None else None,
     )
 
 

@@ -56,7 +56,8 @@ def explain(snapshot: Snapshot) -> Explanation | None:
         return Explanation((Held(message.held),))
     if message.lease is not None:
         return Explanation((_in_hand(message.lease, snapshot),))
-    routing = route(snapshot.servers, Ask(message.route, place=message.ahead + 1), snapshot.now)
+    ask = Ask(message.route, place=message.ahead + 1, size=message.size)
+    routing = route(snapshot.servers, ask, snapshot.now)
     time_to_wait = list(_time_to_wait(message, snapshot))
     is_due = not any(reason.until for reason in time_to_wait)
     obstacle = _obstacle(message, routing, is_due=is_due)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from delivery.fitting import Room
+from delivery.fitting import Room, Size
 from delivery.pacing import Kind, Rate
 
 #: Beat wakes an idle worker every fifteen seconds: nothing heard for so long, nobody drains, as the
@@ -150,7 +150,7 @@ class MessageFacts:
     """One message that waits. `held` is why a held one is, None for one in the queue.
 
     `priority` above 10 marks a suspect. `ahead` counts the due messages of its route that go before it, up to
-    `CAP`.
+    `CAP`. `size` None: its content is gone.
     """
 
     id: int
@@ -164,6 +164,7 @@ class MessageFacts:
     lease: Lease | None = None
     last: Reply | None = None
     ahead: int = 0
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ class AllBusy(Reason):
 
 @dataclass(frozen=True, slots=True)
 class AtRate(Reason):
-    """Its limit per minute, hour or day is used up; `place` of the message in the line, from 1."""
+    """Its limit per minute, hour or day; `place` of the message in the line, from 1."""
 
     kind: ClassVar[str] = "at_rate"
     limit: Kind

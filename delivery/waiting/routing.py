@@ -57,7 +57,7 @@ class Answer:
         return self.may_serve and not isinstance(self.reasons[0], _NEVER_LIVE)
 
 
-_NEVER_LIVE = (Draft, Disabled, Untested, NotLive, TooLarge)
+_NEVER_LIVE = (Draft, Disabled, Untested, NotLive)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from smtp_settings.clearance import standing
 
 _LESS_THAN_A_MINUTE = timedelta(seconds=30)  # as `span` rounds
 _RATES: dict[Kind, Promise] = {
-    Kind.MINUTE: gettext_lazy("Its limit of %(limit)s a minute is used up."),
-    Kind.HOUR: gettext_lazy("Its limit of %(limit)s an hour is used up."),
-    Kind.DAY: gettext_lazy("Its limit of %(limit)s a day is used up."),
+    Kind.MINUTE: gettext_lazy("It sends at most %(limit)s a minute."),
+    Kind.HOUR: gettext_lazy("It sends at most %(limit)s an hour."),
+    Kind.DAY: gettext_lazy("It sends at most %(limit)s a day."),
 }
 
 

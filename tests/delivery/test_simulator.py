@@ -7,6 +7,7 @@ from django.contrib.sites.models import Site
 from django.utils import timezone
 
 from delivery import dispatcher, queue, stats
+from delivery.fitting import Size
 from delivery.models import Message, Pool, ProfileState, QueueEntry, Rate, SmallState, Worker
 from delivery.queue import Breaker, Paused
 from delivery.simulator import Question, simulate
@@ -72,6 +73,25 @@ def equals_by_age(town):
     town.profile("Older")
     town.profile("Newer")
     return "Older"
+
+
+def the_one_with_more_connections_of_equals(town):
+    town.profile("Few", max_connections=2)
+    town.profile("Many", max_connections=4)
+    return "Many"
+
+
+def the_one_that_bears_more_of_equals(town):
+    town.state(town.profile("Slow start", max_connections=8), ramp=1)
+    town.profile("Many", max_connections=4)
+    return "Many"
+
+
+def default_too_small(town):
+    town.profile("Default", is_default=True, max_size=1)
+    town.profile("Normal", max_size=10)
+    town.options = {"attachment": b"x" * 1_500_000}
+    return "Normal"
 
 
 def default_paused(town):
@@ -216,7 +236,9 @@ def no_profile_at_all(town):
 
 
 SITUATIONS = [
-    default_first, high_then_normal_then_low, equals_by_age, default_paused, default_paused_for_a_fault,
+    default_first, high_then_normal_then_low, equals_by_age,
+    the_one_with_more_connections_of_equals, the_one_that_bears_more_of_equals, default_too_small,
+    default_paused, default_paused_for_a_fault,
     everybody_paused, default_resting, default_due_for_a_try, default_being_tried_by_another,
     default_disabled, default_a_draft, default_changed_past_the_gate, default_at_its_rate,
     default_at_its_quota, default_below_its_rate, default_with_a_send_offset, default_busy_elsewhere,
@@ -255,6 +277,9 @@ def asked(options):
             "shop@example.com",
             site_id=site.pk if site else None,
             profile_id=profile.pk if profile else None,
+            size=Size(len(options["attachment"]), len(options["attachment"]))
+            if "attachment" in options
+            else None,
         )
     ).routing.chosen
     return names([chosen])[0] if chosen is not None else None

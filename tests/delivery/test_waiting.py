@@ -262,6 +262,11 @@ NOBODY = reasons.NobodyDrains(NOW - timedelta(minutes=5))
             {"route": Route(profile_id=1)},
             [reasons.WaitsFor(1, is_pinned=True, reason=reasons.Disabled())],
         ),
+        (
+            [replace(ONE, room=Room("One", 10))],
+            {"size": Size(11, 12)},
+            [reasons.WaitsFor(1, is_pinned=False, reason=reasons.TooLarge(11, 10))],
+        ),
         # nobody for it
         ([], {}, [reasons.Stranded(None, None, 0)]),
         ([replace(ONE, use=Use.UNTESTED)], {}, [reasons.Stranded(None, None, 1)]),
@@ -442,15 +447,15 @@ EVERY_REASON = [
     ),
     (
         reasons.AtRate(Kind.MINUTE, 25, 40, LATER, timedelta(seconds=94)),
-        "Its limit of 25 a minute is used up. Position 40, about 2 minutes.",
+        "It sends at most 25 a minute. Position 40, about 2 minutes.",
     ),
     (
         reasons.AtRate(Kind.HOUR, 1000, 1, LATER, timedelta(seconds=9)),
-        "Its limit of 1,000 an hour is used up. Position 1, less than a minute.",
+        "It sends at most 1,000 an hour. Position 1, less than a minute.",
     ),
     (
         reasons.AtRate(Kind.DAY, 5, 10_001, LATER, timedelta(days=3)),
-        "Its limit of 5 a day is used up. Position 10,000+.",
+        "It sends at most 5 a day. Position 10,000+.",
     ),
     (reasons.Spacing(LATER, 1), "Waits for the send offset until {later:s}."),
     (reasons.Spacing(LATER, 3), "Waits for the send offset. Position 3, about {later:s}."),

@@ -1,0 +1,65 @@
+"""Why a message waits, and who would take one, as they look: in both themes and at two widths."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from delivery import queue
+from delivery.models import ProfileState
+from delivery.queue import Breaker, Paused
+from tests.browser.test_pages import looks_of
+from tests.builders import a_draft, a_profile
+from tests.delivery.engine import queued
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+WORDS = (
+    "421 4.3.2 smtp.example.com: too much mail from your address of late, come again in a quarter of an hour"
+)
+
+
+@pytest.fixture
+def message_id(person):
+    """A message whose servers all say something else."""
+    queue.register_worker()
+    relay = a_profile(name="EU relay", is_default=True, user=person)
+    queue.pause(relay.pk, Paused.PERSON, user_id=person.pk)
+    backup = a_profile(name="Backup", priority="high")
+    until = timezone.now() + timedelta(minutes=9)
+    ProfileState.objects.create(profile_id=backup.pk, breaker=Breaker.OPEN, open_until=until, reason=WORDS)
+    a_profile(name="Newsletter", send_offset=600, per_minute=25)
+    a_profile(name="Marketing", sender_domains=["news.example.com"])
+    a_draft(name="Next year")
+    return queued(3)[-1]
+
+
+def looked_at(page, url, keep, name):
+    """Keep a picture of each look; how far the page is wider than the window in each."""
+    beyond = {}
+    for look in looks_of(page, url):
+        keep(page, f"{name}-{look}")
+        beyond[look] = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+    return set(beyond.values())
+
+
+def test_a_waiting_message_says_why_and_leads_to_the_simulator(browser, person, message_id, keep):
+    page = browser.window(user=person, javascript=False)
+
+    assert looked_at(page, f"/admin/delivery/message/{message_id}/", keep, "waiting") == {0}
+    first = page.locator("#mc-why .mc-notice strong").inner_text()
+    assert first.startswith("Backup: Breaker open until ")
+    assert page.locator("#mc-why tbody tr").count() == 4
+    assert WORDS in page.locator("#mc-why").inner_text()
+
+    page.click("#mc-why .mc-card-head a")
+    assert page.locator("#id_sender").input_value() == "shop@example.com"
+    assert looked_at(page, page.url, keep, "route-answer") == {0}
+    assert page.locator(".mc-notice strong").inner_text() == "No server takes it now."
+
+    page.fill("#id_sender", "offers@news.example.com")
+    page.click("button:has-text('Ask')")
+    assert page.locator(".mc-notice strong").inner_text() == "Marketing takes it."
+    assert page.locator("table tbody tr").count() == 5
