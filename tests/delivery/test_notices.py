@@ -18,8 +18,10 @@ from delivery.notices.readers import Keeper, reader
 from delivery.queue import Breaker, DueNotice, NoticeFacts, Paused, ProfileStateRow
 from smtp_settings.models import TestRun
 from tests.builders import a_profile, a_user
+from tests.delivery.engine import drained, queued
 from tests.delivery.queueing import a_handover, claimed, enqueued, in_threads, statements
 from tests.delivery.works import WAY
+from tests.servers import smtp_server
 
 # Who is told
 
@@ -324,3 +326,27 @@ def test_an_application_may_use_the_tag_and_then_nobody_is_told(lease):
     queue.finish(lease, [queue.Finished(message.id, SmallState.FAILED, profile_id=profile.pk)])
     notices.message_given_up({message.id: profile.pk})
     assert len(told()) == 1  # itself
+
+
+def test_a_refused_password_pauses_the_server_and_is_told_through_the_other(lease):
+    with smtp_server(auth=("shop", "right")) as refusing, smtp_server() as other:
+        profile = {"priority": "high", "password": "wrong", "notify_user": a_user(email="ann@example.com")}
+        a_profile(name="EU relay", host=refusing.host, port=refusing.port, **profile)
+        a_profile(host=other.host, port=other.port)
+        queued(3)
+        drained()
+        (notice,) = [one for one in other.messages if one.rcpt_to == ("ann@example.com",)]
+    assert b"EU relay" in notice.content
+    assert b"535" not in notice.content
+    assert other.accepted == 4
+
+
+def test_a_message_given_up_by_a_worker_is_told_by_the_same_worker(lease):
+    answers = {"RCPT": lambda to: "550 5.1.1 No such user" if "bo@" in to else None}
+    with smtp_server(answers=answers) as server:
+        a_profile(host=server.host, port=server.port, notify_user=a_user(email="ann@example.com"))
+        queued()
+        drained()
+        (notice,) = server.messages
+    assert notice.rcpt_to == ("ann@example.com",)
+    assert b"the recipient was refused" in notice.content.replace(b"=\r\n", b"")
