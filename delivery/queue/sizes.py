@@ -6,7 +6,8 @@ from delivery.queue.statements import named, run
 # What is news was decided by what the session knew; of two at once the smaller limit stays.
 _LEARN = named("""
 INSERT INTO {profile_state} AS p (profile_id, size_limit, size_is_refusal, size_until, size_fingerprint)
-VALUES (%(profile)s, %(limit)s, %(is_refusal)s, now() + %(span)s::interval, %(fingerprint)s)
+SELECT id, %(limit)s::bigint, %(is_refusal)s::boolean, now() + %(span)s::interval, %(fingerprint)s::text
+FROM {profile} WHERE id = %(profile)s  -- it may be gone: nobody waits for this write
 ON CONFLICT (profile_id) DO UPDATE
   SET size_limit = excluded.size_limit, size_is_refusal = excluded.size_is_refusal,
       size_until = excluded.size_until, size_fingerprint = excluded.size_fingerprint

@@ -194,3 +194,8 @@ def test_small_mail_is_not_compared_with_anything():
     desk.sizes.check(desk.server, a_work(), 65_536)
     with pytest.raises(TooLarge):
         desk.sizes.check(desk.server, a_work(), 65_537)
+
+
+@pytest.mark.django_db
+def test_of_a_profile_that_is_gone_nothing_is_learned():
+    assert not queue.learn_size(10**6, 5 * MB, is_refusal=True, fingerprint="ab")
