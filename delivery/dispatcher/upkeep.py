@@ -54,7 +54,8 @@ def _step() -> float:
     try:
         return upkeep.step(upkeep.Retention.configured())
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("Upkeep is put off, the database did not do it: %s", str(error).strip())
+        what = str(error).strip().partition("\n")[0]
+        logger.warning("Upkeep is put off, the database did not do it: %s", what)
         return _AGAIN_SECONDS
     finally:
         connection.close()
