@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
 MB = 1_000_000
 SENDER, RECIPIENT = "shop@example.org", "ann@example.org"
 #: What one message is when nothing else is said.
@@ -103,17 +106,25 @@ def a_database() -> Iterator[None]:
     from django.db import connection
 
     name = connection.settings_dict["NAME"]
-    connection.settings_dict["TEST"]["NAME"] = f"bench_{name}"  # not the tests': they may be running
+    bench = connection.settings_dict["TEST"]["NAME"] = f"bench_{name}"  # the tests' may be in use
+    drop(bench)
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
     try:
         yield
     finally:
-        connection.creation.destroy_test_db(name, verbosity=0)
         connection.close()
+        drop(bench)
         if server is not None:
             server.stop()
             server.remove()
         shutil.rmtree(settings.TEST_VAR, ignore_errors=True)
+
+
+def drop(name: str) -> None:
+    """Remove a database of ours, also when a killed measurement or a vacuum still has it open."""
+    with psycopg.connect(database_url("postgres"), autocommit=True) as connection:
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        connection.execute(statement.format(sql.Identifier(name)))
 
 
 def database_url(name: str = "") -> str:
@@ -228,7 +239,10 @@ def drain(*, workers: int = 1, batch: int = 100) -> Drained:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        reports = [json.loads(process.communicate()[0]) for process in processes]
+        written = [process.communicate()[0] for process in processes]
+    if not all(written):
+        sys.exit("A worker failed.")
+    reports = [json.loads(one) for one in written]
     return Drained(
         seconds=max(report["seconds"] for report in reports),
         sent=sum(report["sent"] for report in reports),

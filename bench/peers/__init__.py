@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from bench.rig import database_url, tell
+from bench.rig import database_url, drop, tell
 from bench.sink import a_sink
 
 _ROOT = Path(__file__).parents[2]
@@ -72,15 +72,14 @@ def a_database() -> Iterator[None]:
     if not is_installed():
         yield
         return
-    name = sql.Identifier(_DATABASE)
+    drop(_DATABASE)
     with psycopg.connect(database_url("postgres"), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        try:
-            _run("migrate")
-            yield
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_DATABASE)))
+    try:
+        _run("migrate")
+        yield
+    finally:
+        drop(_DATABASE)
 
 
 def drain(
