@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.assignment import Bid, Seat, order, plan, reseat, seats, serves
+from delivery.assignment import Bid, Seat, order, part, plan, reseat, seats, serves
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,26 @@ def test_groups_take_turns_however_the_free_connections_change():
 
 def test_lanes_nobody_serves_are_left_out():
     assert plan([Lane(Pool(1, profile_id=9))], [P(7)], {}, turn=0) == []
+
+
+@given(
+    st.integers(1, 20),
+    st.sets(st.integers(1, 99), min_size=1, max_size=9),
+    st.integers(1, 50),
+    st.integers(0),
+)
+def test_the_parts_of_all_workers_are_fair_and_add_up(connections, workers, profile_id, turn):
+    parts = [part(connections, workers, own, profile_id=profile_id, turn=turn) for own in workers]
+    assert sum(parts) == connections
+    assert max(parts) - min(parts) <= 1
+
+
+def test_where_there_are_fewer_connections_than_workers_each_has_its_turn():
+    workers = {3, 5, 8}
+    turns = [[part(1, workers, own, profile_id=7, turn=turn) for own in sorted(workers)] for turn in range(3)]
+    assert sorted(turns) == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+    still = {part(4, workers, 3, profile_id=7, turn=turn) for turn in range(9)}
+    assert len(still) == 1  # with enough for all nobody has to change
 
 
 def test_a_full_default_passes_the_rest_on():
