@@ -266,7 +266,12 @@ class Failure(_Row):
     cause = models.TextField(db_default="")
 
     class Meta:
-        indexes = [models.Index(fields=["state", "at"], name="failure_state_at")]
+        indexes = [
+            models.Index(fields=["state", "at"], name="failure_state_at"),
+            models.Index(  # the list of what may have arrived
+                fields=["message_id"], condition=Q(uncertain=True), name="failure_uncertain"
+            ),
+        ]
 
 
 class Attempt(_Row):

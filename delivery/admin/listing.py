@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +15,7 @@ from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.content import PERMISSION
 from delivery.admin.sentences import words_of
-from delivery.admin.states import ENDED, Standing, State, messages_in, standings
+from delivery.admin.states import ENDED, Standing, State, any_of, messages_in, standings
 from delivery.models import Attempt, Failure, Message, QueueEntry
 from smtp_settings.admin.records.bounded import (
     COUNT_LIMIT,
@@ -45,7 +45,12 @@ class StateFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
         """Narrow to the chosen state; an unknown word narrows nothing."""
         chosen = self.value()
-        return messages_in(State(chosen), queryset) if chosen in State.values else queryset
+        if chosen not in State.values:
+            return queryset
+        # A search, or another order, is not about the newest.
+        is_plain = not request.GET.keys() & {SEARCH_VAR, ORDER_VAR}
+        newest = COUNT_LIMIT + 1 if is_plain else None
+        return messages_in(State(chosen), queryset, newest=newest, before=before_of(request))
 
 
 class UncertainFilter(SimpleListFilter):
@@ -64,10 +69,10 @@ class UncertainFilter(SimpleListFilter):
         """Narrow to marked messages: the mark is kept while they wait or need a person."""
         if self.value() != "1":
             return queryset
-        waiting = QueueEntry.objects.filter(uncertain=True).values("message_id")
-        needing = Failure.objects.filter(uncertain=True).values("message_id")
-        # Two conditions with OR would read every message; the ids first are a few.
-        return queryset.filter(pk__in=waiting.union(needing, all=True))
+        waiting = QueueEntry.objects.filter(uncertain=True).values_list("pk", flat=True)
+        needing = Failure.objects.filter(uncertain=True).values_list("pk", flat=True)
+        some = [any_of(rows.order_by("-pk")[: COUNT_LIMIT + 1]) for rows in (waiting, needing)]
+        return queryset.filter(Q(some[0]) | Q(some[1]))
 
 
 #: The filters an address may name; with any other, a column could be searched by guessing.

@@ -7,8 +7,10 @@ that is small: open states the entries, failed, held and expired the failures, t
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Q, QuerySet, TextChoices
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import BooleanField, F, Func, Q, QuerySet, TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from delivery.models import Failure, Message, QueueEntry, SmallState
@@ -84,13 +86,40 @@ class Standing:
         return TONES[self.state]
 
 
-def messages_in(state: State, messages: "QuerySet[Message]") -> "QuerySet[Message]":
-    """Narrow a query to one state."""
+def messages_in(
+    state: State, messages: "QuerySet[Message]", *, newest: int | None = None, before: int | None = None
+) -> "QuerySet[Message]":
+    """Narrow a query to one state.
+
+    `newest`: to so many of those in a table of their own, counted down from `before`. Without it a count of a
+    few among many reads as many messages as it takes to find them.
+    """
+    listed: QuerySet[QueueEntry] | QuerySet[Failure]
     if state in _OPEN:
-        return messages.filter(pk__in=QueueEntry.objects.filter(_OPEN[state]).values("message_id"))
-    if state in _FAILURES:
-        return messages.filter(pk__in=Failure.objects.filter(state=_FAILURES[state]).values("message_id"))
-    return messages.filter(state=_ENDED[state])
+        listed = QueueEntry.objects.filter(_OPEN[state])
+    elif state in _FAILURES:
+        listed = Failure.objects.filter(state=_FAILURES[state])
+    else:
+        return messages.filter(state=_ENDED[state])
+    ids = listed.values_list("pk", flat=True)
+    if newest is not None:
+        older = ids if before is None else ids.filter(pk__lt=before)
+        return messages.filter(any_of(older.order_by("-pk")[:newest]))
+    return messages.filter(pk__in=ids)
+
+
+def any_of(ids: "QuerySet[Any, int]") -> Func:
+    """Let the key be one of these, looked up one by one.
+
+    With IN the planner may rather walk over all messages in order, to find a few.
+    """
+    return Func(
+        F("pk"),
+        ArraySubquery(ids),
+        template="%(expressions)s)",
+        arg_joiner=" = ANY(",
+        output_field=BooleanField(),
+    )
 
 
 def standings(messages: Iterable[Message]) -> dict[int, Standing]:

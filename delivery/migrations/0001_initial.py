@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
                 ('cause', models.TextField(db_default='')),
             ],
             options={
-                'indexes': [models.Index(fields=['state', 'at'], name='failure_state_at')],
+                'indexes': [models.Index(fields=['state', 'at'], name='failure_state_at'), models.Index(condition=models.Q(('uncertain', True)), fields=['message_id'], name='failure_uncertain')],
             },
         ),
         migrations.CreateModel(
