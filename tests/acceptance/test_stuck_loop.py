@@ -29,7 +29,7 @@ def stuck_here(report):
         print("stuck", flush=True)
         time.sleep(3600)
 
-dispatcher.run(until_empty=True, progress=stuck_here)
+dispatcher.run(progress=stuck_here)
 """
 
 
