@@ -118,7 +118,8 @@ class Content:
     @property
     def size_bytes(self) -> int:
         """Octets before dot-stuffing: what RFC 1870 calls the message size."""
-        return sum(map(len, self.segments))
+        segments = self.segments
+        return len(segments[0]) if len(segments) == 1 else sum(map(len, segments))
 
 
 class MailObject(NamedTuple):

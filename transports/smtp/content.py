@@ -94,7 +94,10 @@ def _doubled(data: bytes) -> bytes:
 
 def ending(content: Content) -> bytes:
     """Return what the content lacks to end in CRLF."""
-    for segment in reversed(content.segments):
+    segments = content.segments
+    if segments and segments[-1].endswith(b"\r\n"):
+        return b""
+    for segment in reversed(segments):
         if segment:
             return b"" if segment.endswith(b"\r\n") else b"\r\n"
     return b""
@@ -103,7 +106,7 @@ def ending(content: Content) -> bytes:
 def whole(content: Content, dot: bytes = DOT) -> bytes:
     """Return everything in one piece for a single write; `dot` is the final dot and what goes with it."""
     if len(content.segments) == 1:  # small content always is
-        return stuffed(content.segments[0]) + ending(content) + dot
+        return b"".join((stuffed(content.segments[0]), ending(content), dot))  # one copy, not two
     return b"".join([*map(stuffed, content.segments), ending(content), dot])
 
 

@@ -37,7 +37,7 @@ class Group(NamedTuple):
 
 def check(envelope: Envelope, content: Content, capabilities: Mapping[str, str]) -> NotSendable | None:
     """Return why this server cannot carry this message, None when nothing is known against it."""
-    if envelope.mail_from and _PATH.fullmatch(envelope.mail_from) is None:
+    if envelope.mail_from and not _is_sender(envelope.mail_from):
         return _no_address(envelope.mail_from, Phase.MAIL)
     for recipient in envelope.rcpt_to:
         if _PATH.fullmatch(recipient) is None:
@@ -53,6 +53,12 @@ def check(envelope: Envelope, content: Content, capabilities: Mapping[str, str])
         return NotSendable(sentence, phase=Phase.MAIL, reason="size")
     unsound = flaw(content)
     return None if unsound is None else NotSendable(unsound, phase=Phase.MAIL)
+
+
+@lru_cache(maxsize=256)
+def _is_sender(mail_from: str) -> bool:
+    """Whether it is a reverse-path: the same few are most mail's."""
+    return _PATH.fullmatch(mail_from) is not None
 
 
 def _no_address(text: str, phase: Phase) -> NotSendable:
