@@ -77,6 +77,8 @@ class Server:
         size_limit: int = 50_000_000,
         names: tuple[str, ...] = (),
         keep: bool = True,
+        session_messages: int | None = None,
+        farewell: str = "421 4.7.0 Bye",
         at_dot: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
         self.port = 0
@@ -92,6 +94,9 @@ class Server:
         self.answers: dict[str, Answer] = dict(answers or {})
         #: False: only count messages (for measuring).
         self.keep = keep
+        #: Messages of one session, and how it ends: with this answer to the next MAIL, or "" without a word.
+        self.session_messages = session_messages
+        self.farewell = farewell
         #: Awaited with each content before it is answered: a server that thinks, beside the others.
         self.at_dot = at_dot
         self.messages: list[Received] = []
@@ -158,6 +163,7 @@ class _Connection:
         self.mail_from: str | None = None
         self.rcpt_to: list[str] = []
         self.replies = bytearray()
+        self.carried = 0
 
     async def serve(self) -> None:
         """Talk until the client or an answer of 221 or 421 ends it."""
@@ -238,6 +244,11 @@ class _Connection:
         return (await self.read_line()).strip().decode()
 
     async def do_mail(self, argument: str) -> str:
+        if self.carried == self.server.session_messages:
+            if self.server.farewell:
+                return self.server.farewell
+            self.flush()
+            raise ConnectionResetError
         if not self.signed_in:
             return "530 5.7.0 Authentication required"
         if self.mail_from is not None:
@@ -284,6 +295,7 @@ class _Connection:
     def accept(self, content: bytes, at: float) -> None:
         assert self.mail_from is not None
         server = self.server
+        self.carried += 1
         with server.changed:
             if server.keep:
                 received = Received(self.mail_from, tuple(self.rcpt_to), content, self.number, at)
