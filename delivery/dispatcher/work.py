@@ -64,14 +64,17 @@ class Work:
     @property
     def recipients(self) -> tuple[str, ...]:
         """The recipients this attempt is for: without a final verdict, as many as one transaction takes."""
-        settled = self.verdicts
-        return tuple(r for r in self.claimed.rcpt_to if r not in settled)[: self.most_recipients]
+        return tuple(self._unsettled[: self.most_recipients])
 
     @property
     def has_more(self) -> bool:
         """Whether recipients are left for a follow-up after this attempt."""
-        settled = self.verdicts
-        return sum(r not in settled for r in self.claimed.rcpt_to) > self.most_recipients
+        return len(self._unsettled) > self.most_recipients
+
+    @property
+    def _unsettled(self) -> Sequence[str]:
+        everybody, settled = self.claimed.rcpt_to, self.claimed.verdicts
+        return [r for r in everybody if r not in settled] if settled else everybody
 
     @property
     def riders(self) -> tuple[str, ...]:

@@ -110,7 +110,8 @@ KINDS = st.sampled_from(
 @given(st.lists(st.tuples(KINDS, st.binary(max_size=300)), max_size=6))
 def test_the_page_lists_as_attachments_what_was_counted(parts):
     body = b"".join(
-        b"--B\r\nContent-Type: %b\r\n\r\n%b\r\n" % (kind.encode(), bytes(octet & 0x3F | 0x40 for octet in octets))
+        b"--B\r\nContent-Type: %b\r\n\r\n%b\r\n"
+        % (kind.encode(), bytes(octet & 0x3F | 0x40 for octet in octets))
         for kind, octets in parts
     )
     composed = composed_eml(body + b"--B--\r\n", b"Content-Type: multipart/mixed; boundary=B")
