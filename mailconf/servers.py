@@ -138,26 +138,17 @@ def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> Pro
 def learned_of(numbers: stats.ProfileNumbers) -> list[str]:
     """Say what was learned of a server and holds now, a part of a sentence each."""
     bears, known = numbers.bears, numbers.learned
-    parts = (
-        (
-            bears.connections,
-            known.connections_at,
-            lambda n: ngettext("%(n)d connection at once (%(at)s)", "%(n)d connections at once (%(at)s)", n),
-        ),
-        (
-            bears.session_messages,
-            known.session_messages_at,
-            lambda n: ngettext("%(n)d message a session (%(at)s)", "%(n)d messages a session (%(at)s)", n),
-        ),
-        (
-            bears.recipients,
-            known.recipients_at,
-            lambda n: ngettext(
-                "%(n)d recipient a message (%(at)s)", "%(n)d recipients a message (%(at)s)", n
-            ),
-        ),
-    )
-    return [words(n) % {"n": n, "at": clock(at)} for n, at, words in parts if n is not None]
+    found: list[str] = []
+    if (n := bears.connections) is not None:
+        words = ngettext("%(n)d connection at once (%(at)s)", "%(n)d connections at once (%(at)s)", n)
+        found.append(words % {"n": n, "at": clock(known.connections_at)})
+    if (n := bears.session_messages) is not None:
+        words = ngettext("%(n)d message a session (%(at)s)", "%(n)d messages a session (%(at)s)", n)
+        found.append(words % {"n": n, "at": clock(known.session_messages_at)})
+    if (n := bears.recipients) is not None:
+        words = ngettext("%(n)d recipient a message (%(at)s)", "%(n)d recipients a message (%(at)s)", n)
+        found.append(words % {"n": n, "at": clock(known.recipients_at)})
+    return found
 
 
 def limits_note(numbers: stats.ProfileNumbers) -> str:
