@@ -1,8 +1,8 @@
 """The doorbell: Celery wakes a worker, which looks into the queue. No task carries a message.
 
-`ring()` is what edges call after the commit. It sets an event for a thread of its own and returns: a slow,
-full or dead broker can neither hold nor break the caller. Lose every ring, and mail leaves with the next
-kick of beat.
+`ring()` is what edges call after the commit. It tells the drains that linger through the database, sets an
+event for a thread of its own and returns: a slow, full or dead broker can neither hold nor break the caller.
+Lose every ring, and mail leaves with the next kick of beat.
 """
 
 import atexit
@@ -16,8 +16,10 @@ from multiprocessing.synchronize import Event
 
 from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import DatabaseError
 
-from delivery import dispatcher
+from delivery import dispatcher, queue
 from delivery.dispatcher import Stopping, on_signals
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,16 @@ def drain() -> None:
 
 
 def ring() -> None:
-    """Wake a worker. Never blocks, never raises; call it after the commit."""
+    """Wake the workers: those that linger through the database, one more through the broker.
+
+    Never raises, and waits for no broker; call it after the commit.
+    """
+    try:
+        queue.wake_drains()
+    except SynchronousOnlyOperation:
+        pass  # a drain wants help: whoever lingers finds the work at its next look
+    except DatabaseError as error:
+        logger.warning("Idle workers could not be told, mail leaves a little later: %s", str(error).strip())
     _bell_of_this_process().ring()
 
 

@@ -10,10 +10,14 @@ import logging
 import queue as queues
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
+from psycopg import Connection, Notify
+
+from delivery import queue
 
 T = TypeVar("T")
 Job = Callable[[], None]
@@ -29,7 +33,8 @@ PATIENCE_SECONDS = 60.0
 _LONGEST_WAIT = 2.0
 
 _LIMITS = (
-    "SET statement_timeout = '10s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '30s'"
+    "SET statement_timeout = '10s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '30s';"
+    f" LISTEN {queue.CHANNEL}"
 )
 
 
@@ -42,6 +47,7 @@ class Database:
         self.repeats = 0
         self.ticked_at = time.monotonic()
         self._jobs: queues.SimpleQueue[Job | None] = queues.SimpleQueue()
+        self._socket: int | None = None
         self._beat: Job | None = None
         self._beat_at = self._beaten_at = 0.0
         self._thread = threading.Thread(target=self._work, name="drain-database", daemon=True)
@@ -81,6 +87,24 @@ class Database:
         self._beat_at = min(self._beat_at, self._beaten_at + seconds)
         if not seconds:
             self._jobs.put(_nothing)  # it may be waiting
+
+    @contextmanager
+    def heard(self, told: Callable[[], None]) -> Iterator[None]:
+        """Call `told` in the loop when the database says something unasked.
+
+        For an idle loop: the answer to a statement is something, too, and a connection that the thread
+        closes meanwhile is heard no more. What was said is read with the next statement.
+        """
+        socket = self._socket
+        if socket is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_reader(socket, told)
+        try:
+            yield
+        finally:
+            loop.remove_reader(socket)
 
     def tick(self) -> None:
         """Say that the loop is alive."""
@@ -138,8 +162,13 @@ class Database:
 
     def _connect(self) -> None:
         if connection.connection is None:
+            self._socket = None
             with connection.cursor() as cursor:
                 cursor.execute(_LIMITS)
+            raw: Connection[Any] | None = connection.connection
+            if raw is not None:
+                raw.add_notify_handler(_ignore)  # that it was said is all there is to know
+                self._socket = raw.fileno()
 
     def _count(self, execute: Callable[..., Any], *args: Any) -> Any:  # Any: Django's execute wrapper
         self.statements += 1
@@ -148,6 +177,10 @@ class Database:
 
 def _nothing() -> None:
     """Make the thread look at its clock."""
+
+
+def _ignore(_notify: Notify) -> None:
+    """Take a notification out of the connection."""
 
 
 def _succeed(future: "asyncio.Future[T]", result: T) -> None:

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -162,11 +163,17 @@ class Drain:
             return
         waits = [FIRST_LOOK_SECONDS, self.claims.look_at - time.monotonic(), *self.park.token_waits()]
         self.wake.clear()
-        try:
-            async with asyncio.timeout(max(0.005, min(waits))):
-                await self.wake.wait()
-        except TimeoutError:
-            pass
+        with self.database.heard(self._told) if is_idle else nullcontext():
+            try:
+                async with asyncio.timeout(max(0.005, min(waits))):
+                    await self.wake.wait()
+            except TimeoutError:
+                pass
+
+    def _told(self) -> None:
+        """Hear that something was enqueued, or else changed: look at once."""
+        self.claims.look_soon()
+        self.wake.set()
 
     async def _finish_if_empty(self) -> None:
         """End, unless messages are held by a session that may be dead: they come back."""

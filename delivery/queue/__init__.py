@@ -71,6 +71,7 @@ from delivery.queue.values import (
     Tried,
     WorkerSession,
 )
+from delivery.queue.waking import CHANNEL, wake_drains
 from delivery.queue.workers import (
     STALE,
     boot_id,
@@ -85,6 +86,7 @@ AttemptResult = Attempt.Result
 WorkerState = Worker.State
 
 __all__ = [
+    "CHANNEL",
     "CRASHES",
     "MOST_NAMED",
     "NEEDS_A_PERSON",
@@ -178,4 +180,5 @@ __all__ = [
     "take_tokens",
     "thaw",
     "try_now",
+    "wake_drains",
 ]
