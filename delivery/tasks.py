@@ -17,7 +17,6 @@ from multiprocessing.synchronize import Event
 from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError
 
 from delivery import dispatcher, queue
 from delivery.dispatcher import Stopping, on_signals
@@ -85,7 +84,7 @@ def ring() -> None:
         queue.wake_drains()
     except SynchronousOnlyOperation:
         pass  # a drain wants help: whoever lingers finds the work at its next look
-    except DatabaseError as error:
+    except Exception as error:  # noqa: BLE001  # the message is stored: whatever this is, it can wait
         logger.warning("Idle workers could not be told, mail leaves a little later: %s", str(error).strip())
     _bell_of_this_process().ring()
 
