@@ -117,9 +117,14 @@ def assemble(
         attachments_bytes=parts.attachments_bytes,
         digest=digest,
     )
+    check_size(composed)
+    return composed
+
+
+def check_size(composed: Composed) -> None:
+    """Refuse a message that is larger than servers take."""
     if composed.size_bytes > MAX_MESSAGE:
         raise CannotCompose(_too_large(composed.size_bytes))
-    return composed
 
 
 def _date(moment: datetime) -> bytes:

@@ -14,15 +14,16 @@ from email.errors import MessageError
 from email.generator import BytesGenerator
 from email.message import Message
 from io import BytesIO
-from typing import Any
+from typing import Any, TypedDict
 
 from django.core.mail import EmailMessage
 
 from delivery.composing.addresses import Mailbox, mailbox, mailboxes
 from delivery.composing.cleaning import ADDRESS_FIELDS
 from delivery.composing.composed import CannotCompose, Composed, digest_of
-from delivery.composing.eml import assemble, bare_recipients, bare_sender, with_crlf
+from delivery.composing.eml import assemble, bare_recipients, bare_sender, check_size, with_crlf
 from delivery.composing.headers import NAME, read_head, refuse_provider_fields
+from delivery.composing.large import Asides, set_aside
 
 _SUBJECT = "mailconf-subject"
 _MESSAGE_ID = "<stand-in@mailconf.invalid>"
@@ -42,6 +43,13 @@ _LINE_END = re.compile(r"[\r\n\0]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 
 
+class _Options(TypedDict):
+    mail_from: str | None
+    rcpt_to: Sequence[str] | None
+    now: datetime | None
+    is_keyed: bool
+
+
 def compose_message(
     message: EmailMessage,
     *,
@@ -57,6 +65,26 @@ def compose_message(
     changed. The digest is wanted where it has an idempotency key (`is_keyed`).
     """
     _check_texts(message)
+    given = [_attachment(one) for one in message.attachments]
+    options: _Options = {"mail_from": mail_from, "rcpt_to": rcpt_to, "now": now, "is_keyed": is_keyed}
+    asides = set_aside(message, given)
+    composed = asides.put_back(_composed(message, asides, **options))
+    if composed is None:  # Django wrote the attachments otherwise than expected
+        composed = _composed(message, Asides(given, {}), **options)
+    check_size(composed)
+    return composed
+
+
+def _composed(
+    message: EmailMessage,
+    asides: Asides,
+    *,
+    mail_from: str | None,
+    rcpt_to: Sequence[str] | None,
+    now: datetime | None,
+    is_keyed: bool,
+) -> Composed:
+    """Make the message with stand-ins for the files that are set aside."""
     extra = {str(name): _value(str(name), value) for name, value in (message.extra_headers or {}).items()}
     sender, author = _author(message, extra)
     envelope = (
@@ -65,13 +93,14 @@ def compose_message(
             [_box("A recipient", to).address for to in message.recipients()] if rcpt_to is None else rcpt_to
         ),
     )
-    tree = _built(_twin(message, extra, author))
+    tree = _built(_twin(message, extra, author, asides.attachments))
     written = _serialised(tree)
     raw = with_crlf(written)
     subject = str(message.subject or "")
     digest = b""
     if is_keyed:
-        digest = digest_of([envelope[0], *envelope[1], subject, _without_boundaries(raw, tree)])
+        said = asides.without_stand_ins(_without_boundaries(raw, tree))
+        digest = digest_of([envelope[0], *envelope[1], subject, *said])
     raw, has_stand_in = _without_stand_ins(raw)
     head = read_head(raw, 0, len(raw))
     stored = (subject or " ") if has_stand_in else None
@@ -79,7 +108,9 @@ def compose_message(
     return assemble(raw, head, *envelope, is_open=is_open, now=now, subject=stored, digest=digest)
 
 
-def _twin(message: EmailMessage, extra: dict[str, str], author: str) -> EmailMessage:
+def _twin(
+    message: EmailMessage, extra: dict[str, str], author: str, attachments: Sequence[Any]
+) -> EmailMessage:
     """Copy the message with what Django shall write; subclasses keep their own `message()`."""
     refuse_provider_fields(list(extra))
     twin = copy.copy(message)
@@ -96,7 +127,7 @@ def _twin(message: EmailMessage, extra: dict[str, str], author: str) -> EmailMes
         twin.extra_headers["Date"] = _DATE
     if "message-id" not in names:
         twin.extra_headers["Message-ID"] = _MESSAGE_ID
-    twin.attachments = [_attachment(one) for one in message.attachments]
+    twin.attachments = list(attachments)
     return twin
 
 
