@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 
 import pytest
+from django.apps import apps
 from django.core.management import get_commands
 
 from mailconf.env import BASE_DIR, variables
@@ -92,3 +93,12 @@ def test_the_limits_of_a_session_are_the_ones_in_the_code():
     in_the_code["body"] = in_the_code.pop("block")
     del in_the_code["rset"]  # it has no row: it leads MAIL
     assert documented == in_the_code
+
+
+def test_the_engines_statements_name_tables_and_columns_that_exist():
+    text = (BASE_DIR / "docs" / "engine.md").read_text(encoding="utf-8")
+    tables = {model._meta.db_table: model for model in apps.get_app_config("delivery").get_models()}
+    assert set(re.findall(r"\bdelivery_[a-z]+", text)) <= set(tables)
+    statement = re.search(r"SELECT ([\w, ]+), count\(\*\) FROM delivery_slot", text)
+    columns = {field.attname for field in tables["delivery_slot"]._meta.fields}
+    assert set(statement[1].split(", ")) <= columns
