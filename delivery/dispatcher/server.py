@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from django.utils import timezone
 
@@ -90,13 +91,7 @@ class Server:
     def limits(self) -> Limits:
         """The profile's limits over all workers."""
         way = self.way
-        rates = pacing.rates(
-            spacing=timedelta(seconds=way.send_offset),
-            per_minute=way.per_minute,
-            per_hour=way.per_hour,
-            per_day=way.per_day,
-        )
-        return Limits(way.max_connections, rates)
+        return _limits(way.max_connections, way.send_offset, way.per_minute, way.per_hour, way.per_day)
 
     def is_sequential(self, now: datetime) -> bool:
         """Whether it is spoken to one command at a time: its answers did not fit together lately."""
@@ -320,3 +315,11 @@ class Server:
 def _send_home(waiting: "asyncio.Future[Work | None]") -> None:
     if not waiting.done():
         waiting.set_result(None)
+
+
+@lru_cache(maxsize=256)
+def _limits(connections: int, send_offset: float, per_minute: int, per_hour: int, per_day: int) -> Limits:
+    """Asked for with every message, and the same until the profile is saved."""
+    spacing = timedelta(seconds=send_offset)
+    rates = pacing.rates(spacing=spacing, per_minute=per_minute, per_hour=per_hour, per_day=per_day)
+    return Limits(connections, rates)
