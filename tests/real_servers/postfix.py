@@ -13,6 +13,7 @@ from pathlib import Path
 
 import trustme
 
+from tests.acceptance.processes import until
 from tests.needs import missing
 from tests.ports import free_ports
 from tests.real_servers.mail import arrived, wait_until_empty
@@ -169,8 +170,13 @@ class Postfix:
                 yield f"  -o {name}={value.format(folder=self.folder)}"
 
     def start(self) -> None:
-        """Start it; it listens when this returns."""
-        self.run(["postfix", "-c", self.folder / "config", "start"])
+        """Start it; it listens when this returns.
+
+        Its check of the queue ends at a file that the daemons of its last run, which end after `stop`, just
+        moved on; then it is asked again.
+        """
+        start = ["postfix", "-c", self.folder / "config", "start"]
+        until(lambda: subprocess.run(start, capture_output=True, timeout=60, check=False).returncode == 0)
 
     def stop(self) -> None:
         """End it and all its daemons, whatever they are doing. A stopped one is left as it is."""
@@ -182,7 +188,7 @@ class Postfix:
         status = ["postfix", "-c", self.folder / "config", "status"]
         return subprocess.run(status, capture_output=True, timeout=30, check=False).returncode == 0
 
-    def passed_on(self, *, timeout=60.0):
+    def passed_on(self, *, timeout=120.0):
         """What it took and gave to the sink, once nothing is left in its queue (see `mail.arrived`)."""
         queue = self.folder / "queue"
         wait_until_empty(
