@@ -9,9 +9,8 @@ import pytest
 
 from delivery.models import Failure, Message, Notice, ProfileState, QueueEntry, SmallState
 from delivery.queue import NOTICE_TAG
-from delivery.tasks import drain
 from tests.acceptance.ledger import assert_balanced, books
-from tests.acceptance.processes import celery_worker, finished, manage, until
+from tests.acceptance.processes import drains, finished, manage, until
 from tests.builders import a_profile, a_user
 from tests.delivery.engine import attempts_of, queued, state_of
 from tests.servers import smtp_server
@@ -135,9 +134,7 @@ def test_servers_that_refuse_everything_make_one_notice_and_no_loop(process_envi
         profile_of(one, "One", notify_user=user)
         profile_of(two, "Two", notify_user=user)
         queued(200)
-        with celery_worker(process_environment, concurrency=2):
-            for _ in range(3):
-                drain.delay()
+        with drains(process_environment, 2):
             until(lambda: not QueueEntry.objects.exists(), timeout=300)
         assert Message.objects.count() == 201
         notice = Message.objects.get(tag=NOTICE_TAG)

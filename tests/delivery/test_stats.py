@@ -142,7 +142,8 @@ def test_messages_nobody_may_send_wait_for_no_profile():
     elsewhere.sites.add(Site.objects.create(domain="other.example"))
     enqueued(site_id=site.pk)
 
-    assert stats.profile_facts([elsewhere.pk]) == {elsewhere.pk: stats.ProfileNumbers(elsewhere.pk)}
+    nothing = stats.ProfileNumbers(elsewhere.pk, max_connections=elsewhere.max_connections)
+    assert stats.profile_facts([elsewhere.pk]) == {elsewhere.pk: nothing}
 
 
 def test_a_profiles_numbers_tell_its_day_its_connections_and_its_state():

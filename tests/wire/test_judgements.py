@@ -80,7 +80,7 @@ async def test_a_second_354_after_the_dot_is_uncertain():
 
 @pytest.mark.parametrize(
     ("words", "action", "cause"),
-    [("552 5.3.4 Too large", Action.FAIL, "content"), ("452 4.3.1 Full", Action.RETRY, "")],
+    [("552 5.3.4 Too large", Action.ELSEWHERE, "size"), ("452 4.3.1 Full", Action.RETRY, "")],
 )
 async def test_a_refusal_inside_the_content_is_judged_with_its_code(words, action, cause):
     found = await judged({"body": say(words)}, content=HUGE, ehlo=WITHOUT_SIZE)
