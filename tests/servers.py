@@ -389,7 +389,7 @@ def smtp_server(port: int = 0, **options: object) -> Iterator[Server]:
         try:
             yield server
         finally:
-            asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(stop(), loop).result(60)
 
 
 @contextmanager

@@ -168,6 +168,7 @@
         again();
         from();
         clearTimeout(hintTimer);
+        ++hintCount;  // what is on its way is about other values
         hintTimer = setTimeout(hint, 400);
     }
 

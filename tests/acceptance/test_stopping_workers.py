@@ -53,6 +53,11 @@ def a_server_that_thinks():
         held.answered.set()
 
 
+def more_is_held_than_the_wire():
+    """Whether a claim has come that fills the worker's hands: the first, of an unknown server, is small."""
+    return QueueEntry.objects.filter(lease_id__isnull=False).count() > CONNECTIONS
+
+
 def only_the_wire_is_held():
     """Whether all that was not begun was given back."""
     return 1 <= QueueEntry.objects.filter(lease_id__isnull=False).count() <= CONNECTIONS
@@ -75,6 +80,7 @@ def test_a_drain_told_to_stop_waits_for_the_answers_it_is_owed(environment, numb
         queued(MESSAGES)
         process = manage(environment, "drain")
         assert held.asked.wait(60)
+        until(more_is_held_than_the_wire)
         process.send_signal(number)
         until(only_the_wire_is_held)
         held.answered.set()
@@ -91,6 +97,7 @@ def test_a_drain_told_twice_waits_for_nothing_and_says_what_it_does_not_know(env
         queued(MESSAGES)
         process = manage(environment, "drain")
         assert held.asked.wait(60)
+        until(more_is_held_than_the_wire)
         process.send_signal(signal.SIGTERM)
         until(only_the_wire_is_held)
         process.send_signal(signal.SIGTERM)
@@ -126,6 +133,7 @@ def test_a_celery_worker_told_to_stop_sends_nothing_twice(environment, tmp_path,
         with celery_worker(environment, concurrency=2) as worker:
             rung(environment, tmp_path)
             assert held.asked.wait(120)
+            until(more_is_held_than_the_wire)
             main = [worker.pid] if whom != "its children" else []
             for pid in main + (children_of(worker) if whom != "the main process" else []):
                 os.kill(pid, signal.SIGTERM)
@@ -149,10 +157,11 @@ def test_a_celery_worker_told_twice_waits_for_nothing(environment, tmp_path):
         with celery_worker(environment, concurrency=2) as worker:
             rung(environment, tmp_path)
             assert held.asked.wait(120)
+            until(more_is_held_than_the_wire)
             worker.send_signal(signal.SIGTERM)
             until(only_the_wire_is_held)
             worker.send_signal(signal.SIGTERM)
-            worker.communicate(timeout=50)
+            worker.communicate(timeout=150)
         left_clean(environment)
         unsure = QueueEntry.objects.filter(uncertain=True).count()
         assert 1 <= unsure <= CONNECTIONS
