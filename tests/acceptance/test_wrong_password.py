@@ -47,5 +47,12 @@ def test_a_thousand_messages_wait_for_the_right_password(process_environment):
     kinds = list(
         Event.objects.filter(kind__startswith="server.").order_by("id").values_list("kind", flat=True)
     )
-    assert kinds == ["server.paused", "server.thawed", "server.breaker_half_open", "server.breaker_closed"]
+    assert kinds[:4] == [
+        "server.paused",
+        "server.thawed",
+        "server.breaker_half_open",
+        "server.breaker_closed",
+    ]
+    # The other worker may still try the old password once; that pause ends with the look at the settings.
+    assert kinds[4:] in ([], ["server.paused", "server.thawed"])
     assert not Message.objects.exclude(state=SmallState.SENT).exists()
