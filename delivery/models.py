@@ -7,6 +7,7 @@ profile must not scan the queue.
 """
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,20 @@ from django.db.models.functions import Coalesce, Now, TruncDate
 from django.utils.translation import gettext_lazy as _
 
 from smtp_settings.models import SMTPProfile
+
+
+class MessageState(StrEnum):
+    """The nine states as people see them: only *sent* is a success, and *held* waits for a person."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    DEFERRED = "deferred"
+    SENT = "sent"
+    FAILED = "failed"
+    HELD = "held"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
 
 
 class SmallState(models.IntegerChoices):

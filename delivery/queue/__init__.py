@@ -4,7 +4,7 @@ Synchronous, raw SQL, one statement a step, on the calling thread's connection. 
 the wire. A module per verb, its SQL beside it; this is what they offer.
 """
 
-from delivery.models import Attempt, Breaker, MessagePriority, Paused, SmallState, Worker
+from delivery.models import Attempt, Breaker, MessagePriority, MessageState, Paused, SmallState, Worker
 from delivery.queue.claim import claim, is_any_leased, load_blobs, pools, ready_lanes
 from delivery.queue.counters import add_stats
 from delivery.queue.enqueue import enqueue
@@ -49,7 +49,7 @@ from delivery.queue.servers import (
 from delivery.queue.settle import record, release_others, settle
 from delivery.queue.sizes import learn_size
 from delivery.queue.slots import give_slots, set_limits, take_slots, take_tokens
-from delivery.queue.status import MessageState, MessageStatus, status_of
+from delivery.queue.status import MessageStatus, status_of
 from delivery.queue.values import (
     Claimed,
     Enqueued,

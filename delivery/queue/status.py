@@ -3,24 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
-from delivery.models import SmallState
+from delivery.models import MessageState, SmallState
 from delivery.queue.statements import named, run
-
-
-class MessageState(StrEnum):
-    """How a message stands. Only *sent* is a success; *held* waits for a person."""
-
-    QUEUED = "queued"
-    SENDING = "sending"
-    DEFERRED = "deferred"
-    SENT = "sent"
-    FAILED = "failed"
-    HELD = "held"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-    SUPPRESSED = "suppressed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ What is open comes from the queue entries, what needs a person from the failures
 minutes' counts. The history is never counted: pages say "more than 10,000".
 """
 
+from delivery.models import MessageState
 from delivery.stats.counts import (
     CAP,
-    MessageState,
     cached_counts,
     counts,
     next_try_at,

@@ -1,7 +1,6 @@
 """How many messages stand where, and how long the oldest waits."""
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from django.core.cache import cache
@@ -10,7 +9,7 @@ from django.db.models import Min, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from delivery.models import Failure, Message, MessagePriority, Pool, QueueEntry, SmallState
+from delivery.models import Failure, Message, MessagePriority, MessageState, Pool, QueueEntry, SmallState
 
 #: A count that reaches this means "more than 10,000".
 CAP = 10_001
@@ -18,20 +17,6 @@ CAP = 10_001
 _ENTRIES = 1_000_000
 #: Newest messages looked at for the ends that are listed nowhere else.
 _NEWEST = 100_000
-
-
-class MessageState(StrEnum):
-    """The nine states of a message, as people see them."""
-
-    QUEUED = "queued"
-    SENDING = "sending"
-    DEFERRED = "deferred"
-    SENT = "sent"
-    FAILED = "failed"
-    HELD = "held"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-    SUPPRESSED = "suppressed"
 
 
 _LISTED = (SmallState.FAILED, SmallState.HELD, SmallState.EXPIRED)
