@@ -11,6 +11,8 @@ from delivery import queue, tasks
 from delivery.dispatcher import claiming, drain
 from delivery.handover import send
 from delivery.models import Message
+from delivery.queue import waking
+from delivery.queue.statements import run
 from tests.acceptance.processes import until
 from tests.builders import a_profile
 from tests.delivery.engine import draining
@@ -93,10 +95,10 @@ def test_telling_waits_for_no_disk():
     """It would hold the one lock of all that notify for the time of a write."""
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = on")
-    queue.wake_drains()
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW synchronous_commit")
-        assert cursor.fetchone() == ("on",), "afterwards commits wait as before"
+    with transaction.atomic():
+        run(waking._NOTIFY, {"channel": queue.CHANNEL})
+        assert run("SHOW synchronous_commit") == [("off",)]
+    assert run("SHOW synchronous_commit") == [("on",)], "afterwards commits wait as before"
 
 
 def test_a_ring_in_a_loop_leaves_it_to_the_broker():
