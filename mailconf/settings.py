@@ -170,6 +170,7 @@ TEMPLATES = [
         },
     }
 ]
+FORM_RENDERER = "mailconf.form_renderer.FormRenderer"
 DATABASES = _databases()
 SITE_ID = 1
 
