@@ -6,11 +6,11 @@ cursor would paste the values into the text; content goes as binary parameters i
 `execute_wrapper` and Django's database exceptions work as usual.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.utils import CursorWrapper
 from psycopg import Cursor
 from psycopg.pq import Format
@@ -54,12 +54,13 @@ def named(template: str, **fragments: str) -> str:
 @contextmanager
 def cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[CursorWrapper]:
     """Open a cursor of the calling thread's connection."""
-    connection.validate_thread_sharing()
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    raw = Cursor(connection.connection, row_factory=row_factory)
+    opened = connections[DEFAULT_DB_ALIAS]  # the proxy looks it up for each attribute
+    opened.validate_thread_sharing()
+    opened.close_if_health_check_failed()
+    opened.ensure_connection()
+    raw = Cursor(opened.connection, row_factory=row_factory)
     raw.format = Format.BINARY  # content comes as it is, not in hexadecimal
-    make = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+    make = opened.make_debug_cursor if opened.queries_logged else opened.make_cursor
     with make(raw) as wrapped:  # type: ignore[arg-type]  # the stubs name the wrapper, not what it wraps
         yield wrapped
 
@@ -87,13 +88,3 @@ def together(*statements: tuple[str, Parameters | None]) -> list[list[tuple[Any,
             for one, (statement, parameters) in zip(opened, statements, strict=True):
                 one.execute(statement, parameters)
         return [one.fetchall() if one.description else [] for one in opened]
-
-
-def array(items: Iterable[object]) -> str:
-    """Write a PostgreSQL array literal: unnest() would flatten an array of arrays.
-
-    >>> array([1, "a"])
-    '{"1","a"}'
-    """
-    quoted = ('"' + str(item).replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items)
-    return "{" + ",".join(quoted) + "}"
