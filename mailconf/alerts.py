@@ -156,4 +156,4 @@ def _will_end(servers: Sequence[Server]) -> list[Alert]:
 
 
 def _profile_url(server: Server) -> str:
-    return reverse("admin:smtp_settings_smtpprofile_change", args=[server.profile.pk])
+    return server.url

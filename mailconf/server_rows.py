@@ -7,9 +7,10 @@ from django.utils.translation import gettext as _
 from delivery import stats
 from mailconf.numbers import available
 from mailconf.servers import Health, health, limits_note, names_of
+from smtp_settings.addresses import address_of
 from smtp_settings.clearance import standing
 from smtp_settings.clearance.standing import Standing
-from smtp_settings.models import DeliveryMethod, SMTPProfile
+from smtp_settings.models import DeliveryMethod, Priority, SMTPProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,17 @@ class Server:
     """One profile with what is known of it."""
 
     profile: SMTPProfile
+    url: str
     where: str
+    connections: str
     health: Health
     numbers: stats.ProfileNumbers
     standing: Standing
+
+    @property
+    def rank(self) -> str:
+        """The place among the servers, as the list of profiles calls it."""
+        return _("Default") if self.profile.is_default else str(Priority(self.profile.priority).label)
 
     @property
     def limits(self) -> str:
@@ -38,15 +46,22 @@ def servers() -> list[Server]:
     profiles = list(SMTPProfile.objects.select_related("oauth_credential").order_by("-is_default", "name"))
     numbers = available(lambda: stats.profile_facts([profile.pk for profile in profiles])) or {}
     people = names_of(numbers.values())
-    return [
-        _server(profile, numbers.get(profile.pk, stats.ProfileNumbers(profile.pk)), people)
-        for profile in profiles
-    ]
+    address, used_of_all = address_of("admin:smtp_settings_smtpprofile_change"), _("%(used)s of %(all)s")
 
+    def server(profile: SMTPProfile) -> Server:
+        known = numbers.get(profile.pk, stats.ProfileNumbers(profile.pk))
+        how = standing.standing_of(profile)
+        return Server(
+            profile=profile,
+            url=address(profile.pk),
+            where=_where(profile),
+            connections=used_of_all % {"used": known.connections_in_use, "all": profile.max_connections},
+            health=_health(profile, known, people, how),
+            numbers=known,
+            standing=how,
+        )
 
-def _server(profile: SMTPProfile, numbers: stats.ProfileNumbers, people: dict[int, str]) -> Server:
-    how = standing.standing_of(profile)
-    return Server(profile, _where(profile), _health(profile, numbers, people, how), numbers, how)
+    return [server(profile) for profile in profiles]
 
 
 def _health(

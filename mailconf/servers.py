@@ -11,8 +11,9 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from delivery import assignment, stats
 from delivery.queue import Breaker, Paused
@@ -39,11 +40,17 @@ class Health:
     is not why.
     """
 
-    words: str
+    words: str | Promise
     tone: str
     is_down: bool = False
     kind: Kind = Kind.IDLE
     sign_in_refused_since: str = ""
+
+
+#: What most servers are: translated where it is shown, not for each server.
+_IDLE = Health(gettext_lazy("No traffic"), "is-quiet")
+_WORKING = Health(gettext_lazy("Working"), "is-ok", kind=Kind.WORKING)
+_HALF_OPEN = Health(gettext_lazy("Trying again with one message"), "is-warn", kind=Kind.BREAKER)
 
 
 def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
@@ -54,12 +61,12 @@ def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
         words = _("Breaker open, next try %(at)s") % {"at": clock(numbers.open_until)}
         return Health(words, "is-bad", is_down=True, kind=Kind.BREAKER)
     if numbers.breaker is Breaker.HALF_OPEN:
-        return Health(_("Trying again with one message"), "is-warn", kind=Kind.BREAKER)
+        return _HALF_OPEN
     if numbers.ms is None:
-        return Health(_("No traffic"), "is-quiet")
+        return _IDLE
     if numbers.ms > SLOW_MS:
         return Health(_("Slow: %(s).1f s per message") % {"s": numbers.ms / 1000}, "is-warn", kind=Kind.SLOW)
-    return Health(_("Working"), "is-ok", kind=Kind.WORKING)
+    return _WORKING
 
 
 def _paused(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
@@ -117,15 +124,16 @@ def names_of(numbers: Collection[stats.ProfileNumbers]) -> dict[int, str]:
 
 
 def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> ProfileFacts:
+    limits = limits_note(numbers)
     return ProfileFacts(
         health=how.words,
         kind=how.kind,
         tone=how.tone,
-        paused=how.words if numbers.paused is not Paused.NO else "",
+        paused=str(how.words) if numbers.paused is not Paused.NO else "",
         is_down=how.is_down,
         can_try_now=numbers.paused is Paused.NO and numbers.breaker is Breaker.OPEN,
-        note=_note(numbers),
-        can_forget=bool(learned_of(numbers)) or numbers.sequential_until is not None,
+        note=" ".join(filter(None, [_pipelining_or_refusal(numbers), limits])),
+        can_forget=bool(limits) or numbers.sequential_until is not None,
         waiting=numbers.waiting,
         pinned=numbers.pinned,
         messages_url=messages_url,
@@ -137,6 +145,8 @@ def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> Pro
 
 def learned_of(numbers: stats.ProfileNumbers) -> list[str]:
     """Say what was learned of a server and holds now, a part of a sentence each."""
+    if numbers.learned == stats.NOTHING_LEARNED:
+        return []
     bears, known = numbers.bears, numbers.learned
     found: list[str] = []
     if (n := bears.connections) is not None:
@@ -157,10 +167,6 @@ def limits_note(numbers: stats.ProfileNumbers) -> str:
     return (
         _("Learned from its answers: at most %(limits)s.") % {"limits": ", ".join(limits)} if limits else ""
     )
-
-
-def _note(numbers: stats.ProfileNumbers) -> str:
-    return " ".join(filter(None, [_pipelining_or_refusal(numbers), limits_note(numbers)]))
 
 
 def _pipelining_or_refusal(numbers: stats.ProfileNumbers) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from django.utils.functional import Promise
+
 
 class Health(StrEnum):
     """How a server does, as a word for filters; `ProfileFacts.health` is the phrase for people."""
@@ -23,18 +25,18 @@ class Health(StrEnum):
 class ProfileFacts:
     """One profile as the queue sees it.
 
-    `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), "" when nothing is known, `kind`
-    the word it comes under and `tone` its badge's (see static/mailconf/components.css); `paused` says who
+    `health` is a ready phrase ("Working", "Breaker open, next try 14:09"), `kind` the word it comes under,
+    None where nothing is known, and `tone` its badge's (static/mailconf/components.css); `paused` says who
     paused it and since when, "" when it is not. `is_down`: it is not used now; `can_try_now`: it waits for
     its next try, which a person may bring forward; `can_forget`: something was learned of its server, which a
-    person may have forgotten. `note` is a sentence about how the server is spoken to for
-    now, or what its refusal means, "" when all is as usual. `waiting` and `sent_24h` count messages,
-    `connections_in_use` open connections. `pinned` counts those that only this profile may send, and
-    `may_delete` is False while there are any; `messages_url` leads to them, "" where nobody knows.
+    person may have forgotten. `note` is a sentence about how the server is spoken to for now, or what its
+    refusal means, "" when all is as usual. `waiting` and `sent_24h` count messages, `connections_in_use` open
+    connections. `pinned` counts those that only this profile may send, and `may_delete` is False while there
+    are any; `messages_url` leads to them, "" where nobody knows.
     """
 
-    health: str = ""
-    kind: Health = Health.IDLE
+    health: str | Promise = ""
+    kind: Health | None = None
     tone: str = "is-ok"
     paused: str = ""
     is_down: bool = False

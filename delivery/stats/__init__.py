@@ -25,11 +25,12 @@ from delivery.stats.history import (
     totals,
     workers,
 )
-from delivery.stats.servers import ProfileNumbers, profile_facts
+from delivery.stats.servers import NOTHING_LEARNED, ProfileNumbers, profile_facts
 from delivery.stats.snapshots import all_profiles, due_ahead, snapshot
 
 __all__ = [
     "CAP",
+    "NOTHING_LEARNED",
     "FrequentFailure",
     "HourNumbers",
     "MessageState",

@@ -29,6 +29,9 @@ class Learned:
     recipients_at: datetime | None = None
 
 
+NOTHING_LEARNED = Learned()
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileNumbers:
     """One profile as the queue sees it.
@@ -53,7 +56,7 @@ class ProfileNumbers:
     paused_by_id: int | None = None
     changed_at: datetime | None = None  #: of breaker or pause
     sequential_until: datetime | None = None  #: not pipelined to, with the present settings; None: it may be
-    learned: Learned = Learned()
+    learned: Learned = NOTHING_LEARNED
     max_connections: int = 1
 
     @property

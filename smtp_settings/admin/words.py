@@ -1,12 +1,14 @@
 """Words and badges of the lists: the state of a profile and of a test run, always as text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -31,14 +33,19 @@ _SECURITY = {
 }
 
 
-def badge(text: str, tone: str = "is-quiet") -> SafeString:
+#: What says where a profile leads.
+_WHERE = ("transport", "host", "port", "directory", "api_domain", "region", "program")
+
+
+def badge(text: str | Promise, tone: str = "is-quiet") -> SafeString:
     """Return a state in a pill."""
     return format_html('<span class="mc-badge {}">{}</span>', tone, text)
 
 
 def run_badge(run: TestRun) -> SafeString:
     """Return a test run's state."""
-    return badge(run.get_state_display(), _RUN_TONES[TestRun.State(run.state)])
+    state = TestRun.State(run.state)
+    return badge(state.label, _RUN_TONES[state])
 
 
 def security_badge(profile: SMTPProfile) -> SafeString:
@@ -49,10 +56,15 @@ def security_badge(profile: SMTPProfile) -> SafeString:
 
 def server(profile: SMTPProfile) -> str:
     """Return where a profile leads, whatever its method."""
-    if profile.transport == "smtp":
-        host = f"[{profile.host}]" if ":" in profile.host else profile.host
-        return f"{host}:{profile.port}" if host else "-"
-    return profile.directory or profile.api_domain or profile.region or profile.program or "-"
+    return server_of({name: getattr(profile, name) for name in _WHERE})
+
+
+def server_of(settings: Mapping[str, Any]) -> str:  # Any: JSON
+    """Return where settings lead, as a run keeps them."""
+    if settings.get("transport", "smtp") == "smtp":
+        host = settings.get("host") or ""
+        return f"{f'[{host}]' if ':' in host else host}:{settings.get('port')}" if host else "-"
+    return next(filter(None, map(settings.get, _WHERE[3:])), "-")
 
 
 def health(profile: SMTPProfile, *, known: ProfileFacts | None) -> SafeString:

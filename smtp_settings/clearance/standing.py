@@ -1,15 +1,19 @@
 """Why a profile is not live, for the pages: the gate only knows that it is not."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import repeat
 
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import JSONField
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from smtp_settings import sealing
 from smtp_settings.clearance.candidate import is_live, stored_secret
+from smtp_settings.fields import SealedField
 from smtp_settings.models import Auth, SMTPProfile
 
 
@@ -75,32 +79,34 @@ def standing_of(profile: SMTPProfile) -> Standing:
         return Standing(Cause.NO_KEY)
     if profile.auth == Auth.OAUTH2:  # what shapes the session is in another row, too
         return _judge(profile, keyring)
-    return _remembered(_Asked(keyring, _values_of(profile), profile))
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A row as it was asked about. Rows are told apart by their values, not by their objects."""
-
-    keyring: sealing.Keyring = field(repr=False)
-    values: str = field(repr=False)
-    profile: SMTPProfile = field(repr=False, compare=False)
+    answer = _remembered(keyring, _values_of(profile))
+    if not answer:
+        answer.append(_judge(profile, keyring))
+    return answer[0]
 
 
 @lru_cache(maxsize=1024)
-def _remembered(asked: _Asked) -> Standing:
-    return _judge(asked.profile, asked.keyring)
+def _remembered(_keyring: sealing.Keyring, _values: tuple[object, ...]) -> list[Standing]:
+    """Return the place for the answer about a row: empty when it is asked about for the first time."""
+    return []
 
 
-def _values_of(profile: SMTPProfile) -> str:
-    """Return every column of a row, its sealed secret as a digest, in one text."""
-    values = {name: value for name, value in profile.__dict__.items() if name in _COLUMNS}
-    sealed = profile.password
-    values["password"] = hashlib.sha256(bytes(sealed)).hexdigest() if sealed is not None else None
-    return repr(values)
+def _values_of(profile: SMTPProfile) -> tuple[object, ...]:
+    """Return every column of a row, lists as text, its sealed secret as a digest."""
+    row, sealed = profile.__dict__, profile.password
+    digest = hashlib.sha256(bytes(sealed)).digest() if sealed is not None else None
+    lists = repr([row.get(name, _NOT_READ) for name in _LISTS])
+    return *map(row.get, _PLAIN, repeat(_NOT_READ)), lists, digest
 
 
-_COLUMNS = frozenset(column.attname for column in SMTPProfile._meta.concrete_fields)  # documented model API
+_NOT_READ = object()
+_COLUMNS = SMTPProfile._meta.concrete_fields  # documented model API
+_LISTS = [column.attname for column in _COLUMNS if isinstance(column, ArrayField | JSONField)]
+_PLAIN = [
+    column.attname
+    for column in _COLUMNS
+    if column.attname not in _LISTS and not isinstance(column, SealedField)
+]
 
 
 def _judge(profile: SMTPProfile, keyring: sealing.Keyring) -> Standing:

@@ -35,7 +35,7 @@ def test_the_live_profiles_are_ticked_and_drafts_are_not_there():
     a_draft(name="Draft")
     page = client_of("administrator").get(PAGE)
     assert_strict(page)
-    choices = {choice.profile.name: choice.is_ticked for choice in page.context["choices"]}
+    choices = {choice.name: choice.is_ticked for choice in page.context["choices"]}
     assert choices == {"EU relay": True, "Disabled": False}
     assert "Send test emails" in text_of(page)
 

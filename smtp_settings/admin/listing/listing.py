@@ -5,7 +5,6 @@ of use needs every live one.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,30 +14,34 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import facts
+from smtp_settings.addresses import address_of
 from smtp_settings.admin import health, words
 from smtp_settings.admin.listing import order
 from smtp_settings.admin.listing.chips import CHIPS, HealthChip, sites_of_all
 from smtp_settings.facts import ProfileFacts
-from smtp_settings.models import SMTPProfile, TestRun
+from smtp_settings.models import Priority, SMTPProfile, TestRun
 
 #: Rows a page: forty leave room in the tenth of a second a page may take.
 PAGE_SIZE = 40
+
+
+def bare(rows: QuerySet[SMTPProfile]) -> QuerySet[SMTPProfile]:
+    """Return rows with what their health depends on, and no more: two hundred are read for a page."""
+    return rows.prefetch_related(None).select_related(None).select_related("oauth_credential")
 
 
 class ProfileList(ChangeList):
     """The page of profiles, each with its facts and its last test beside it."""
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[SMTPProfile]:  # Any: ChangeList's own
-        """Leave the sites to the chips, which read those of all profiles."""
-        rows: QuerySet[SMTPProfile] = super().get_queryset(*args, **kwargs)
-        return rows.prefetch_related(None)
+        """Leave out what no column names; the sites are read by the chips, for all rows."""
+        return bare(super().get_queryset(*args, **kwargs))
 
     def get_results(self, request: HttpRequest) -> None:
         """Fetch all rows at once, keep those of the chosen health, and cut the page out."""
@@ -83,10 +86,16 @@ class ProfileList(ChangeList):
             name: request.user.has_perm(f"smtp_settings.{name}_smtpprofile")
             for name in ("test", "pause", "add")
         }
+        labels = {act: (str(label), str(described)) for act, (label, described) in _ACTS.items()}
+        addresses = {act: address_of(f"admin:smtp_settings_smtpprofile_{act}") for act in _ACTS}
         for row in rows:
             row.listed_facts, row.listed_line = known[row.pk], lines[row.pk]
             row.listed_test = tests.get(row.uuid)
-            row.listed_buttons = list(_buttons(row, may))
+            row.listed_buttons = [
+                (addresses[act](row.pk), described % {"name": row.name}, label)
+                for act in _offered(row, may)
+                for label, described in [labels[act]]
+            ]
 
 
 def last_tests(profiles: Iterable[SMTPProfile]) -> dict[UUID, TestRun]:
@@ -100,28 +109,32 @@ def last_tests(profiles: Iterable[SMTPProfile]) -> dict[UUID, TestRun]:
     }
 
 
-def _buttons(profile: Any, may: Mapping[str, bool]) -> Iterable[tuple[str, str, str]]:  # Any: as above
-    """Yield what this person may do with a profile: act, label, and the label for screen readers."""
+#: The label of each act, and the one for screen readers.
+_ACTS = {
+    "test": (gettext_lazy("Test"), gettext_lazy("Test %(name)s")),
+    "try_now": (gettext_lazy("Try now"), gettext_lazy("Try %(name)s now")),
+    "forget": (gettext_lazy("Forget limits"), gettext_lazy("Forget what was learned of %(name)s")),
+    "resume": (gettext_lazy("Resume"), gettext_lazy("Resume %(name)s")),
+    "pause": (gettext_lazy("Pause"), gettext_lazy("Pause %(name)s")),
+    "duplicate": (gettext_lazy("Duplicate"), gettext_lazy("Duplicate %(name)s")),
+}
+
+
+def _offered(profile: Any, may: Mapping[str, bool]) -> Iterable[str]:  # Any: as above
+    """Yield the acts this person may do with a profile."""
     known: ProfileFacts = profile.listed_facts
-    names = {"name": profile.name}
     if may["test"] and not profile.is_draft:
-        yield "test", _("Test"), _("Test %(name)s") % names
+        yield "test"
     if may["pause"] and known.can_try_now:
-        yield "try_now", _("Try now"), _("Try %(name)s now") % names
+        yield "try_now"
     if may["pause"] and known.can_forget:
-        yield "forget", _("Forget limits"), _("Forget what was learned of %(name)s") % names
+        yield "forget"
     if may["pause"] and known.paused:
-        yield "resume", _("Resume"), _("Resume %(name)s") % names
+        yield "resume"
     elif may["pause"] and profile.enabled and facts.acts() is not None:
-        yield "pause", _("Pause"), _("Pause %(name)s") % names
+        yield "pause"
     if may["add"]:
-        yield "duplicate", _("Duplicate"), _("Duplicate %(name)s") % names
-
-
-@lru_cache(maxsize=32)  # a name is looked up in a tenth of a millisecond, and a page has two hundred buttons
-def _address(act: str) -> str:
-    """Return the address of an act on profile 0."""
-    return reverse(f"admin:smtp_settings_smtpprofile_{act}", args=[0])
+        yield "duplicate"
 
 
 class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
@@ -198,7 +211,7 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
     @admin.display(description=gettext_lazy("Priority"), ordering="priority")
     def rank(self, profile: SMTPProfile) -> SafeString | str:
         """Return the tier, and mark the profile that is used first."""
-        tier = profile.get_priority_display()
+        tier = str(Priority(profile.priority).label)
         return (
             format_html("{} {}", tier, words.badge(_("Default"), "is-info is-plain"))
             if profile.is_default
@@ -223,7 +236,7 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
             return _("Never")
         return format_html(
             '{}<span class="mc-row-note">{}</span>',
-            run.get_state_display(),
+            TestRun.State(run.state).label,
             words.when(run.finished_at or run.created_at),
         )
 
@@ -243,9 +256,6 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
         buttons = format_html_join(
             "",
             '<button type="submit" class="mc-button is-small" formaction="{}" aria-label="{}">{}</button>',
-            (
-                (_address(act).replace("/0/", f"/{profile.pk}/"), described, label)
-                for act, label, described in profile.listed_buttons
-            ),
+            profile.listed_buttons,
         )
         return format_html('<span class="mc-row-buttons">{}</span>', buttons) if buttons else ""

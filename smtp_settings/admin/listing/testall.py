@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -25,6 +26,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from smtp_settings import carrying, facts, test_send
 from smtp_settings.admin import health, words
+from smtp_settings.admin.listing.listing import bare
 from smtp_settings.admin.panel.causes import cause_of
 from smtp_settings.admin.panel.runs import link_base
 from smtp_settings.admin.records.test_runs import runs_for
@@ -43,9 +45,11 @@ _NAME = "smtp_settings_smtpprofile_test_all"
 class Choice:
     """One profile to tick; the live ones are ticked."""
 
-    profile: SMTPProfile
+    key: str
+    name: str
     server: str
-    line: health.Line
+    tone: str
+    words: str | Promise
     is_ticked: bool
 
 
@@ -135,7 +139,7 @@ class TestPage:
         return HttpResponseRedirect(reverse(f"admin:{_NAME}_batch", args=[batch]))
 
     def _testable(self, request: HttpRequest) -> list[SMTPProfile]:
-        rows = self._profiles.get_queryset(request).filter(is_draft=False).order_by("name")
+        rows = bare(self._profiles.get_queryset(request)).filter(is_draft=False).order_by("name")
         return [row for row in rows if self._profiles.has_view_permission(request, row)]
 
     def _runs(self, request: HttpRequest, batch: UUID) -> list[TestRun]:
@@ -169,7 +173,14 @@ def _recipients(request: HttpRequest) -> list[str]:
 
 
 def _choice(profile: SMTPProfile, line: health.Line) -> Choice:
-    return Choice(profile, words.server(profile), line, is_ticked=line.is_live)
+    return Choice(
+        key=str(profile.pk),
+        name=profile.name,
+        server=words.server(profile),
+        tone=line.tone,
+        words=line.words,
+        is_ticked=line.is_live,
+    )
 
 
 def _progress(runs: Sequence[TestRun]) -> dict[str, Any]:  # Any: a template's context
@@ -207,13 +218,12 @@ def _counted(states: Counter[RunState]) -> Iterable[str]:
 
 
 def _row(run: TestRun) -> Row:
-    profile = SMTPProfile(**{name: run.settings.get(name) for name in _SERVER if run.settings.get(name)})
     took = ""
     if run.started_at is not None and run.finished_at is not None:
         took = _("%(seconds).1f s") % {"seconds": (run.finished_at - run.started_at).total_seconds()}
     return Row(
         name=run.name,
-        server=words.server(profile),
+        server=words.server_of(run.settings),
         badge=words.run_badge(run),
         sentence=_sentence(run),
         url=reverse("admin:smtp_settings_testrun_change", args=[run.pk]),
@@ -227,9 +237,6 @@ def _sentence(run: TestRun) -> str:
     if cause is not None:
         return cause.cause
     return run.sentence if run.state == TestRun.State.STOPPED else ""
-
-
-_SERVER = ("transport", "host", "port", "directory", "api_domain", "region", "program")
 
 
 def _person(request: HttpRequest) -> User:

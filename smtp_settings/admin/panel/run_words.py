@@ -9,10 +9,7 @@ from django.utils.translation import gettext as _
 from smtp_settings import test_send
 from smtp_settings.admin import words
 from smtp_settings.admin.discovery import finding_words
-from smtp_settings.models import SMTPProfile, TestRun
-
-#: What of a run's settings says where a profile leads.
-_SHOWN = ("transport", "host", "port", "directory", "api_domain", "region", "program")
+from smtp_settings.models import TestRun
 
 
 def title(run: TestRun) -> str:
@@ -31,7 +28,7 @@ def server(run: TestRun) -> str:
     """Return where a test went; of a search what was looked for."""
     if run.kind == TestRun.Kind.SEARCH:
         return str(run.settings.get("search") or "-")
-    return words.server(SMTPProfile(**{name: run.settings[name] for name in _SHOWN if name in run.settings}))
+    return words.server_of(run.settings)
 
 
 def place(run: TestRun) -> str:

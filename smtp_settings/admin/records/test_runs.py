@@ -147,7 +147,7 @@ class TestRunAdmin(ReadOnly):
     @admin.display(description=gettext_lazy("What"), ordering="kind")
     def what(self, run: TestRun) -> str:
         """Return the kind of test."""
-        return str(run.get_kind_display())
+        return str(TestRun.Kind(run.kind).label)
 
     @admin.display(description=gettext_lazy("Server"))
     def server(self, run: TestRun) -> str:
