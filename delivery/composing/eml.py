@@ -103,7 +103,7 @@ def assemble(
     changes = [*_top(cleaned), *body]
     if not all(edit.is_blob for edit in body) and not head.all("mime-version"):
         changes.append(Edit(head.end, head.end, b"MIME-Version: 1.0\r\n"))
-    start = b"" if head.all("date") else _date(now or timezone.now())
+    start = b"" if head.all("date") else date_field(now)
     data, cuts, blobs = _stored(raw, head, start, changes)
     composed = Composed(
         mail_from=mail_from,
@@ -127,8 +127,9 @@ def check_size(composed: Composed) -> None:
         raise CannotCompose(_too_large(composed.size_bytes))
 
 
-def _date(moment: datetime) -> bytes:
-    return f"Date: {format_datetime(moment)}\r\n".encode("ascii")
+def date_field(moment: datetime | None) -> bytes:
+    """Write a Date field; None is the present time."""
+    return f"Date: {format_datetime(moment or timezone.now())}\r\n".encode("ascii")
 
 
 def _stored(

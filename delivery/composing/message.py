@@ -18,18 +18,15 @@ from typing import Any, TypedDict
 
 from django.core.mail import EmailMessage
 
+from delivery.composing import stand_ins
 from delivery.composing.addresses import Mailbox, mailbox, mailboxes
 from delivery.composing.cleaning import ADDRESS_FIELDS
 from delivery.composing.composed import CannotCompose, Composed, digest_of
 from delivery.composing.eml import assemble, bare_recipients, bare_sender, check_size, with_crlf
 from delivery.composing.headers import NAME, read_head, refuse_provider_fields
 from delivery.composing.large import Asides, set_aside
+from delivery.composing.usual import Given, compose_usual
 
-_SUBJECT = "mailconf-subject"
-_MESSAGE_ID = "<stand-in@mailconf.invalid>"
-_DATE = "Thu, 01 Jan 1970 00:00:00 +0000"
-#: Django's DEFAULT_FROM_EMAIL when nobody chose one: the profile's From address stands in.
-_NOBODY = "webmaster@localhost"
 _TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[ -~]*)?", re.ASCII)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 _MAX_FILE_NAME = 150
@@ -93,10 +90,15 @@ def _composed(
             [_box("A recipient", to).address for to in message.recipients()] if rcpt_to is None else rcpt_to
         ),
     )
-    tree = _built(_twin(message, extra, author, asides.attachments))
+    refuse_provider_fields(list(extra))
+    extra = {name: value for name, value in extra.items() if name.lower() not in _NOT_WRITTEN}
+    subject = str(message.subject or "")
+    given = Given(*envelope, author, _lists(message), extra, subject)
+    if usual := compose_usual(message, given, now=now, is_keyed=is_keyed):
+        return usual
+    tree = _built(_twin(message, given, asides.attachments))
     written = _serialised(tree)
     raw = with_crlf(written)
-    subject = str(message.subject or "")
     digest = b""
     if is_keyed:
         said = asides.without_stand_ins(_without_boundaries(raw, tree))
@@ -108,25 +110,27 @@ def _composed(
     return assemble(raw, head, *envelope, is_open=is_open, now=now, subject=stored, digest=digest)
 
 
-def _twin(
-    message: EmailMessage, extra: dict[str, str], author: str, attachments: Sequence[Any]
-) -> EmailMessage:
+def _lists(message: EmailMessage) -> dict[str, list[str]]:
+    """Give the address fields as Django shall take them, in its order."""
+    return {
+        "To": [_header_box("To", to) for to in message.to],
+        "Cc": [_header_box("Cc", cc) for cc in message.cc],
+        "Reply-To": [_header_list("Reply-To", one) for one in message.reply_to],
+    }
+
+
+def _twin(message: EmailMessage, given: Given, attachments: Sequence[Any]) -> EmailMessage:
     """Copy the message with what Django shall write; subclasses keep their own `message()`."""
-    refuse_provider_fields(list(extra))
     twin = copy.copy(message)
-    twin.subject = _SUBJECT
-    twin.from_email = author
-    twin.to, twin.cc = (
-        [_header_box("To", to) for to in message.to],
-        [_header_box("Cc", cc) for cc in message.cc],
-    )
-    twin.reply_to = [_header_list("Reply-To", one) for one in message.reply_to]
-    names = {name.lower() for name in extra}
-    twin.extra_headers = {name: value for name, value in extra.items() if name.lower() not in _NOT_WRITTEN}
+    twin.subject = stand_ins.SUBJECT
+    twin.from_email = given.author
+    twin.to, twin.cc, twin.reply_to = (list(given.lists[name]) for name in ("To", "Cc", "Reply-To"))
+    twin.extra_headers = dict(given.extra)
+    names = {name.lower() for name in given.extra}
     if "date" not in names:
-        twin.extra_headers["Date"] = _DATE
+        twin.extra_headers["Date"] = stand_ins.DATE
     if "message-id" not in names:
-        twin.extra_headers["Message-ID"] = _MESSAGE_ID
+        twin.extra_headers["Message-ID"] = stand_ins.MESSAGE_ID
     twin.attachments = list(attachments)
     return twin
 
@@ -159,25 +163,25 @@ def _without_boundaries(raw: bytes, tree: Message) -> bytes:
 
 def _without_stand_ins(raw: bytes) -> tuple[bytes, bool]:
     """Remove Date, Message-ID and From where they are stand-ins; tell whether Subject is one."""
-    stand_ins = {"date": _DATE, "message-id": _MESSAGE_ID, "from": _NOBODY}
+    known = {"date": stand_ins.DATE, "message-id": stand_ins.MESSAGE_ID, "from": stand_ins.NOBODY}
     has_stand_in = False
     for found in reversed(read_head(raw, 0, len(raw)).fields):
         body = found.body.decode("ascii", "replace").strip()
-        if stand_ins.get(found.key) == body:
+        if known.get(found.key) == body:
             raw = raw[: found.start] + raw[found.end :]
-        has_stand_in = has_stand_in or (found.key == "subject" and body == _SUBJECT)
+        has_stand_in = has_stand_in or (found.key == "subject" and body == stand_ins.SUBJECT)
     return raw, has_stand_in
 
 
 def _author(message: EmailMessage, extra: dict[str, str]) -> tuple[str, str]:
     """Give the reverse-path and what Django shall take as `from_email`."""
-    written = str(message.from_email or _NOBODY)
+    written = str(message.from_email or stand_ins.NOBODY)
     if "From" in extra:
         _header_list("From", extra["From"])
-    if written != _NOBODY:
+    if written != stand_ins.NOBODY:
         return _box("From", written).address, _header_box("From", written)
     if "From" not in extra:
-        return "", _NOBODY
+        return "", stand_ins.NOBODY
     boxes = mailboxes(extra["From"], "From")
     return (boxes[0].address if boxes else ""), extra["From"]
 

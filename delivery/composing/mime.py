@@ -203,7 +203,7 @@ def _set_encoding(head: Head, encoding: str) -> Iterator[Edit]:
 def _reencoded(body: bytes, kind: str, encoding: str) -> tuple[bytes, str] | None:
     """Encode a body so that it is clean; None where that cannot be, and the last look refuses the message."""
     if encoding in _PLAIN_ENCODINGS and kind not in _NEVER_ENCODED and not kind.startswith("multipart/"):
-        return _encode(body, is_text=kind.startswith(("text/", "message/")))
+        return encode(body, is_text=kind.startswith(("text/", "message/")))
     if encoding == "base64" and body.isascii():
         packed = b"".join(body.split())
         if _BASE64.fullmatch(packed):
@@ -213,7 +213,8 @@ def _reencoded(body: bytes, kind: str, encoding: str) -> tuple[bytes, str] | Non
     return None
 
 
-def _encode(body: bytes, *, is_text: bool) -> tuple[bytes, str]:
+def encode(body: bytes, *, is_text: bool) -> tuple[bytes, str]:
+    """Encode a body as it stands, and name how: quoted-printable for text of which little is not ASCII."""
     eight_bit = len(body) - len(body.translate(None, bytes(range(128, 256))))
     if is_text and eight_bit * 6 <= len(body):
         return _quoted_printable(body), "quoted-printable"
