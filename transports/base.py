@@ -114,12 +114,11 @@ class Content:
     """
 
     segments: tuple[bytes, ...]
+    #: Octets before dot-stuffing: what RFC 1870 calls the message size. Five ask for it for each message.
+    size_bytes: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def size_bytes(self) -> int:
-        """Octets before dot-stuffing: what RFC 1870 calls the message size."""
-        segments = self.segments
-        return len(segments[0]) if len(segments) == 1 else sum(map(len, segments))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size_bytes", sum(map(len, self.segments)))
 
 
 class MailObject(NamedTuple):
@@ -129,7 +128,7 @@ class MailObject(NamedTuple):
     content: Content
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What happened to one message in one transaction: facts, no judgement.
 
@@ -139,6 +138,9 @@ class Outcome:
     answer came (RFC 1047). `transcript` is what was said of this message, never its content, at most 200
     lines, times from its first line; only where not every recipient was accepted, and empty when nothing was
     said.
+
+    A value, and nobody changes it. It is not frozen, like the others that every message makes one of: a
+    frozen one of twelve fields costs 3.5 us to make and this one 0.9, five times a message.
     """
 
     phase: Phase

@@ -29,7 +29,7 @@ class Verdict:
     reply: Reply | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each message: see `transports.base.Outcome`
 class Judgement:
     """What becomes of a message after one attempt.
 

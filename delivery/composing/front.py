@@ -4,6 +4,7 @@ The only bytes of a message that depend on the profile (see `delivery.composing.
 """
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from transports.base import Content
 
 _ATEXT = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _REPLY_MARKS = re.compile(r"(?:\s*(?:re|aw|sv|fwd?|wg)\s*:)+\s*", re.IGNORECASE)
+#: The same few lines stand in most of a profile's mail, and in all of a mailing.
+_line = lru_cache(maxsize=256)(written)
 _REPLY_TO = re.compile(rb"^reply-to:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -50,18 +53,20 @@ def front(from_header: str | None, subject: str, sender: Sender, *, data: bytes 
 
     Raises CannotCompose when neither the message nor the profile has a From address.
     """
-    lines = [written("From", _from(from_header, sender))]
+    lines = [_line("From", _from(from_header, sender))]
     text = _prefixed(subject, sender.subject_prefix)
     if text:
-        lines.append(written("Subject", text))
+        lines.append(_line("Subject", text))
     reply_to = _reply_to(from_header, sender)
     if reply_to and not _has_reply_to(data):
-        lines.append(written("Reply-To", reply_to))
+        lines.append(_line("Reply-To", reply_to))
     return b"".join(lines)
 
 
 def content_of(front: bytes, data: bytes, cuts: tuple[int, ...], blobs: tuple[bytes, ...]) -> Content:
     """Put a message together as segments; blobs stay shared, not copied."""
+    if not (cuts or blobs):
+        return Content((front + data,))
     edges = [0, *cuts, len(data)]
     pieces = [data[start:end] for start, end in pairwise(edges)]
     segments = [front + pieces[0]]

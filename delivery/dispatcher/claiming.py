@@ -144,9 +144,8 @@ class Claims:
             self._in_hand.add(claimed.message_id)
             server = self._park[profile_id]
             moment = server.purse.spend() if server.limits.rates else None
-            work = Work(claimed, server.way, self._pools[claimed.pool_id], moment)
-            work.most_recipients = server.most_recipients
-            server.give(work)
+            pool, most = self._pools[claimed.pool_id], server.most_recipients
+            server.give(Work(claimed, server.way, pool, moment, most_recipients=most))
         if found:
             self.worked_at = time.monotonic()
             self._park.set_clock(found[0].db_now)

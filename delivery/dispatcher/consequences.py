@@ -9,7 +9,7 @@ from functools import partial
 from django.db import transaction
 
 from delivery import learned, notices, queue
-from delivery.classification import SIGN_IN_GARBLED, Judgement, Sign
+from delivery.classification import SIGN_IN_GARBLED, Action, Judgement, Sign
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.health import Change
 from delivery.dispatcher.lease import Lease
@@ -40,11 +40,13 @@ class Consequences:
 
         `is_pipelined`: commands travelled together in that session, so that their answers may have mixed.
         """
-        reason = _reason(judgement)
         message_id, mail_from = claimed.message_id, claimed.mail_from
         change = server.health.learn(
             judgement, message_id=message_id, mail_from=mail_from, ms=ms, ramp=server.state.ramp
         )
+        if change is Change.NONE and judgement.sign is Sign.SUCCESS and judgement.action is Action.SENT:
+            return  # as nearly always
+        reason = _reason(judgement)
         if (taken := judgement.recipients_taken) is not None:
             await self._learn_recipients(server, taken, reason)
         if is_pipelined and judgement.sign is Sign.DESYNC:
@@ -117,10 +119,9 @@ class Consequences:
 
     async def _end_pipelining(self, server: Server, reason: str) -> None:
         """Say one command at a time from the next session on; those that are open may finish."""
-        now = self._park.db_now
-        if server.is_sequential(now):
+        if server.is_sequential:
             return
-        fingerprint, until = server.way.fingerprint, now + queue.SEQUENTIAL
+        fingerprint, until = server.way.fingerprint, self._park.db_now + queue.SEQUENTIAL
         server.state = replace(server.state, sequential_until=until, sequential_fingerprint=fingerprint)
         profile_id, lease = server.profile_id, self._lease.id
 

@@ -285,8 +285,9 @@ class Drain:
     def _on_the_wire(self) -> int:
         return sum(server.on_the_wire for server in self.park) - self.recorder.unacknowledged
 
-    def _acknowledged(self, result: Result) -> None:
-        """Hear that a result is committed: its place is free."""
-        self.claims.settle(result)
-        self.park[result.work.way.profile_id].let_go()
+    def _acknowledged(self, group: Sequence[Result]) -> None:
+        """Hear that results are committed: their places are free."""
+        for result in group:
+            self.claims.settle(result)
+            self.park[result.work.way.profile_id].let_go()
         self.wake.set()

@@ -50,6 +50,7 @@ class Journal:
         """
         self._lease = lease
         self._header = header
+        self._is_synced = header is not None and header.is_synced
         self._path: Path | None = None
         self._fd = self._stuck = -1
         self._size = self._kept = 0
@@ -154,14 +155,16 @@ class Journal:
         self._write(line)
 
     def _write(self, line: bytes) -> None:
+        length = len(line)
         try:
-            _write_all(self._fd, line)
+            if os.write(self._fd, line) != length:
+                raise _full()
         except OSError as error:
             self._give_up(error.strerror or str(error))
-        self._size += len(line)
+        self._size += length
 
     def _sync(self) -> None:
-        if self._header is None or not self._header.is_synced or self._fd < 0:
+        if not self._is_synced or self._fd < 0:
             return
         try:
             _sync_data(self._fd)
@@ -221,4 +224,8 @@ def _sync_name(folder: Path) -> None:
 
 def _write_all(fd: int, data: bytes) -> None:
     if os.write(fd, data) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise _full()
+
+
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -230,7 +230,7 @@ class Line:
         """Take along the message that comes next on this session, if it may be announced with this one."""
         if work.goes_alone or not current.may_announce(self.server):
             return None
-        if self.server.is_sequential(work.db_now):
+        if self.server.is_sequential:
             return None  # learned while this session was open
         ahead = self.server.take_ahead(self.slot, self._is_fit)
         return None if ahead is None else ahead.mail
@@ -273,7 +273,7 @@ class Line:
             self._open.begin()
             await self._tell_of_the_end(self._open, self._open.messages)
         await self._close()
-        sequential = self.server.is_sequential(work.db_now)
+        sequential = self.server.is_sequential
         self._open = await open_session(self.server, self.office.transport_of, sequential=sequential)
         self.server.health.heard()
         self.office.count(self.server, None)

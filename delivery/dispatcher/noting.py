@@ -34,7 +34,8 @@ def tried_of(work: Work, judgement: Judgement, outcome: AttemptResult, lease: in
 
 def any_failed(work: Work) -> bool:
     """Whether earlier attempts settled that a recipient does not get it."""
-    return any(verdict.get("state") == "failed" for verdict in work.verdicts.values())
+    settled = work.claimed.verdicts
+    return settled is not None and any(verdict.get("state") == "failed" for verdict in settled.values())
 
 
 def any_sent(judgement: Judgement) -> bool:
@@ -55,8 +56,7 @@ def verdicts_of(
 
     `also_failed` are refusals that are final because nothing follows.
     """
-    actions = {verdict.ruling.action for verdict in judgement.recipients}
-    if not work.verdicts and not work.has_more and (len(actions) < 2 or len(judgement.recipients) < 2):
+    if not work.claimed.verdicts and not work.has_more and _is_one_verdict(judgement):
         return None
     final = {Action.SENT: "sent", Action.FAIL: "failed"} | dict.fromkeys(also_failed, "failed")
     found = {
@@ -65,6 +65,11 @@ def verdicts_of(
         if verdict.ruling.action in final
     }
     return found or None
+
+
+def _is_one_verdict(judgement: Judgement) -> bool:
+    verdicts = judgement.recipients
+    return len(verdicts) < 2 or len({verdict.ruling.action for verdict in verdicts}) < 2
 
 
 def _as_json(verdict: Verdict, state: str) -> dict[str, Any]:  # Any: JSON

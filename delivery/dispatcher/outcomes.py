@@ -20,7 +20,7 @@ BUGS = 3
 _BUG_DELAY = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each message: see `transports.base.Outcome`
 class Result:
     """What one attempt came to, as rows: one of `finished` and `settled`, and `tried` unless it was sent.
 
@@ -130,8 +130,8 @@ def _sent(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
 def _ended(
     work: Work, judgement: Judgement, state: SmallState, lease: int, ms: float, *, cause: str = ""
 ) -> Result:
-    is_for_all = not (work.has_more or any_spared(judgement))
-    if state == SmallState.FAILED and not is_for_all and judgement.recipients:
+    is_failed = state == SmallState.FAILED
+    if is_failed and judgement.recipients and (work.has_more or any_spared(judgement)):
         return _given_back(work, judgement, AttemptResult.PARTIAL, lease, ms, is_last=True)
     reply = judgement.reply
     finished = Finished(

@@ -32,7 +32,7 @@ DELETED_DELAY = timedelta(minutes=1)
 
 
 class Recorder:
-    """Collects results and writes them under the lease; `acknowledged` hears of each that is committed."""
+    """Collects results and writes them under the lease; `acknowledged` hears of those that are committed."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Recorder:
         lease: int,
         *,
         on_the_wire: Callable[[], int],
-        acknowledged: Callable[[Result], None],
+        acknowledged: Callable[[Sequence[Result]], None],
         journal: Journal,
         teller: Teller,
     ) -> None:
@@ -71,7 +71,8 @@ class Recorder:
 
     async def has_room(self) -> None:
         """Wait until another message may be completed."""
-        await self._room.wait()
+        if not self._room.is_set():
+            await self._room.wait()
 
     async def drained(self) -> None:
         """Wait until everything is committed."""
@@ -100,8 +101,7 @@ class Recorder:
         self._teller.tell(one for one in ended if one.message_id in written)
         self._journal.acknowledged(result.work.claimed.message_id for result in group)
         self._writing = []
-        for result in group:
-            self._acknowledged(result)
+        self._acknowledged(group)
         self._committed.set()
         if self.unacknowledged < MOST_UNACKNOWLEDGED:
             self._room.set()

@@ -29,6 +29,9 @@ _LEAST_DEPTH, _MOST_DEPTH = 2, 64
 class Server:
     """The way out, this worker's slots and connections for it, and the messages in hand."""
 
+    #: Connections it may have over all workers: as configured, as learned, and as a slow start allows.
+    limit: int
+
     def __init__(
         self,
         way: WayOut,
@@ -83,9 +86,13 @@ class Server:
     def state(self, state: ProfileStateRow) -> None:
         self._state = state
         self._bearable = learned.Bearable()
-        if state.learned_fingerprint == self.way.fingerprint:
-            most = self.way.max_connections
+        most, fingerprint = self.way.max_connections, self.way.fingerprint
+        if state.learned_fingerprint == fingerprint:
             self._bearable = learned.bearable(state, most_connections=most, now=self._clock())
+        limits = (most, self._bearable.connections, state.ramp)
+        self.limit = min(limit for limit in limits if limit is not None)
+        is_garbled = state.sequential_fingerprint == fingerprint
+        self._sequential_until = state.sequential_until if is_garbled else None
 
     @property
     def limits(self) -> Limits:
@@ -93,19 +100,13 @@ class Server:
         way = self.way
         return _limits(way.max_connections, way.send_offset, way.per_minute, way.per_hour, way.per_day)
 
-    def is_sequential(self, now: datetime) -> bool:
+    @property
+    def is_sequential(self) -> bool:
         """Whether it is spoken to one command at a time: its answers did not fit together lately."""
-        until = self.state.sequential_until
-        is_known = until is not None and now < until
-        return is_known and self.state.sequential_fingerprint == self.way.fingerprint
+        until = self._sequential_until
+        return until is not None and self._clock() < until
 
     # What it bears
-
-    @property
-    def limit(self) -> int:
-        """Connections it may have over all workers: as configured, as learned, and as a slow start allows."""
-        limits = (self.way.max_connections, self._bearable.connections, self._state.ramp)
-        return min(limit for limit in limits if limit is not None)
 
     @property
     def messages_per_connection(self) -> int:
@@ -123,8 +124,9 @@ class Server:
     @property
     def is_in_use(self) -> bool:
         """Whether it is neither paused nor given up for now; it may still be resting."""
-        closed = self.health.is_probing or self.state.breaker is Breaker.CLOSED
-        return self.is_live and self.state.paused is Paused.NO and closed
+        state = self._state
+        closed = state.breaker is Breaker.CLOSED or self.health.is_probing
+        return self.is_live and state.paused is Paused.NO and closed
 
     @property
     def is_usable(self) -> bool:
@@ -142,8 +144,8 @@ class Server:
         """How many connections this worker may have now."""
         if self.health.is_probing:
             return 1
-        ahead = self.limit if self.health.is_open else 1  # a wrong password is tried once, not by all
-        return min(ahead, self.share, self.limit)
+        most = min(self.share, self.limit)
+        return most if self.health.is_open else min(1, most)  # a wrong password is tried once, not by all
 
     @property
     def capacity(self) -> int:
@@ -153,8 +155,9 @@ class Server:
     @property
     def _staffable(self) -> int:
         """How many of its slots may have a connection: those above the limit are left to nobody."""
-        limit = self.limit
-        return min(self.connections, sum(slot <= limit for slot in self.slots))
+        slots, limit = self.slots, self.limit
+        usable = len(slots) if max(slots, default=0) <= limit else sum(slot <= limit for slot in slots)
+        return min(self.connections, usable)
 
     @property
     def free(self) -> int:

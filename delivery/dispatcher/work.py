@@ -34,6 +34,16 @@ class Work:
     mail: MailObject | None = field(default=None, repr=False)
     #: Recipients of one transaction: fewer than usual where the server takes no more.
     most_recipients: int = MOST_RECIPIENTS
+    #: The recipients this attempt is for: without a final verdict, as many as one transaction takes.
+    recipients: tuple[str, ...] = field(init=False)
+    #: Whether recipients are left for a follow-up after this attempt.
+    has_more: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        everybody, settled = self.claimed.rcpt_to, self.claimed.verdicts
+        unsettled = [r for r in everybody if r not in settled] if settled else everybody
+        self.recipients = tuple(unsettled[: self.most_recipients])
+        self.has_more = len(unsettled) > self.most_recipients
 
     @property
     def db_now(self) -> datetime:
@@ -60,21 +70,6 @@ class Work:
     def verdicts(self) -> Mapping[str, Any]:  # Any: JSON
         """What earlier attempts settled for good, by recipient."""
         return self.claimed.verdicts or {}
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        """The recipients this attempt is for: without a final verdict, as many as one transaction takes."""
-        return tuple(self._unsettled[: self.most_recipients])
-
-    @property
-    def has_more(self) -> bool:
-        """Whether recipients are left for a follow-up after this attempt."""
-        return len(self._unsettled) > self.most_recipients
-
-    @property
-    def _unsettled(self) -> Sequence[str]:
-        everybody, settled = self.claimed.rcpt_to, self.claimed.verdicts
-        return [r for r in everybody if r not in settled] if settled else everybody
 
     @property
     def riders(self) -> tuple[str, ...]:

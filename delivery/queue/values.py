@@ -79,7 +79,7 @@ class Lane:
     mark_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each message: see `transports.base.Outcome`
 class Claimed:
     """A leased message with all that sending it needs, but for its blobs (`load_blobs`)."""
 
@@ -112,7 +112,7 @@ class Claimed:
     pinned_profile_id: int | None = None  #: by its caller; a message that was passed on has none
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each message: see `transports.base.Outcome`
 class Finished:
     """How a message ended, or that it is held. `counted` is 1 when this attempt counts, else 0.
 

@@ -24,7 +24,7 @@ from delivery.dispatcher.server import Server
 from delivery.dispatcher.sizes import Sizes
 from delivery.queue import ProfileStateRow, SmallState
 from tests.delivery import works
-from tests.delivery.works import WAY
+from tests.delivery.works import NOW, WAY
 from transports.base import Outcome, Phase
 from transports.errors import ConnectionLost
 from transports.memory import MemorySession, MemoryTransport
@@ -133,7 +133,8 @@ class Desk:
 
     def __init__(self, way=WAY, **state):
         self.transport = StreamingTransport()
-        self.server = Server(way, ProfileStateRow(way.profile_id, **state), batch_size=100)
+        row = ProfileStateRow(way.profile_id, **state)
+        self.server = Server(way, row, batch_size=100, clock=lambda: NOW)
         self.server.slots = {1, 2, 3, 4}
         self.server.health.is_open = True
         self.lease = Lease(1, begun_at=clock.now())
