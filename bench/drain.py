@@ -1,14 +1,15 @@
 """Messages per second from the queue to a server, against those who do the same, turn by turn in one run.
 
-    python -m bench drain [--messages 10000] [--connections 16] [--rtt-ms 0] [--size 5000] [--rounds 3]
-                          [--peer-messages N] [--json]
+    python -m bench drain [--messages 10000] [--connections 16] [--rtt-ms 0] [--size 5000] [--workers 1]
+                          [--rounds 3] [--peer-messages N] [--json]
 
 All talk to the same sink, a process of its own on loopback that answers after the delay of a round trip, and
 store in the same PostgreSQL. Rates are medians of the rounds.
 
-*Ours*: one worker process with `--connections` connections. Its time is everything from the call of the drain
-to its return: register, claim, one transaction a message on the wire, outcome and statistics committed,
-sessions closed. Enqueueing comes before and is not in it.
+*Ours*: one worker process with `--connections` connections; with `--workers` so many processes share them (as
+the best setting of post_office uses all processors). Its time is everything from the call of the drain to its
+return: register, claim, one transaction a message on the wire, outcome and statistics committed, sessions
+closed. Enqueueing comes before and is not in it.
 *aiosmtplib*: a bare `sendmail()` loop with the message in memory that forgets what happened, in one process,
 at the best of several numbers of connections.
 *django-post_office*, *django-mailer* (`make bench-peers`): the time of their own command for a full queue. On
@@ -64,7 +65,7 @@ def ours(options: argparse.Namespace, content: bytes) -> rig.Drained:
     with a_sink(options.rtt_ms / 1000) as (port, end):
         only_profile(port, connections=options.connections)
         rig.fill(options.messages, content)
-        done = rig.drain(batch=options.batch)
+        done = rig.drain(workers=options.workers, batch=options.batch)
         assert end() == done.sent == options.messages
     return done
 
@@ -142,6 +143,7 @@ def rounds(options: argparse.Namespace) -> None:
         "drain",
         messages=options.messages,
         connections=options.connections,
+        workers=options.workers,
         rtt_ms=options.rtt_ms,
         msgs_per_s=mine.rate,
         ratio_aiosmtplib=ratio(mine.rate, max(side.rate or 0 for side in loops)),
@@ -158,6 +160,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=rig.SIZE_BYTES)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--rtt-ms", type=float, default=0.0)
+    parser.add_argument("--workers", type=int, default=1, help="our processes; the loop has one in any case")
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-messages", type=int, help="messages a round of the other sides")
