@@ -174,6 +174,7 @@ FORM_RENDERER = "mailconf.form_renderer.FormRenderer"
 DATABASES = _databases()
 SITE_ID = 1
 
+AUTHENTICATION_BACKENDS = ["mailconf.permissions.PermissionsAtOnce"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {

@@ -71,11 +71,14 @@ class ProfileNumbers:
 
 
 def profile_facts(ids: Collection[int]) -> dict[int, ProfileNumbers]:
-    """Return the numbers of each profile asked for, in two statements however many there are."""
+    """Return the numbers of each profile asked for, in one statement however many there are."""
     if not ids:
         return {}
-    waiting, pinned = _waiting()
-    known = {row["profile_id"]: row for row in _numbers(ids)}
+    with connection.cursor() as cursor:
+        cursor.execute(_STATEMENT, {"ids": sorted(ids), "now": timezone.now(), "cap": CAP})
+        rows = cursor.fetchall()
+    waiting, pinned = _waiting(rows[0][0] if rows else {})
+    known = {row["profile_id"]: row for row in map(_numbers, rows)}
     return {
         profile_id: ProfileNumbers(
             **known.get(profile_id, {"profile_id": profile_id}),
@@ -86,27 +89,29 @@ def profile_facts(ids: Collection[int]) -> dict[int, ProfileNumbers]:
     }
 
 
-# A count that stops: a pool with a million rows is read as far as the cap. The first row also brings the
-# profiles that may be chosen, as arguments of `_Candidate`: a statement less for every page with a number.
-_PER_POOL = """
-SELECT pool.id, pool.site_id, pool.sender_domain, pool.profile_id, counted.rows,
-       CASE WHEN row_number() OVER () = 1 THEN candidates.found END
-FROM {pool} pool
-CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
-  SELECT 1 FROM {entry} e WHERE e.lease_id IS NULL AND e.pool_id = pool.id LIMIT %(cap)s) capped) counted
-CROSS JOIN (
+# A count that stops: a pool with a million rows is read as far as the cap. Where any message waits, also the
+# profiles that may be chosen, as arguments of `_Candidate`.
+_WAITING = """
+SELECT json_build_object('pools', pools.found, 'candidates', CASE WHEN pools.found IS NOT NULL THEN (
   SELECT json_agg(json_build_object(
            'profile_id', p.id, 'is_default', p.is_default, 'priority', p.priority,
            'site_ids', ARRAY(SELECT site_id FROM {profile_sites} WHERE smtpprofile_id = p.id),
-           'sender_domains', p.sender_domains) ORDER BY p.id) AS found
-  FROM {profile} p WHERE p.enabled AND NOT p.is_draft) AS candidates
-WHERE counted.rows > 0
+           'sender_domains', p.sender_domains) ORDER BY p.id)
+  FROM {profile} p WHERE p.enabled AND NOT p.is_draft) END) AS found
+FROM (
+  SELECT json_agg(json_build_array(
+           pool.id, pool.site_id, pool.sender_domain, pool.profile_id, counted.rows)) AS found
+  FROM {pool} pool
+  CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
+    SELECT 1 FROM {entry} e WHERE e.lease_id IS NULL AND e.pool_id = pool.id LIMIT %(cap)s) capped) counted
+  WHERE counted.rows > 0) AS pools
 """
 
-# Of profiles that exist. `sequential_until` only while it binds the present settings: `dispatcher.server`
-# asks the same.
+# Of profiles that exist; the first row also brings what waits. `sequential_until` only while it binds the
+# present settings: `dispatcher.server` asks the same.
 _OF_PROFILES = """
-SELECT p.id AS profile_id,
+SELECT CASE WHEN row_number() OVER () = 1 THEN waiting.found END,
+       p.id AS profile_id,
        day.sent AS sent_24h, day.deferred AS deferred_24h, day.failed AS failed_24h, day.ms,
        slots.total AS connections, slots.used AS connections_in_use,
        state.breaker, state.open_until, state.paused, state.reason, state.paused_by_id, state.changed_at,
@@ -117,6 +122,7 @@ SELECT p.id AS profile_id,
        known.connections, known.connections_at, known.crowded, known.session_messages,
        known.session_messages_at, known.recipients, known.recipients_at
 FROM {profile} p
+CROSS JOIN ({waiting}) AS waiting
 LEFT JOIN (
   SELECT profile_id, sum(sent)::int AS sent, sum(deferred)::int AS deferred, sum(failed)::int AS failed,
          (sum(ms) / nullif(sum(sent) + sum(deferred) + sum(failed), 0))::int AS ms
@@ -141,6 +147,7 @@ _MODELS: dict[str, Any] = {  # Any: models
     "profile_state": ProfileState,
 }
 _TABLES = {name: f'"{model._meta.db_table}"' for name, model in _MODELS.items()}  # documented
+_STATEMENT = _OF_PROFILES.format(**_TABLES, waiting=_WAITING.format(**_TABLES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +171,12 @@ class _Candidate:
     sender_domains: frozenset[str]
 
 
-def _waiting() -> tuple[Counter[int], Counter[int]]:
+def _waiting(found: dict[str, Any]) -> tuple[Counter[int], Counter[int]]:  # Any: JSON
     """Count waiting messages by the profile that comes first, and the pinned ones by their profile."""
     waiting: Counter[int] = Counter()
     pinned: Counter[int] = Counter()
-    counted = _rows(_PER_POOL, {"cap": CAP})
-    candidates = [_candidate(one) for one in (counted[0][-1] or ())] if counted else []
-    for *route, rows, _found in counted:
+    candidates = [_candidate(one) for one in found.get("candidates") or ()]
+    for *route, rows in found.get("pools") or ():
         pool = _Pool(*route)
         if pool.profile_id is not None:
             pinned[pool.profile_id] += rows
@@ -185,24 +191,16 @@ def _candidate(found: dict[str, Any]) -> _Candidate:  # Any: a field each
     return _Candidate(**{**found, **sets})
 
 
-def _numbers(ids: Collection[int]) -> list[dict[str, Any]]:  # Any: a field of ProfileNumbers each
-    """Read the last day, the connections and the state of these profiles; what is not known is left out."""
-    left_out = ("waiting", "pinned", "learned")
-    names = [field.name for field in fields(ProfileNumbers) if field.name not in left_out]
-    found = []
-    for row in _rows(_OF_PROFILES, {"ids": sorted(ids), "now": timezone.now()}):
-        own, others = row[: len(names)], row[len(names) :]
-        known = {name: value for name, value in zip(names, own, strict=True) if value is not None}
-        if any(value is not None for value in others):
-            known["learned"] = Learned(*others)
-        if "breaker" in known:
-            known |= {"breaker": Breaker(known["breaker"]), "paused": Paused(known["paused"])}
-        found.append(known)
-    return found
+_LEFT_OUT = ("waiting", "pinned", "learned")
+_NAMES = [field.name for field in fields(ProfileNumbers) if field.name not in _LEFT_OUT]
 
 
-def _rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:  # Any: a column each
-    with connection.cursor() as cursor:
-        cursor.execute(statement.format(**_TABLES), values)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+def _numbers(row: tuple[Any, ...]) -> dict[str, Any]:  # Any: a field of ProfileNumbers each
+    """Read the last day, the connections and the state of a profile; what is not known is left out."""
+    own, learned = row[1 : len(_NAMES) + 1], row[len(_NAMES) + 1 :]
+    known = {name: value for name, value in zip(_NAMES, own, strict=True) if value is not None}
+    if any(value is not None for value in learned):
+        known["learned"] = Learned(*learned)
+    if "breaker" in known:
+        known |= {"breaker": Breaker(known["breaker"]), "paused": Paused(known["paused"])}
+    return known
