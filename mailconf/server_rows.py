@@ -15,20 +15,16 @@ from smtp_settings.models import DeliveryMethod, Priority, SMTPProfile
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One profile with what is known of it."""
+    """One profile with what is known of it; `rank` is its place, as the list of profiles calls it."""
 
     profile: SMTPProfile
     url: str
     where: str
+    rank: str
     connections: str
     health: Health
     numbers: stats.ProfileNumbers
     standing: Standing
-
-    @property
-    def rank(self) -> str:
-        """The place among the servers, as the list of profiles calls it."""
-        return _("Default") if self.profile.is_default else str(Priority(self.profile.priority).label)
 
     @property
     def limits(self) -> str:
@@ -47,6 +43,7 @@ def servers() -> list[Server]:
     numbers = available(lambda: stats.profile_facts([profile.pk for profile in profiles])) or {}
     people = names_of(numbers.values())
     address, used_of_all = address_of("admin:smtp_settings_smtpprofile_change"), _("%(used)s of %(all)s")
+    default, ranks = _("Default"), {priority.value: str(priority.label) for priority in Priority}
 
     def server(profile: SMTPProfile) -> Server:
         known = numbers.get(profile.pk, stats.ProfileNumbers(profile.pk))
@@ -55,6 +52,7 @@ def servers() -> list[Server]:
             profile=profile,
             url=address(profile.pk),
             where=_where(profile),
+            rank=default if profile.is_default else ranks[profile.priority],
             connections=used_of_all % {"used": known.connections_in_use, "all": profile.max_connections},
             health=_health(profile, known, people, how),
             numbers=known,

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import DateTimeField
 
 from delivery import fitting, learned, pacing
 from delivery.fitting import Room, Size
@@ -177,7 +178,7 @@ def _statement() -> str:
 def _server(profile: SMTPProfile, found: Facts) -> ServerFacts:
     key, now = str(profile.pk), _moment(found["now"])
     known: Facts = (found["states"] or {}).get(key, {})
-    state = _state(profile, known)
+    state = _state(known)
     use, cause = _use(profile)
     server = ServerFacts(
         profile_id=profile.pk,
@@ -201,17 +202,28 @@ def _server(profile: SMTPProfile, found: Facts) -> ServerFacts:
         room=_room(profile, state, now),
     )
     numbers = (found["slots"] or {}).get(key, ())
-    return replace(server, taken=sum(number <= server.allowed for number in numbers))
+    taken = sum(number <= server.allowed for number in numbers)
+    return replace(server, taken=taken) if taken else server
 
 
-def _state(profile: SMTPProfile, known: Facts) -> ProfileState:
+def _state(known: Facts) -> ProfileState:
     """Return what workers wrote down, as a row again; nothing yet is a closed breaker."""
-    nothing = {"breaker": Breaker.CLOSED, "paused": Paused.NO, "changed_at": None}
-    columns = {field.attname: field for field in ProfileState._meta.concrete_fields}  # documented
-    values = nothing | {
-        name: columns[name].to_python(value) for name, value in known.items() if name in columns
-    }
-    return ProfileState(**{**values, "profile_id": profile.pk})
+    if not known:
+        return _NOTHING_WRITTEN
+    columns = {name: value for name, value in known.items() if name in _COLUMNS}
+    return ProfileState(**columns | {name: _at(columns[name]) for name in _MOMENTS if name in columns})
+
+
+_NOTHING_WRITTEN = ProfileState(
+    breaker=Breaker.CLOSED,
+    paused=Paused.NO,
+    changed_at=None,  # type: ignore[misc]  # never saved
+)
+_FIELDS = ProfileState._meta.concrete_fields  # documented
+_COLUMNS = {field.attname for field in _FIELDS}
+_MOMENTS = {
+    field.attname for field in _FIELDS if isinstance(field, DateTimeField)
+}  # text in JSON; all else is itself
 
 
 def _bears(profile: SMTPProfile, state: ProfileState, now: datetime) -> int | None:

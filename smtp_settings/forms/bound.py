@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, cast
 
 from django import forms
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
 if TYPE_CHECKING:
     from smtp_settings.forms.fields import ProfileFields
@@ -48,7 +47,8 @@ class RowField(forms.BoundField):
     @property
     def caption(self) -> str:
         """The label as it is shown."""
-        return str(capfirst(str(self.label)))
+        label = str(self.label)
+        return label[:1].upper() + label[1:]
 
     @property
     def says_required(self) -> bool:

@@ -84,9 +84,14 @@ def near_host(host: str) -> str:
     >>> near_host("smtp.gmial.com")
     'smtp.gmail.com'
     """
-    host = _plain(host)
-    known = [name for preset in all_presets() for name in preset.hosts]
-    if not host or host in known or any(host in preset.obsolete for preset in all_presets()):
+    return _near(_plain(host), _operators_file())
+
+
+@lru_cache(maxsize=256)  # a page asks up to three times, and three hundred names are compared each time
+def _near(host: str, path: Path | None) -> str:
+    presets = _merged(path)
+    known = [name for preset in presets for name in preset.hosts]
+    if not host or host in known or any(host in preset.obsolete for preset in presets):
         return ""
     near = [name for name in dict.fromkeys(known) if is_near(host, name)]
     return min(near, key=lambda name: distance(host, name), default="")
