@@ -29,7 +29,6 @@ _KINDS = (["plain"], ["html"], ["plain", "html"])
 #: A value that nobody encodes or folds, where it has room on its line.
 _SIMPLE = re.compile(r"[!-~]+(?: [!-~]+)*")
 _LINE = 76
-_LINE_END = re.compile(r"\r\n?|\n")
 #: Fields that Django or we write: from a caller they go the long way.
 _OURS = frozenset({"cc", "date", "from", "message-id", "mime-version", "reply-to", "sender", "subject", "to"})
 _OURS_BEGIN = ("content-", "resent-")
@@ -121,12 +120,17 @@ def _texts(message: EmailMessage) -> list[tuple[str, bytes]] | None:
     for kind, text in body + alternatives:
         if not isinstance(text, str):
             return None
-        octets = _LINE_END.sub("\r\n", text).encode()
+        octets = _with_crlf(text.encode())
         # A larger one becomes a blob, and Django encodes long lines itself.
         if len(octets) > BLOB_SIZE or max(map(len, octets.split(b"\r\n"))) > MAX_LINE:
             return None
         found.append((kind.removeprefix("text/"), octets))
     return found if [kind for kind, _octets in found] in _KINDS else None
+
+
+def _with_crlf(text: bytes) -> bytes:
+    """Make each line end CRLF, as the library does; a pattern takes 20 times as long."""
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def _lines(given: Given) -> tuple[bytes, bytes] | None:
