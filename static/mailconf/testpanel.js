@@ -348,9 +348,14 @@
     function toFirstWrong() {
         const wrong = form.querySelector(".errors :is(input, select, textarea):not([type=hidden])");
         if (!wrong) { return false; }
-        for (let part = wrong.closest("details"); part; part = part.parentElement.closest("details")) { part.open = true; }
+        unfold(wrong);
         wrong.focus();
         return true;
+    }
+
+    // Opens what a row is folded into.
+    function unfold(inside) {
+        for (let part = inside.closest("details"); part; part = part.parentElement.closest("details")) { part.open = true; }
     }
 
     // The fields that a cause names, marked until they are changed or the next test starts
@@ -369,6 +374,7 @@
             const name = link.dataset.field, row = entry(name) && rowOf(first(name));
             if (!row || changed.includes(name)) { continue; }
             row.classList.add("is-named");
+            unfold(row);
             const note = Object.assign(document.createElement("p"), {className: "mc-look", textContent: say.look});
             row.insertBefore(note, row.querySelector(":scope > .mc-hints"));
         }

@@ -64,3 +64,28 @@ def test_a_field_changed_since_the_test_is_not_marked(client, person):
         page = press(client, change_url(profile), form_of(page) | {"from_address": "b@example.com"}, "_save")
     assert SMTPProfile.objects.get().from_address == "shop@example.com"
     assert marked(page) == set()
+
+
+def closed_sections(page):
+    """Of each section that folds, whether it comes closed, by its heading."""
+    html = page.content.decode()
+    return {
+        name: not is_open
+        for is_open, name in re.findall(r"<details( open)?><summary><h2[^>]*>([^<]+)<", html)
+    }
+
+
+def test_a_section_that_holds_a_marked_field_comes_open(client, person):
+    with smtp_server(security="starttls") as server:
+        entries = entries_for(client, server, security="starttls", ca="")
+        page = press(client, ADD, entries, "_send_test")
+    assert_strict(page)
+    assert marked(page) & {"ca", "verification"}
+    closed = closed_sections(page)
+    assert not closed["TLS and network details"]
+    assert closed["Limits and retries"]
+    assert closed["Notes and history"]
+
+
+def test_sections_come_closed_while_nothing_is_marked(client, person):
+    assert all(closed_sections(client.get(ADD)).values())

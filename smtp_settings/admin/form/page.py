@@ -1,5 +1,6 @@
 """What the profile page shows beside its fields: the problems, the test panel and the save bar."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -63,6 +64,7 @@ def page_context(
         "subtitle": None,
         "problems": problems,
         "refused": any(not one.anchor for one in problems),
+        "opened": _marked_sections(context["adminform"].fieldsets, form.named),
         "conflicts": form.conflicts,
         "asks_draft": bool(saved and not problems and form.is_bound and asks_first(request, saved)),
         "panel": panel,
@@ -93,6 +95,13 @@ def _named(form: ProfileForm, run: TestRun | None, cause: Cause | None) -> froze
         return frozenset()
     changed = changed_fields(run.settings, settings_of(form.instance))
     return frozenset(field.name for field in cause.fields) - set(changed)
+
+
+def _marked_sections(sections: Iterable[Any], named: frozenset[str]) -> set[int]:  # Any: as Django types it
+    """Return the numbers of the sections that hold a field to look at."""
+    return {
+        number for number, (_title, options) in enumerate(sections) if not named.isdisjoint(options["fields"])
+    }
 
 
 def earlier_of(
