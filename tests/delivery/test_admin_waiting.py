@@ -212,3 +212,11 @@ def test_an_answer_costs_ten_queries_with_two_hundred_profiles(message_id):
 
     assert len(answer.context["servers"]) == 203
     assert len(asked(seen)) <= 10, asked(seen)
+
+
+def test_the_simulated_route_is_below_the_messages_where_the_navigation_has_it():
+    html = looker("smtp_settings.view_smtpprofile").get(ROUTE).content.decode()
+    crumbs = html.partition('<div class="breadcrumbs">')[2].partition("</div>")[0]
+    assert f'<a href="{LIST}">Messages</a>' in crumbs
+    assert "SMTP profiles" not in crumbs
+    assert f'<a href="{LIST}" aria-current="page">' in html
