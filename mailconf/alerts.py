@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from delivery.queue import Breaker, Paused
+from delivery.showing import clock
 from mailconf.numbers import SILENCE, WORKER_COMMAND, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
-from mailconf.servers import clock
 from smtp_settings.advice.notes import notes_of
 from smtp_settings.clearance import standing
 

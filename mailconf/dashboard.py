@@ -17,11 +17,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from delivery import stats
+from delivery.showing import clock
 from delivery.stats import MessageState
 from mailconf import alerts, first_steps, server_rows
 from mailconf.numbers import available, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
-from mailconf.servers import clock
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 #: The stable words of the queue for why a message needs a person, for people; others are shown as they are.

@@ -5,18 +5,18 @@ The profile pages may not import the queue, so they ask `smtp_settings.facts`; t
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from delivery import assignment, stats
 from delivery.queue import Breaker, Paused
+from delivery.showing import clock
 from smtp_settings.diagnosis import Symptom
 from smtp_settings.explaining import explain_failure
 from smtp_settings.facts import Candidate, ProfileFacts
@@ -179,14 +179,6 @@ def _pipelining_or_refusal(numbers: stats.ProfileNumbers) -> str:
     return _(
         "One command at a time until %(until)s: its answers to pipelined commands did not fit together."
     ) % {"until": clock(numbers.sequential_until)}
-
-
-def clock(at: datetime | None) -> str:
-    """Show a time as people say it: the hour today, else with the day."""
-    if at is None:
-        return ""
-    local = timezone.localtime(at)
-    return date_format(local, "H:i" if local.date() == timezone.localdate() else "j M, H:i")
 
 
 def worker_is_alive() -> bool:
