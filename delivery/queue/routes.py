@@ -10,12 +10,13 @@ from delivery.queue.statements import named, run
 from delivery.queue.values import PoolKey
 
 # IS NOT DISTINCT FROM takes no index, coalesce() takes the unique one. A domain counts when some profile
-# lists it, and never for a pinned message.
+# lists it, in whatever case a program wrote it there, and never for a pinned message.
 _RESOLVE = named("""
 WITH wanted AS MATERIALIZED (
   SELECT w.place, w.site_id, w.profile_id,
          CASE WHEN w.profile_id IS NULL AND EXISTS (
-           SELECT 1 FROM {profile} p WHERE w.domain = ANY(p.sender_domains)) THEN w.domain END AS domain
+           SELECT 1 FROM {profile} p WHERE w.domain = ANY(lower(p.sender_domains::text)::text[])
+         ) THEN w.domain END AS domain
   FROM unnest(%(sites)s::int[], %(domains)s::text[], %(profiles)s::int[])
          WITH ORDINALITY AS w (site_id, domain, profile_id, place)
 )

@@ -96,7 +96,7 @@ SELECT json_build_object('pools', pools.found, 'candidates', CASE WHEN pools.fou
   SELECT json_agg(json_build_object(
            'profile_id', p.id, 'is_default', p.is_default, 'priority', p.priority,
            'site_ids', ARRAY(SELECT site_id FROM {profile_sites} WHERE smtpprofile_id = p.id),
-           'sender_domains', p.sender_domains) ORDER BY p.id)
+           'sender_domains', lower(p.sender_domains::text)::text[]) ORDER BY p.id)
   FROM {profile} p WHERE p.enabled AND NOT p.is_draft) END) AS found
 FROM (
   SELECT json_agg(json_build_array(

@@ -212,6 +212,16 @@ def test_a_from_domain_counts_once_some_profile_lists_it():
     assert pool_of(after) == (None, "example.org", None)
 
 
+@pytest.mark.parametrize("listed", ["example.org", "Example.ORG"])
+@pytest.mark.parametrize("sender", ["ana@example.org", "Ana <ana@EXAMPLE.org>"])
+def test_a_from_domain_counts_in_whatever_case(listed, sender):
+    a_row_of_profile(sender_domains=["other.example", listed])
+
+    (message_id,) = enqueued(composed=composed(from_header=sender))
+
+    assert pool_of(message_id) == (None, "example.org", None)
+
+
 def test_a_pinned_message_has_its_profiles_pool_whatever_its_domain():
     profile = a_row_of_profile(sender_domains=["example.org"])
 
