@@ -153,7 +153,8 @@ def test_a_connection_to_the_database_cut_between_reply_and_record_duplicates_no
     assert not list(folder.iterdir())
 
 
-def test_a_message_that_kills_its_process_is_held_after_three_and_no_other(environment):
+@pytest.mark.parametrize("others", [80, pytest.param(500, marks=pytest.mark.long)])
+def test_a_message_that_kills_its_process_is_held_after_three_and_no_other(environment, others):
     victims = []
 
     def deadly(argument):
@@ -162,18 +163,24 @@ def test_a_message_that_kills_its_process_is_held_after_three_and_no_other(envir
 
     with smtp_server(answers={"MAIL": deadly}) as server:
         a_profile(host=server.host, port=server.port, max_connections=4)
-        innocent = queued(40)
+        innocent = queued(others // 2)
         (poison,) = queued(send_at=None)
         Message.objects.filter(pk=poison).update(mail_from="poison@example.com")
-        innocent += queued(40)
+        innocent += queued(others // 2)
         while Message.objects.get(pk=poison).state == SmallState.QUEUED:
             assert len(victims) < 9
             due_again(poison)  # after a crash it is put off, longer each time
             victims.append(manage(environment, "drain", "--until-empty"))
-            victims[-1].communicate(timeout=60)
+            victims[-1].communicate(timeout=150)
         assert [victim.returncode for victim in victims].count(-signal.SIGKILL) == 3
         drain(environment)
-        assert server.accepted == 80
+        # The other connections may have been waiting for the answer to a dot, at each of the three times.
+        unsure = list(QueueEntry.objects.filter(uncertain=True).values_list("message_id", flat=True))
+        assert len(unsure) <= 3 * 3
+        if unsure:
+            due_again(*unsure)
+            drain(environment)
+        assert others <= server.accepted <= others + len(unsure)
     assert state_of(poison) is SmallState.HELD
     assert Failure.objects.get().cause == "crashes"
     assert {state_of(message_id) for message_id in innocent} == {SmallState.SENT}
