@@ -87,6 +87,6 @@ def test_the_run_of_a_killed_worker_is_ended_by_the_page_that_waits(worker):
             os.kill(child, signal.SIGKILL)
         until(lambda: server.open == 0)
         run.refresh_from_db()
-        until(lambda: carrying.look_after(run).state == TestRun.State.STOPPED, timeout=15)
+        until(lambda: carrying.look_after(run).state == TestRun.State.STOPPED)
     assert "process that ran it was stopped" in run.sentence
     assert run.secret is None
