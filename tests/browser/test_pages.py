@@ -50,6 +50,14 @@ def looks_of(page, url):
         yield f"{width}-{scheme}"
 
 
+@pytest.mark.parametrize("name", ["smtp_settings_smtpprofile_changelist", "delivery_message_changelist"])
+def test_on_a_phone_the_box_of_a_row_is_large_enough_for_a_finger(browser, person, pages, name):
+    page = browser.window(user=person, width=PHONE)
+    page.goto(pages[name])
+    box = page.locator("td.action-checkbox input").first.bounding_box()
+    assert min(box["width"], box["height"]) >= 24
+
+
 def test_no_page_is_wider_than_the_window(browser, person, pages, keep):
     page = browser.window(user=person)
     wide = {}
