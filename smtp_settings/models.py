@@ -147,12 +147,26 @@ class OAuthCredential(models.Model):
     client_secret = SealedField(_("client secret"), null=True)
     scope = models.CharField(_("scope"), max_length=500, blank=True)
     token_url = models.CharField(_("token URL"), max_length=500, blank=True)
+    authorize_url = models.CharField(_("sign-in URL"), max_length=500, blank=True)
     account = models.CharField(_("account"), max_length=254, blank=True)
     access_token = SealedField(_("access token"), null=True)
     refresh_token = SealedField(_("refresh token"), null=True)
     access_token_expires_at = models.DateTimeField(null=True, editable=False)
+    token_received_at = models.DateTimeField(null=True, editable=False)  # the last one
+    refresh_token_expires_at = models.DateTimeField(null=True, editable=False)  # where the provider says so
+    connected_at = models.DateTimeField(null=True, editable=False)  # by a person, in the browser
     client_secret_expires_at = models.DateTimeField(_("client secret expires"), null=True, blank=True)
+    #: The last refusal that only a person can end: `transports.errors.TokenRefused.reason`, "" for none.
+    fault = models.CharField(max_length=50, blank=True, default="", editable=False)
+    fault_words = models.TextField(blank=True, default="", editable=False)  # the provider's, cleaned
+    fault_at = models.DateTimeField(null=True, editable=False)
+    retry_at = models.DateTimeField(null=True, editable=False)  # nobody asks the token URL before
+    tries = models.PositiveSmallIntegerField(default=0, editable=False)  # without an answer, in a row
     secret_version = models.PositiveIntegerField(default=0, editable=False)
+    secret_set_at = models.DateTimeField(null=True, editable=False)
+    secret_set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
     version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
