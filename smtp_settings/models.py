@@ -365,6 +365,7 @@ class SMTPProfile(models.Model):
             ("send_test_elsewhere", _("Can send test emails to other addresses")),
             ("pause_smtpprofile", _("Can pause and resume SMTP profiles")),
             ("save_untested_smtpprofile", _("Can save SMTP profiles without a passed test")),
+            ("answer_leak_smtpprofile", _("Can take leaked passwords out of use")),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(port__gte=1, port__lte=65535), name="profile_port_in_range"),
@@ -490,6 +491,7 @@ class Event(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ("-id",)
+        permissions = [("export_event", _("Can export the event log and the email log"))]
         indexes = [
             BrinIndex(fields=["at"], name="event_at_brin"),  # retention
             models.Index(  # the timeline of a message
@@ -499,6 +501,50 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return self.kind
+
+
+class NotificationSettings(models.Model):
+    """Who is told when something begins or ends, and how; one row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    recipients = ArrayField(
+        models.CharField(max_length=320), verbose_name=_("recipients"), default=list, blank=True
+    )
+    muted = ArrayField(models.CharField(max_length=20), default=list, blank=True)  # kinds nobody is told of
+    breaker_minutes = models.PositiveSmallIntegerField(
+        _("breaker open, minutes"),
+        default=10,
+        validators=_at_least(1),
+        help_text=_("A server that does not answer is told of after so long; most come back sooner."),
+    )
+    worker_minutes = models.PositiveSmallIntegerField(
+        _("no worker, minutes"),
+        default=5,
+        validators=_at_least(2),
+        help_text=_("Told of when no worker has reported for so long."),
+    )
+    webhook_url = models.CharField(
+        _("webhook address"), max_length=500, blank=True, help_text=_("Empty: no webhook.")
+    )
+    accepts_clear_webhook = models.BooleanField(
+        _("I understand that notifications are sent without encryption."), default=False
+    )
+    webhook_secret = SealedField(_("webhook secret"), null=True)
+    secret_version = models.PositiveIntegerField(default=0, editable=False)
+    secret_set_at = models.DateTimeField(null=True, editable=False)
+    secret_set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        verbose_name = _("notification settings")
+        verbose_name_plural = _("notification settings")
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="notification_settings_are_one")]
+
+    def __str__(self) -> str:
+        return gettext("Notifications")
 
 
 class KeyCheck(models.Model):

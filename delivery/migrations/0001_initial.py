@@ -268,6 +268,41 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Incident',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('began_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('told_at', models.DateTimeField(null=True)),
+                ('ended_at', models.DateTimeField(null=True)),
+                ('due_at', models.DateTimeField(null=True)),
+                ('profile_id', models.IntegerField(null=True)),
+                ('stage', models.SmallIntegerField(null=True)),
+                ('kind', models.CharField(max_length=20)),
+                ('subject', models.TextField(db_default='')),
+                ('name', models.TextField(db_default='')),
+                ('words', models.TextField(db_default='')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('kind', 'subject'), name='incident_is_open_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='WebhookCall',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('due_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), null=True)),
+                ('done_at', models.DateTimeField(null=True)),
+                ('attempts', models.SmallIntegerField(db_default=0)),
+                ('status', models.SmallIntegerField(null=True)),
+                ('body', models.TextField()),
+                ('error', models.TextField(db_default='')),
+            ],
+            options={
+                'indexes': [models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='webhookcall_due')],
+            },
+        ),
+        migrations.CreateModel(
             name='BulkJob',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -38,6 +38,8 @@ _TABLES = {
         "profile_state": models.ProfileState,
         "stat": models.Stat,
         "notice": models.Notice,
+        "incident": models.Incident,
+        "webhook_call": models.WebhookCall,
         "idempotency": models.IdempotencyKey,
         "upkeep": models.Upkeep,
         "event": Event,

@@ -22,6 +22,29 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='NotificationSettings',
+            fields=[
+                ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('recipients', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=320), blank=True, default=list, size=None, verbose_name='recipients')),
+                ('muted', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list, size=None)),
+                ('breaker_minutes', models.PositiveSmallIntegerField(default=10, help_text='A server that does not answer is told of after so long; most come back sooner.', validators=[django.core.validators.MinValueValidator(1)], verbose_name='breaker open, minutes')),
+                ('worker_minutes', models.PositiveSmallIntegerField(default=5, help_text='Told of when no worker has reported for so long.', validators=[django.core.validators.MinValueValidator(2)], verbose_name='no worker, minutes')),
+                ('webhook_url', models.CharField(blank=True, help_text='Empty: no webhook.', max_length=500, verbose_name='webhook address')),
+                ('accepts_clear_webhook', models.BooleanField(default=False, verbose_name='I understand that notifications are sent without encryption.')),
+                ('webhook_secret', smtp_settings.fields.SealedField(null=True, verbose_name='webhook secret')),
+                ('secret_version', models.PositiveIntegerField(default=0, editable=False)),
+                ('secret_set_at', models.DateTimeField(editable=False, null=True)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('secret_set_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'notification settings',
+                'verbose_name_plural': 'notification settings',
+                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='notification_settings_are_one')],
+            },
+        ),
+        migrations.CreateModel(
             name='KeyCheck',
             fields=[
                 ('kid', models.CharField(max_length=32, primary_key=True, serialize=False)),
@@ -89,6 +112,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'event',
                 'verbose_name_plural': 'events',
                 'ordering': ('-id',),
+                'permissions': [('export_event', 'Can export the event log and the email log')],
             },
         ),
         migrations.CreateModel(
@@ -174,7 +198,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'SMTP profile',
                 'verbose_name_plural': 'SMTP profiles',
                 'ordering': ('name',),
-                'permissions': [('test_smtpprofile', 'Can test saved SMTP profiles'), ('send_test_elsewhere', 'Can send test emails to other addresses'), ('pause_smtpprofile', 'Can pause and resume SMTP profiles'), ('save_untested_smtpprofile', 'Can save SMTP profiles without a passed test')],
+                'permissions': [('test_smtpprofile', 'Can test saved SMTP profiles'), ('send_test_elsewhere', 'Can send test emails to other addresses'), ('pause_smtpprofile', 'Can pause and resume SMTP profiles'), ('save_untested_smtpprofile', 'Can save SMTP profiles without a passed test'), ('answer_leak_smtpprofile', 'Can take leaked passwords out of use')],
             },
         ),
         migrations.CreateModel(
