@@ -197,6 +197,7 @@ class Message(models.Model):
             ("cancel_message", _("Can cancel messages")),
             ("hold_message", _("Can hold and release messages")),
             ("resend_message", _("Can send messages again as a copy")),
+            ("resend_elsewhere", _("Can send messages again to other recipients")),
             ("move_message", _("Can move messages to another profile")),
         ]
         constraints = [
@@ -444,9 +445,7 @@ class WebhookCall(_Row):
     error = models.TextField(db_default="")
 
     class Meta:
-        indexes = [
-            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="webhookcall_due")
-        ]
+        indexes = [models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="webhookcall_due")]
 
 
 class Upkeep(_Row):
@@ -485,10 +484,25 @@ class BulkJob(_Row):
     filter = models.JSONField(default=dict)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    lower_id = models.BigIntegerField(default=0)  # the first message it is for, when it was started
     cursor_id = models.BigIntegerField(default=0)
     upper_id = models.BigIntegerField()
     estimate = models.BigIntegerField(default=0)
     done = models.BigIntegerField(default=0)
     skipped = models.JSONField(default=dict)
+    per_minute = models.IntegerField(default=0)  # 0: as fast as it goes
+    next_at = models.DateTimeField(db_default=Now())  # the next chunk, not before
     heartbeat_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
+    began_at = models.DateTimeField(null=True)  # when a worker did the first chunk
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        permissions = [
+            ("run_large_bulkjob", _("Can run jobs over more than 10,000 messages and stop any job"))
+        ]
+        indexes = [
+            models.Index(fields=["next_at"], condition=Q(state="running"), name="bulkjob_running")  # workers
+        ]

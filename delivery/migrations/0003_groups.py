@@ -21,7 +21,8 @@ OPERATORS = {
     "smtp_settings.smtpprofile": ["test", "pause"],
 }
 ADMINISTRATORS = {
-    "delivery.message": ["view_body"],
+    "delivery.message": ["view_body", "resend_elsewhere"],
+    "delivery.bulkjob": ["large"],
     "smtp_settings.smtpprofile": ["add", "change", "delete", "elsewhere", "leak"],
     "smtp_settings.event": ["export"],
     "smtp_settings.notificationsettings": ["change"],
@@ -31,7 +32,13 @@ ADMINISTRATORS = {
     "sites.site": ["add", "change", "delete", "view"],
 }
 # Those that are not `<verb>_<model>`. `save_untested_smtpprofile` is in no group: it is given by name.
-NAMED = {"view_body": "view_message_body", "elsewhere": "send_test_elsewhere", "leak": "answer_leak_smtpprofile"}
+NAMED = {
+    "view_body": "view_message_body",
+    "resend_elsewhere": "resend_elsewhere",
+    "large": "run_large_bulkjob",
+    "elsewhere": "send_test_elsewhere",
+    "leak": "answer_leak_smtpprofile",
+}
 
 GROUPS = {
     "mailconf viewers": [VIEWERS],
