@@ -88,21 +88,27 @@ def hold(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
 def send_again(ids: Iterable[int], *, user_id: int | None = None) -> dict[int, Enqueued]:
     """Queue a copy of each message that has content: id -> the new message, which names the old as `copy_of`.
 
-    A copy gets a Message-ID of its own, or receivers would drop it as a duplicate.
+    A copy gets a Message-ID of its own, or receivers would drop it as a duplicate. A message whose large
+    parts are removed while we read is left out, as one without content.
     """
     with transaction.atomic():
         wanted = Message.objects.in_bulk(sorted(ids))
-        contents = Content.objects.in_bulk(wanted)
-        originals = [wanted[message_id] for message_id in contents]
-        copies = enqueue([_copy_of(message, contents[message.pk]) for message in originals])
-        made = {message.pk: copy for message, copy in zip(originals, copies, strict=True)}
+        handovers = {
+            message_id: copy
+            for message_id, content in Content.objects.in_bulk(wanted).items()
+            if (copy := _copy_of(wanted[message_id], content)) is not None
+        }
+        made = dict(zip(handovers, enqueue(list(handovers.values())), strict=True))
         add_message_events("message.sent_again", made, user_id)
         return made
 
 
-def _copy_of(message: Message, content: Content) -> Handover:
-    data, cuts = _without_message_id(bytes(content.data), list(content.cuts))
+def _copy_of(message: Message, content: Content) -> Handover | None:
+    """Return what hands the copy over; None when its large parts are gone."""
     stored = load_blobs(content.blob_ids)
+    if set(content.blob_ids) - stored.keys():
+        return None
+    data, cuts = _without_message_id(bytes(content.data), list(content.cuts))
     composed = Composed(
         mail_from=message.mail_from,
         rcpt_to=tuple(message.rcpt_to),
