@@ -15,6 +15,7 @@ VIEWERS = {
     "smtp_settings.testrun": ["view"],
     "smtp_settings.event": ["view"],
     "smtp_settings.notificationsettings": ["view"],
+    "smtp_settings.sendingpolicy": ["view"],
 }
 OPERATORS = {
     "delivery.message": ["retry", "cancel", "hold", "resend", "move"],
@@ -26,6 +27,7 @@ ADMINISTRATORS = {
     "smtp_settings.smtpprofile": ["add", "change", "delete", "elsewhere", "leak"],
     "smtp_settings.event": ["export"],
     "smtp_settings.notificationsettings": ["change"],
+    "smtp_settings.sendingpolicy": ["change"],
     "smtp_settings.oauthcredential": ["add", "change", "delete"],
     "auth.user": ["add", "change", "delete", "view"],
     "auth.group": ["add", "change", "delete", "view"],

@@ -4,6 +4,7 @@ import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import smtp_settings.client_address
 import smtp_settings.fields
 import uuid
@@ -297,5 +298,48 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='event',
             index=models.Index(condition=models.Q(('message_id__isnull', False)), fields=['message_id'], name='event_message'),
+        ),
+        migrations.CreateModel(
+            name='Whereabouts',
+            fields=[
+                ('digest', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('facts', models.JSONField()),
+                ('key_ids', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=32), default=list, size=None)),
+                ('seen_at', models.DateTimeField(auto_now_add=True)),
+                ('seen_on', models.CharField(blank=True, max_length=255)),
+                ('confirmed_at', models.DateTimeField(null=True)),
+                ('confirmed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'place of the database',
+                'verbose_name_plural': 'places of the database',
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
+            name='SendingPolicy',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('emails_enabled', models.BooleanField(null=True, verbose_name='emails enabled')),
+                ('queue_enabled', models.BooleanField(null=True, verbose_name='queue enabled')),
+                ('debug_mode', models.CharField(blank=True, choices=[('off', 'Off'), ('log', 'Log only')], max_length=10, verbose_name='debug mode')),
+                ('simulated_failures', models.PositiveSmallIntegerField(blank=True, null=True, validators=[django.core.validators.MaxValueValidator(100)], verbose_name='simulated failures, %')),
+                ('simulated_kind', models.CharField(choices=[('temporary', 'Temporary: it is tried again'), ('permanent', 'Permanent: it fails'), ('uncertain', 'Uncertain: it may have arrived')], default='temporary', max_length=10, verbose_name='kind of failure')),
+                ('batch_size', models.PositiveSmallIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000)], verbose_name='batch size')),
+                ('email_log', models.BooleanField(default=True, verbose_name='email log')),
+                ('redirect_to', models.CharField(blank=True, max_length=320, verbose_name='redirect all to')),
+                ('redirect_except', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=253), blank=True, default=list, size=None, verbose_name='except domains')),
+                ('emails_off_at', models.DateTimeField(editable=False, null=True)),
+                ('changed_at', models.DateTimeField(auto_now=True)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('emails_off_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('site', models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='sending_policy', to='sites.site')),
+            ],
+            options={
+                'verbose_name': 'sending policy',
+                'verbose_name_plural': 'sending policies',
+                'default_permissions': ('change', 'view'),
+                'constraints': [models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('site_id', 0), name='policy_one_a_site'), models.CheckConstraint(condition=models.Q(('site__isnull', False), models.Q(('emails_enabled__isnull', False), ('queue_enabled__isnull', False), ('simulated_failures__isnull', False), models.Q(('debug_mode', ''), _negated=True)), _connector='OR'), name='policy_for_all_is_complete'), models.CheckConstraint(condition=models.Q(('site__isnull', True), models.Q(('batch_size__isnull', True), ('email_log', True), ('redirect_except', []), ('redirect_to', '')), _connector='OR'), name='policy_of_a_site_is_narrow'), models.CheckConstraint(condition=models.Q(('simulated_failures__isnull', True), ('simulated_failures__lte', 100), _connector='OR'), name='policy_percent_in_range'), models.CheckConstraint(condition=models.Q(('batch_size__isnull', True), ('batch_size__range', (1, 1000)), _connector='OR'), name='policy_batch_in_range')],
+            },
         ),
     ]
