@@ -19,6 +19,8 @@ from django.conf import settings  # after the module's name is set
 
 #: Beat wakes a worker so often, whatever became of the rings.
 KICK_SECONDS = 15.0
+#: Beat has jobs gone on with so often: one whose worker died, one that waits for its pace.
+JOBS_SECONDS = 5.0
 #: A tested secret counts for half an hour; beat has what is left of it removed soon after.
 TIDY_UP_SECONDS = 600.0
 #: The last resort against a wedged drain: longer than deadline, the final reply's ten minutes and grace.
@@ -85,6 +87,11 @@ def configuration(url: str, var: Path) -> dict[str, Any]:
                 "task": "mailconf.drain",
                 "schedule": KICK_SECONDS,
                 "options": {"queue": "mail", "expires": KICK_SECONDS - 1},
+            },
+            "jobs": {
+                "task": "mailconf.run_jobs",
+                "schedule": JOBS_SECONDS,
+                "options": {"queue": "work", "expires": JOBS_SECONDS - 1},
             },
             "tidy_up": {
                 "task": "mailconf.tidy_up",

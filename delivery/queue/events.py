@@ -14,6 +14,7 @@ def add_event(
     profile_id: int | None = None,
     worker_id: int | None = None,
     user_id: int | None = None,
+    job_id: int | None = None,
     data: Mapping[str, Any] | None = None,  # Any: JSON
 ) -> None:
     """Write one line of the event log."""
@@ -24,12 +25,16 @@ def add_event(
         profile_id=profile_id,
         worker_id=worker_id,
         user_id=user_id,
+        job_id=job_id,
         data=dict(data or {}),
     )
 
 
-def add_message_events(kind: str, message_ids: Iterable[int], user_id: int | None) -> None:
-    """Write one line for each message a person did the same with."""
+def add_message_events(
+    kind: str, message_ids: Iterable[int], user_id: int | None, *, job_id: int | None = None
+) -> None:
+    """Write one line for each message a person did the same with; `job_id` is the job that did it."""
     Event.objects.bulk_create(
-        Event(kind=kind, message_id=message_id, user_id=user_id) for message_id in sorted(message_ids)
+        Event(kind=kind, message_id=message_id, user_id=user_id, job_id=job_id)
+        for message_id in sorted(message_ids)
     )

@@ -42,6 +42,7 @@ _TABLES = {
         "webhook_call": models.WebhookCall,
         "idempotency": models.IdempotencyKey,
         "upkeep": models.Upkeep,
+        "bulk_job": models.BulkJob,
         "event": Event,
         "profile": SMTPProfile,
     }.items()

@@ -206,9 +206,7 @@ def test_a_message_whose_content_is_gone_is_not_copied():
 def test_a_message_whose_large_parts_go_while_it_is_copied_is_left_out():
     """Retention removes a content and its parts between our reading the one and the other."""
     large = {"blobs": (b"blob\r\n",), "cuts": (len(composed().data),)}
-    gone, whole = (
-        queue.enqueue([a_handover(composed=composed(**fields))])[0].id for fields in (large, {})
-    )
+    gone, whole = (queue.enqueue([a_handover(composed=composed(**fields))])[0].id for fields in (large, {}))
     models.Blob.objects.all().delete()
 
     assert list(queue.send_again([gone, whole])) == [whole]
