@@ -21,7 +21,7 @@ class Phase(StrEnum):
     program, at API that of HTTP; what was accepted or is uncertain ended at DOT with every way.
     """
 
-    TOKEN = "token"  # before a session whose sign-in needs one
+    TOKEN = "token"  # noqa: S105  # a step before a session that signs in with one
     DNS = "dns"
     CONNECT = "connect"
     BANNER = "banner"
