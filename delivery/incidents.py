@@ -19,8 +19,9 @@ class Kind(StrEnum):
     TOO_LARGE = "too_large"  # attachments that no server takes
     OAUTH = "oauth"  # a credential ends, or was refused
     CERTIFICATE = "certificate"  # a server's ends
-    PASSWORD = "password"  # a profile's is old
+    PASSWORD = "password"  # noqa: S105  # a profile's is old
     SIGN_IN = "sign_in"  # the provider ends sign-in with a password
+    CHECK = "check"  # a daily one failed
     NO_WORKER = "no_worker"
     CLONE = "clone"  # the database woke up somewhere else
 
@@ -134,7 +135,7 @@ def _going_on(
         return
     if incident is None or incident.told_at is None:
         began_at = incident.began_at if incident is not None else condition.since or now
-        if now - began_at >= wait:
+        if not wait or now - began_at >= wait:
             yield Decision(Act.TELL, condition, incident, stage)
     elif stage is not None and stage != incident.stage:
         is_nearer = incident.stage is None or stage < incident.stage

@@ -21,6 +21,8 @@ from django.core.exceptions import SynchronousOnlyOperation
 
 from delivery import dispatcher, jobs, queue
 from delivery.dispatcher import Stopping, on_signals
+from delivery.notices import call_due
+from delivery.notices import watch as look
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,14 @@ def _publish_jobs(mine: int | None = None) -> None:
         run_jobs.apply_async((mine,), expires=EXPIRES_SECONDS, retry=False)
     except Exception as error:  # noqa: BLE001  # whatever a broker's client raises
         logger.warning("The workers could not be told of a job, it begins a little later: %s", error)
+
+
+@shared_task(name="mailconf.watch", ignore_result=True)
+def watch() -> None:
+    """See what is wrong and tell of it: drains look too, but call no webhook and are not always there."""
+    if look():
+        ring()
+    call_due()
 
 
 def ring() -> None:

@@ -25,6 +25,10 @@ JOBS_SECONDS = 5.0
 TIDY_UP_SECONDS = 600.0
 #: The last resort against a wedged drain: longer than deadline, the final reply's ten minutes and grace.
 _TIME_LIMIT_SECONDS = 1200
+#: What is wrong is looked for so often where no drain does.
+WATCH_SECONDS = 15.0
+#: Each server is checked once a day; this finds those that are due.
+CHECK_SECONDS = 3600.0
 #: A stop waits for what is on the wire: the drain's grace, and the time to write it down.
 _SHUTDOWN_SECONDS = 75
 
@@ -92,6 +96,16 @@ def configuration(url: str, var: Path) -> dict[str, Any]:
                 "task": "mailconf.run_jobs",
                 "schedule": JOBS_SECONDS,
                 "options": {"queue": "work", "expires": JOBS_SECONDS - 1},
+            },
+            "watch": {
+                "task": "mailconf.watch",
+                "schedule": WATCH_SECONDS,
+                "options": {"queue": "work", "expires": WATCH_SECONDS - 1},
+            },
+            "check_daily": {
+                "task": "mailconf.check_daily",
+                "schedule": CHECK_SECONDS,
+                "options": {"queue": "work", "expires": CHECK_SECONDS - 1},
             },
             "tidy_up": {
                 "task": "mailconf.tidy_up",
