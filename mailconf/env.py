@@ -275,6 +275,14 @@ class Environment:
             "MAILCONF_ALLOW_PRIVATE", _flag, "false", "Profiles may reach every private network (RFC 1918)."
         )
     )
+    oauth_allow_http: bool = field(
+        metadata=_variable(
+            "MAILCONF_OAUTH_ALLOW_HTTP",
+            _flag,
+            "false",
+            "Token addresses may be plain `http://`: for a sign-in service of your own on this machine.",
+        )
+    )
     dns_servers: tuple[tuple[str, int], ...] = field(
         metadata=_variable(
             "MAILCONF_DNS_SERVERS",

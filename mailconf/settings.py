@@ -56,6 +56,7 @@ MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "
 MAILCONF_ALLOWED_PORTS = (25, 465, 587, 2465, 2525, 2587, *_env.allowed_ports)
 MAILCONF_ALLOWED_NETWORKS = [*_env.allowed_networks]
 MAILCONF_ALLOW_PRIVATE = _env.allow_private
+MAILCONF_OAUTH_ALLOW_HTTP = _env.oauth_allow_http
 MAILCONF_DNS_SERVERS = _env.dns_servers
 if MAILCONF_LOCAL:  # the sandbox
     MAILCONF_ALLOWED_PORTS += (MAILCONF_SANDBOX_PORT,)
@@ -238,6 +239,9 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "mail.log": {"level": "WARNING"},  # aiosmtpd: six lines a session
+        # They would log addresses with their parameters, and at DEBUG what is sent.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
         # Four lines for each ring, every fifteen seconds, and they say nothing of mail.
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

@@ -7,6 +7,7 @@ code with PKCE; a refresh token; the JWT bearer of a Google service account. Bod
 way; of a refusal only the provider's own words are kept, and a secret that was sent is taken out of them.
 """
 
+import asyncio
 import json
 import re
 import ssl
@@ -329,3 +330,8 @@ def _json(answer: Answer) -> dict[str, Any]:  # Any: JSON of somebody else
 def _unreadable() -> TokenNotAvailable:
     sentence = "What the token URL answered is no token."
     return TokenNotAvailable(sentence, phase=Phase.TOKEN, reason="unreadable")
+
+
+def fetch_now(client: Client, grant: Grant, *, guard: AddressGuard, allow_http: bool = False) -> Tokens:
+    """Return what `fetch` does, for a thread that has no event loop."""
+    return asyncio.run(fetch(client, grant, guard=guard, allow_http=allow_http))

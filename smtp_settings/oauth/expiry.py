@@ -35,7 +35,7 @@ class Ending:
 
 
 def endings_of(credential: OAuthCredential) -> list[Ending]:
-    """Return what of a credential ends and when, soonest first. What a refusal has ended is no ending any more.
+    """Return what of a credential ends and when, soonest first; not what a refusal has ended.
 
     A renewed access token is no ending. A connection ends when its provider said so, or when nobody used
     it for as long as its provider keeps such; each new token counts from the beginning.
