@@ -90,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(size)
+        if len(body) < size:  # the client went away: what is incomplete is no request
+            self.close_connection = True
+            return
         answer = behind.answers(self, body) if behind.answers else None
         if answer is None:
             answer = behind.take(behind, self, body)
