@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_network
 
 from django.conf import settings
@@ -16,11 +16,16 @@ from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.entries.judges import rule_fault
 from smtp_settings.entries.overrides import NO_OVERRIDES, Overrides, read_rows
 from smtp_settings.models import Auth, DeliveryMethod, Pipelining, SMTPProfile, Verification
+from smtp_settings.oauth import tokens
 from transports.base import Secret, Security, Transport
 from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
 
 logger = logging.getLogger(__name__)
+
+
+#: The sign-in as the wire names it.
+_SIGN_INS = {Auth.NONE: "none", Auth.PASSWORD: "password", Auth.OAUTH2: "oauth"}
 
 
 class NotLive(Exception):
@@ -133,8 +138,6 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
     """
     if profile.transport != DeliveryMethod.SMTP:
         raise MethodNotAvailable(_("This delivery method is not available yet."))
-    if profile.auth == Auth.OAUTH2:
-        raise MethodNotAvailable(_("Sign-in with OAuth 2.0 is not available yet."))
     signs_in = profile.auth == Auth.PASSWORD
     return SMTPTransport(
         SMTPSettings(
@@ -147,10 +150,12 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
             ip_version=profile.ip_version,
             source_address=profile.source_address,
             ehlo_name=profile.ehlo_name,
-            auth="password" if signs_in else "none",
+            auth=_SIGN_INS[profile.auth],
             mechanism=profile.mechanism,
-            username=profile.username if signs_in else "",
+            username=profile.username if profile.auth != Auth.NONE else "",
             password=(secret or _opener(profile)) if signs_in else None,
+            token=_token(profile, is_persons=secret is not None),
+            renew_token=_renewer(profile),
             allow_clear_auth=profile.accepts_clear_auth,
             pipelining=profile.pipelining,
             timeouts=Timeouts(
@@ -190,6 +195,20 @@ def _opener(profile: SMTPProfile) -> Callable[[], Secret]:
         return secret
 
     return open_now
+
+
+def _token(profile: SMTPProfile, *, is_persons: bool) -> Callable[[], Secret] | None:
+    """Return what gets the access token of a session, in a thread where it may wait; None without OAuth."""
+    if profile.auth != Auth.OAUTH2 or profile.oauth_credential_id is None:
+        return None
+    return partial(tokens.in_its_own_thread, profile.oauth_credential_id, asks_again=is_persons)
+
+
+def _renewer(profile: SMTPProfile) -> Callable[[Secret], Secret] | None:
+    """Return what gets another token than one a server refused; None without OAuth."""
+    if profile.auth != Auth.OAUTH2 or (pk := profile.oauth_credential_id) is None:
+        return None
+    return lambda refused: tokens.in_its_own_thread(pk, refused=refused)
 
 
 def _version(row: SMTPProfile) -> str:

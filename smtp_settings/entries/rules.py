@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 #: What works so far; the others can be seen and not chosen.
 AVAILABLE_METHODS = frozenset({"smtp"})
-AVAILABLE_AUTH = frozenset({"none", "password"})
+AVAILABLE_AUTH = frozenset({"none", "password", "oauth2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,21 @@ RULES = (
         ("username", "auth"),
         lambda username, auth: auth == "password" and not username,
         _("Enter the user name, or choose “None”."),
+    ),
+    Rule(
+        ("username", "auth"),
+        lambda username, auth: auth == "oauth2" and not username,
+        _("Enter the mailbox that the token is for, as its full address."),
+    ),
+    Rule(
+        ("oauth_credential", "auth"),
+        lambda credential, auth: auth == "oauth2" and not credential,
+        _("Choose the OAuth credential to sign in with."),
+    ),
+    Rule(
+        ("mechanism", "auth"),
+        lambda mechanism, auth: auth == "oauth2" and mechanism not in ("auto", "xoauth2"),
+        _("With OAuth 2.0 the mechanism is XOAUTH2, or “Automatic”."),
     ),
     Rule(
         ("mechanism", "auth"),

@@ -35,7 +35,7 @@ _STEPS: Mapping[str, Promise] = {
     Phase.DATA: gettext_lazy("Send the message"),
     Phase.BODY: gettext_lazy("Send the message"),
     Phase.DOT: gettext_lazy("Send the message"),
-    "token": gettext_lazy("Get a token"),
+    Phase.TOKEN: gettext_lazy("Get a token"),
 }
 
 #: Buttons by the field they change.

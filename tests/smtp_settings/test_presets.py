@@ -16,7 +16,7 @@ from smtp_settings.entries.judges import domain, host_name
 from smtp_settings.entries.rules import AVAILABLE_METHODS
 from smtp_settings.forms import Act, ProfileForm
 from smtp_settings.hints import Known, Tone, hints, shape_of
-from smtp_settings.models import SMTPProfile
+from smtp_settings.models import OAuthCredential, SMTPProfile
 from smtp_settings.presets import Kind, User, by_key, filling, loading, spelling
 from smtp_settings.presets.catalog import _OURS
 from tests.builders import a_user
@@ -136,7 +136,9 @@ def test_a_preset_passes_the_checks_of_the_form(preset):
     blank = form_class()
     values = {name: blank[name].value() for name in blank.fields}
     values = {name: value for name, value in values.items() if value not in (None, []) and value is not False}
-    form = form_class(values | plausible(preset) | {"password": secret_for(preset)})
+    credential = OAuthCredential.objects.create(name="One", provider="google", flow="browser", client_id="1")
+    own = {"password": secret_for(preset), "oauth_credential": credential.pk}
+    form = form_class(values | plausible(preset) | own)
     assert form.errors == {}
 
 

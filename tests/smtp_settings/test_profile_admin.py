@@ -685,7 +685,7 @@ def test_a_save_without_the_version_is_refused(client, server):
         ({"retry_delay": "600", "retry_cap": "60"}, "The retry cap cannot be less than the retry delay."),
         ({"ehlo_name": "a b"}, "“a b” is not a host name."),
         ({"transport": "mailgun"}, "This delivery method is not available yet."),
-        ({"auth": "oauth2"}, "This sign-in is not available yet."),
+        ({"auth": "oauth2"}, "Choose the OAuth credential to sign in with."),
         ({"test_to": "a@example.com,b@example.com,c@example.com,d@example.com"}, "at most 3 addresses"),
     ],
 )

@@ -18,10 +18,14 @@ SOUND = {
     "from_address": "",
     "retry_delay": 60,
     "retry_cap": 60,
+    "oauth_credential": 1,
 }
 BROKEN = [
     ({"transport": "mailgun", "host": ""}, "transport"),
-    ({"auth": "oauth2"}, "auth"),
+    ({"auth": "kerberos"}, "auth"),
+    ({"auth": "oauth2", "username": ""}, "username"),
+    ({"auth": "oauth2", "oauth_credential": None}, "oauth_credential"),
+    ({"auth": "oauth2", "mechanism": "plain"}, "mechanism"),
     ({"host": ""}, "host"),
     ({"username": ""}, "username"),
     ({"mechanism": "xoauth2"}, "mechanism"),
@@ -59,6 +63,8 @@ def test_every_rule_has_a_case():
         {"username": "", "auth": "none"},
         {"mechanism": "cram-md5"},
         {"mechanism": "xoauth2", "auth": "none"},
+        {"mechanism": "xoauth2", "auth": "oauth2"},
+        {"auth": "password", "oauth_credential": None},
         {"from_policy": "force", "from_address": "shop@example.com"},
     ],
 )

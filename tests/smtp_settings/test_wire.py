@@ -168,7 +168,7 @@ def test_the_ports_and_networks_of_the_installation_guard_every_transport(settin
     assert not guard.allow_private
 
 
-@pytest.mark.parametrize("fields", [{"transport": "sendmail"}, {"transport": "mailgun"}, {"auth": "oauth2"}])
+@pytest.mark.parametrize("fields", [{"transport": "sendmail"}, {"transport": "mailgun"}])
 def test_what_cannot_be_used_yet_is_a_sentence(fields):
     with pytest.raises(wire.MethodNotAvailable, match="not available yet"):
         wire.transport_for(unsaved_profile(**fields))

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import explaining
-from smtp_settings.models import Security, TestRun
+from smtp_settings.models import Auth, Security, TestRun
 from smtp_settings.test_send import LIMIT
 from transports.base import Phase, StepVerdict
 
@@ -54,6 +54,7 @@ _DETAILS: dict[str, Promise] = {
 }
 
 _STILL: dict[str, Promise] = {
+    Phase.TOKEN: gettext_lazy("Still waiting for a token"),
     Phase.DNS: gettext_lazy("Still looking up the name"),
     Phase.CONNECT: gettext_lazy("Still connecting"),
     Phase.BANNER: gettext_lazy("Still waiting for the greeting"),
@@ -184,7 +185,8 @@ def transcript_rows(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
 
 
 def _order(run: TestRun) -> tuple[str, ...]:
-    return _ORDER_TLS_FIRST if run.settings.get("security") == Security.TLS else _ORDER
+    order = _ORDER_TLS_FIRST if run.settings.get("security") == Security.TLS else _ORDER
+    return (Phase.TOKEN, *order) if run.settings.get("auth") == Auth.OAUTH2 else order
 
 
 def _stage(phase: str) -> str:
