@@ -14,7 +14,8 @@ from django.contrib.sites.models import Site
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from delivery import handover
+from delivery import handover, jobs
+from delivery.queue import MessageState
 from smtp_settings import sealing, test_send
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
@@ -89,11 +90,18 @@ def furnish(person: AbstractBaseUser, *, answers: dict[str, str] | None = None) 
         "smtp_settings_testrun": house.failed,
         "smtp_settings_event": Event.objects.latest("id").pk,
         "delivery_message": house.message_id,
+        "smtp_settings_notificationsettings": 1,
+        "delivery_bulkjob": a_job(person),
         "auth_user": person.pk,
         "auth_group": a_group("mailconf viewers").pk,
         "sites_site": Site.objects.get_or_create(pk=1, defaults={"domain": "zz.example.com"})[0].pk,
     }
     return house
+
+
+def a_job(person: AbstractBaseUser) -> int:
+    """A job that waits for a worker."""
+    return jobs.start(jobs.ACTS["hold"], jobs.Choice(state=MessageState.QUEUED), user_id=person.pk)
 
 
 def crowd(*, profiles: int, runs: int, events: int, user: AbstractBaseUser) -> None:

@@ -27,15 +27,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from delivery.admin import actions, content, routing
-from delivery.admin.listing import (
-    FILTERS,
-    PAGE_SIZE,
-    Line,
-    MessageList,
-    StateFilter,
-    UncertainFilter,
-)
+from delivery.admin import actions, content, grouping, routing
+from delivery.admin.filters import FILTERS, CauseFilter, ProfileFilter, StateFilter, UncertainFilter
+from delivery.admin.listing import PAGE_SIZE, Line, MessageList
 from delivery.admin.page import page_of
 from delivery.composing import readable
 from delivery.models import Message
@@ -73,7 +67,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     )
     list_display_links = None
     empty_value_display = ""
-    list_filter = (StateFilter, UncertainFilter, BeforeFilter)
+    list_filter = (StateFilter, UncertainFilter, CauseFilter, ProfileFilter, BeforeFilter)
     list_per_page = PAGE_SIZE
     list_max_show_all = PAGE_SIZE
     ordering = ("-pk",)
@@ -164,7 +158,10 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         allowed = {
             "message_actions": actions.allowed(request),
             "may_ask_route": request.user.has_perm(routing.PERMISSION),
+            "may_open_profile": request.user.has_perm("smtp_settings.view_smtpprofile"),
         }
+        if self.has_view_permission(request):
+            allowed |= {"for_all": grouping.for_all(request), "groups": grouping.groups(request)}
         return super().changelist_view(request, (extra_context or {}) | allowed)
 
     # One message

@@ -6,7 +6,7 @@ fixed at the start, and ids only grow: mail that comes in meanwhile is not meant
 time is behind the cursor.
 """
 
-from delivery.jobs.acts import ACTS, Act
+from delivery.jobs.acts import ACTS, Act, Move
 from delivery.jobs.choosing import COUNT_LIMIT, Choice, Estimate, estimate
 from delivery.jobs.life import IDLE_SECONDS, JobState, NothingToDo, start, stop
 from delivery.jobs.stepping import step
@@ -19,6 +19,7 @@ __all__ = [
     "Choice",
     "Estimate",
     "JobState",
+    "Move",
     "NothingToDo",
     "estimate",
     "start",

@@ -36,7 +36,8 @@ _LIMITS = "SELECT set_config('lock_timeout', '5s', true), set_config('statement_
 _NOTE = named("""
 UPDATE {bulk_job} SET cursor_id = %(cursor)s, done = done + %(done)s, skipped = %(skipped)s,
        heartbeat_at = now(), began_at = coalesce(began_at, now()), next_at = now() + %(wait)s::interval,
-       state = CASE WHEN %(is_last)s THEN %(over)s ELSE state END, ended_at = CASE WHEN %(is_last)s THEN now() END
+       state = CASE WHEN %(is_last)s THEN %(over)s ELSE state END,
+       ended_at = CASE WHEN %(is_last)s THEN now() END
 WHERE id = %(id)s RETURNING done
 """)
 

@@ -15,10 +15,12 @@ from delivery.stats.counts import (
     uncertain_count,
 )
 from delivery.stats.history import (
+    FailureGroup,
     FrequentFailure,
     HourNumbers,
     Totals,
     WorkerNumbers,
+    failure_groups,
     frequent_failures,
     last_heartbeat_at,
     per_hour,
@@ -30,6 +32,7 @@ from delivery.stats.snapshots import all_profiles, due_ahead, snapshot
 
 __all__ = [
     "CAP",
+    "FailureGroup",
     "FrequentFailure",
     "HourNumbers",
     "MessageState",
@@ -40,6 +43,7 @@ __all__ = [
     "cached_counts",
     "counts",
     "due_ahead",
+    "failure_groups",
     "frequent_failures",
     "last_heartbeat_at",
     "next_try_at",

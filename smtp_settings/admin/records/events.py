@@ -131,6 +131,8 @@ class EventAdmin(ReadOnly):
             return str(event.data["name"])
         if event.message_id:
             return _("Message %(id)s") % {"id": event.message_id}
+        if event.job_id:
+            return _("Job %(id)s") % {"id": event.job_id}
         if event.listed_profile:
             return str(event.listed_profile)
         return _("Profile %(id)s (deleted)") % {"id": event.profile_id} if event.profile_id else "-"
