@@ -119,6 +119,11 @@ def ways_of(profile_ids: Iterable[int]) -> dict[int, WayOut]:
     return {pk: _way_out(rows.get(pk) or SMTPProfile(pk=pk), version="") for pk in ids}
 
 
+def nobodys_way() -> WayOut:
+    """Return the settings a profile has by default, for mail that no profile carries; nothing can be sent."""
+    return _way_out(SMTPProfile(pk=0), version="", site_ids=frozenset())
+
+
 def transport_of(profile_id: int, version: str) -> Transport:
     """Return the transport of a live profile, from its row as it is now.
 
@@ -215,14 +220,16 @@ def _version(row: SMTPProfile) -> str:
     return f"{row.version}.{fingerprint_of(row)[:32]}"
 
 
-def _way_out(row: SMTPProfile, *, version: str | None = None) -> WayOut:
+def _way_out(
+    row: SMTPProfile, *, version: str | None = None, site_ids: frozenset[int] | None = None
+) -> WayOut:
     return WayOut(
         profile_id=row.pk,
         name=row.name,
         version=_version(row) if version is None else version,
         is_default=row.is_default,
         priority=row.priority,
-        site_ids=frozenset(site.pk for site in row.sites.all()),
+        site_ids=frozenset(site.pk for site in row.sites.all()) if site_ids is None else site_ids,
         sender_domains=frozenset(domain.lower() for domain in row.sender_domains),
         max_connections=row.max_connections,
         messages_per_connection=row.messages_per_connection,

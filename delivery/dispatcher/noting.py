@@ -56,20 +56,22 @@ def verdicts_of(
     `also_failed` are refusals that are final because nothing follows.
     """
     actions = {verdict.ruling.action for verdict in judgement.recipients}
-    if not work.verdicts and not work.has_more and (len(actions) < 2 or len(judgement.recipients) < 2):
+    is_alike = not work.has_more and (len(actions) < 2 or len(judgement.recipients) < 2)
+    if not work.verdicts and not work.redirected_to and is_alike:
         return None
     final = {Action.SENT: "sent", Action.FAIL: "failed"} | dict.fromkeys(also_failed, "failed")
     found = {
-        recipient: _as_json(verdict, final[verdict.ruling.action])
+        recipient: _as_json(verdict, final[verdict.ruling.action], work.redirected_to)
         for recipient, verdict in zip(work.recipients, judgement.recipients, strict=False)
         if verdict.ruling.action in final
     }
     return found or None
 
 
-def _as_json(verdict: Verdict, state: str) -> dict[str, Any]:  # Any: JSON
+def _as_json(verdict: Verdict, state: str, redirected_to: str) -> dict[str, Any]:  # Any: JSON
     reply = verdict.reply
-    return {
+    instead = {"redirected_to": redirected_to} if redirected_to else {}
+    return instead | {
         "state": state,
         "code": reply.code if reply else None,
         "enhanced": reply.enhanced if reply else None,

@@ -8,6 +8,7 @@ from typing import Any
 from delivery import assignment
 from delivery.dispatcher import clock
 from delivery.queue import Claimed, PoolKey, domain_of
+from smtp_settings.policy import Redirect
 from smtp_settings.wire import WayOut
 from transports.base import MailObject
 
@@ -34,6 +35,8 @@ class Work:
     mail: MailObject | None = field(default=None, repr=False)
     #: Recipients of one transaction: fewer than usual where the server takes no more.
     most_recipients: int = MOST_RECIPIENTS
+    #: Where it goes instead; set when it is put together, as late as can be.
+    redirect: Redirect | None = None
 
     @property
     def db_now(self) -> datetime:
@@ -63,13 +66,33 @@ class Work:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """The recipients this attempt is for: without a final verdict, as many as one transaction takes."""
-        return tuple(self._unsettled[: self.most_recipients])
+        """The recipients this attempt is for: without a final verdict, as many as one transaction takes.
+
+        Those whom a redirect spares go first and by themselves: the others' copy names everybody it was for.
+        """
+        left = self._unsettled
+        if self.redirect is not None:
+            left = [r for r in left if self.redirect.spares(r)] or left
+        return tuple(left[: self.most_recipients])
+
+    @property
+    def redirected_to(self) -> str:
+        """Who gets this attempt in the place of its recipients; "" where they do themselves."""
+        recipients = self.recipients
+        if self.redirect is None or not recipients or self.redirect.spares(recipients[0]):
+            return ""
+        return self.redirect.to
+
+    @property
+    def rcpt_to(self) -> tuple[str, ...]:
+        """The forward-paths of this attempt."""
+        instead = self.redirected_to
+        return (instead,) if instead else (*self.recipients, *self.riders)
 
     @property
     def has_more(self) -> bool:
         """Whether recipients are left for a follow-up after this attempt."""
-        return len(self._unsettled) > self.most_recipients
+        return len(self._unsettled) > len(self.recipients)
 
     @property
     def _unsettled(self) -> Sequence[str]:
@@ -80,9 +103,10 @@ class Work:
     def riders(self) -> tuple[str, ...]:
         """Debug recipients: they ride in the envelope of the first try and are never waited for.
 
+        While mail is redirected nobody rides: only one address shall get it.
         Nor does a message need SMTPUTF8 for their sake: a server without it would fail the message.
         """
-        if self.claimed.attempts or self.claimed.verdicts:
+        if self.claimed.attempts or self.claimed.verdicts or self.redirect is not None:
             return ()
         own = set(self.claimed.rcpt_to)
         return tuple(r for r in self.way.sender.debug_recipients if r not in own and r.isascii())

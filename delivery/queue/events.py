@@ -1,6 +1,7 @@
 """What people and recovery did with messages, in the event log; no normal steps, never a secret."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from smtp_settings.models import Event
@@ -27,6 +28,31 @@ def add_event(
         user_id=user_id,
         job_id=job_id,
         data=dict(data or {}),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientEvents:
+    """What is told of one message in a line for each of its recipients."""
+
+    kind: str
+    message_id: int
+    recipients: Sequence[str]
+    is_error: bool = False
+
+
+def add_recipient_events(worker_id: int, events: Iterable[RecipientEvents]) -> None:
+    """Write a line for each recipient, who is what the line is about; one statement."""
+    Event.objects.bulk_create(
+        Event(
+            kind=event.kind,
+            level="error" if event.is_error else "info",
+            message_id=event.message_id,
+            worker_id=worker_id,
+            data={"name": recipient},
+        )
+        for event in events
+        for recipient in event.recipients
     )
 
 

@@ -93,7 +93,7 @@ class Policies:
     """What holds for all mail, and for that of sites that differ, at one moment.
 
     `batch_size` None: the installation's own. `keeps_sent`: sent messages
-    stay listed, and the email log is written.
+    stay listed, and the email log is written. `mark` is another number whenever something changed.
     """
 
     overall: Effective = _AS_USUAL
@@ -101,14 +101,18 @@ class Policies:
     batch_size: int | None = None
     keeps_sent: bool = True
     is_confirmed: bool = True
+    mark: int = 0
 
     def of(self, site_id: int | None) -> Effective:
         """Return the policy of a site's mail; None is mail of no site."""
         return self.overall if site_id is None else self.of_sites.get(site_id, self.overall)
 
 
-def decide(rules: Mapping[int | None, Rules], *, is_confirmed: bool) -> Policies:
-    """Return what all rows together mean. `is_confirmed`: mail may leave from where the database is."""
+def decide(rules: Mapping[int | None, Rules], *, is_confirmed: bool, places: int = 0) -> Policies:
+    """Return what all rows together mean.
+
+    `is_confirmed`: mail may leave from where the database is; `places` counts those that are confirmed.
+    """
     overall = rules.get(None, USUAL)
     return Policies(
         overall=effective(overall, None, is_confirmed=is_confirmed),
@@ -120,6 +124,7 @@ def decide(rules: Mapping[int | None, Rules], *, is_confirmed: bool) -> Policies
         batch_size=overall.batch_size,
         keeps_sent=overall.email_log,
         is_confirmed=is_confirmed,
+        mark=sum(one.version for one in rules.values()) + places,
     )
 
 

@@ -51,7 +51,8 @@ class Reading:
 def policies() -> Policies:
     """Return what holds now; one statement, and another at the first time in a new place."""
     found = read()
-    return decide(found.rules, is_confirmed=found.is_confirmed)
+    places = sum(one.is_confirmed for one in found.known)
+    return decide(found.rules, is_confirmed=found.is_confirmed, places=places)
 
 
 def read() -> Reading:
