@@ -26,6 +26,7 @@ NAVIGATION: tuple[tuple[str, Promise], ...] = (
     ("smtp_settings.SMTPProfile", _("SMTP profiles")),
     ("smtp_settings.OAuthCredential", _("OAuth credentials")),
     ("smtp_settings.SendingPolicy", _("Sending policy")),
+    ("smtp_settings.NotificationSettings", _("Notifications")),
     ("smtp_settings.TestRun", _("Test runs")),
     ("smtp_settings.Event", _("Event log")),
     ("delivery.BulkJob", _("Jobs")),

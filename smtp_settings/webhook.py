@@ -1,9 +1,10 @@
 """The webhook of this installation: who is told where, and a call made with the sealed secret."""
 
 import asyncio
-import ssl
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
 
 from smtp_settings import sealing
 from smtp_settings.models import NotificationSettings
@@ -42,11 +43,10 @@ def call(
     *,
     delivery: str,
     timestamp: int,
-    context: ssl.SSLContext | None = None,
 ) -> Called:
     """Call the webhook now, in this thread, with its present address and secret. Never raises for its sake.
 
-    Open no transaction around it. `context` replaces the system's authorities.
+    Open no transaction around it.
     """
     if not row.webhook_url:
         return Called(None, "There is no webhook.")
@@ -60,7 +60,6 @@ def call(
             secret=secret,
             guard=guard_for(row),
             allow_http=row.accepts_clear_webhook,
-            context=context,
         )
         status = asyncio.run(calling)
     except (TransportError, sealing.SealingError) as error:
@@ -89,3 +88,17 @@ def host_of(row: NotificationSettings) -> str:
         return urlsplit(row.webhook_url).hostname or ""
     except ValueError:
         return ""
+
+
+def url_fault(url: str, *, accepts_clear: bool) -> str:
+    """Return what is wrong with an address of a webhook, in a sentence; "" when it may be called.
+
+    Where it leads is judged again at each call.
+    """
+    try:
+        webhook.parse_url(url, allow_http=True)
+    except ValueError:
+        return _("Enter a whole address, without a user name: https://hooks.example.com/mailconf")
+    if not url.lower().startswith("https:") and not accepts_clear:
+        return _("The address must begin with https://, or tick that you want it without encryption.")
+    return ""

@@ -91,6 +91,7 @@ def furnish(person: AbstractBaseUser, *, answers: dict[str, str] | None = None) 
         "smtp_settings_event": Event.objects.latest("id").pk,
         "delivery_message": house.message_id,
         "smtp_settings_notificationsettings": 1,
+        "smtp_settings_notificationsettings": 1,
         "delivery_bulkjob": a_job(person),
         "auth_user": person.pk,
         "auth_group": a_group("mailconf viewers").pk,

@@ -9,8 +9,10 @@ import hmac
 import ssl
 
 from transports.base import Secret
-from transports.posting import post
+from transports.posting import parse_url, post
 from transports.resolve import AddressGuard
+
+__all__ = ["DELIVERY", "SIGNATURE", "TIMESTAMP", "call", "parse_url", "signature_of"]
 
 #: Seconds since 1970 when the call was signed.
 TIMESTAMP = "X-Mailconf-Timestamp"

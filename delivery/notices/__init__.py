@@ -11,14 +11,14 @@ stands, and the log says what went wrong.
 from collections.abc import Mapping
 
 from delivery import queue
-from delivery.notices.broadcast import mail_test
+from delivery.notices.broadcast import mail_trial, trial_body
 from delivery.notices.calling import call_due
 from delivery.notices.guarding import never_in_the_way
 from delivery.notices.posting import post
 from delivery.notices.readers import Readers
 from delivery.notices.watching import watch
 
-__all__ = ["call_due", "mail_test", "message_given_up", "send_due", "server_paused", "watch"]
+__all__ = ["call_due", "mail_trial", "message_given_up", "send_due", "server_paused", "trial_body", "watch"]
 
 
 def message_given_up(messages: Mapping[int, int | None]) -> None:

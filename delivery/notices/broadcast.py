@@ -57,20 +57,19 @@ def mail(told: Told, recipients: Collection[str], base: str) -> bool:
     return True
 
 
-def mail_test(settings: NotificationSettings) -> bool:
-    """Queue the test email to everybody; False when no server could carry it."""
+def mail_trial(settings: NotificationSettings) -> bool:
+    """Queue an email that says that notifications arrive; False when no server could carry it."""
     with translation.override(installation.LANGUAGE_CODE):
-        return mail(the_test(), settings.recipients, received.known_base())
+        return mail(_trial(), settings.recipients, received.known_base())
 
 
-def test_body(now: datetime) -> str:
-    """Return the body of a test call."""
+def trial_body(now: datetime) -> str:
+    """Return the body of a call that says so."""
     with translation.override(installation.LANGUAGE_CODE):
-        return body_of(the_test(), received.known_base(), now)
+        return body_of(_trial(), received.known_base(), now)
 
 
-def the_test() -> Told:
-    """Return the notification that says that notifications arrive."""
+def _trial() -> Told:
     return Told(What.TEST, Kind.HELD, 0, "", "", 0, None, None, None)
 
 
