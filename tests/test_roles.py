@@ -92,6 +92,7 @@ PAGES = {
     "delivery_message_attachment": "??--->>",
     "delivery_message_download": WHO_CHANGES,
     "delivery_message_action": NO_PAGE,
+    "delivery_message_resend": WHO_CHANGES,
     "delivery_bulkjob_changelist": WHO_LOOKS,
     "delivery_bulkjob_start": "????->>",  # the address names no act
     "delivery_bulkjob_change": "++?+->>",  # operators: their own
@@ -135,6 +136,7 @@ POSTS = {
     "smtp_settings_notificationsettings_delete": NONE,
     "smtp_settings_notificationsettings_test": WHO_CHANGES,
     "delivery_message_action": WHO_TESTS,
+    "delivery_message_resend": WHO_CHANGES,
     "delivery_bulkjob_start": NONE,  # without an act
     "delivery_bulkjob_stop": WHO_CHANGES,  # and operators their own
 }

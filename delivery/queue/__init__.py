@@ -46,6 +46,7 @@ from delivery.queue.notices import (
 )
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, reclaim
+from delivery.queue.resend import CannotResend, WhyNot, resend
 from delivery.queue.routes import Route, domain_of, pools_for, route_now
 from delivery.queue.servers import (
     begin_probe,
@@ -117,6 +118,7 @@ __all__ = [
     "STALE",
     "AttemptResult",
     "Breaker",
+    "CannotResend",
     "Claimed",
     "DueCall",
     "DueNotice",
@@ -144,6 +146,7 @@ __all__ = [
     "StatRow",
     "Tokens",
     "Tried",
+    "WhyNot",
     "WorkerSession",
     "WorkerState",
     "add_call",
@@ -198,6 +201,7 @@ __all__ = [
     "record",
     "register_worker",
     "release_others",
+    "resend",
     "resume",
     "retire_worker",
     "retry_now",

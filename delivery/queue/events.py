@@ -64,3 +64,16 @@ def add_message_events(
         Event(kind=kind, message_id=message_id, user_id=user_id, job_id=job_id)
         for message_id in sorted(message_ids)
     )
+
+
+def note_copy(
+    kind: str,
+    message_id: int,
+    copy_id: int,
+    user_id: int | None,
+    **more: Any,  # Any: JSON
+) -> None:
+    """Write a line for a message that was sent again, and one for the new message."""
+    add_event(kind, message_id=message_id, user_id=user_id, data={"copy": copy_id, **more})
+    told = {"copy_of": f"#{message_id}"}
+    add_event("message.is_copy", message_id=copy_id, user_id=user_id, data=told)

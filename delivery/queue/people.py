@@ -12,7 +12,7 @@ from delivery.composing import Composed
 from delivery.models import Content, Message, SmallState
 from delivery.queue.claim import load_blobs
 from delivery.queue.enqueue import enqueue
-from delivery.queue.events import add_message_events
+from delivery.queue.events import add_message_events, note_copy
 from delivery.queue.finish import finish
 from delivery.queue.statements import named, run
 from delivery.queue.values import Enqueued, Finished, Handover
@@ -102,7 +102,8 @@ def send_again(ids: Iterable[int], *, user_id: int | None = None) -> dict[int, E
             if (copy := _copy_of(wanted[message_id], content)) is not None
         }
         made = dict(zip(handovers, enqueue(list(handovers.values())), strict=True))
-        add_message_events("message.sent_again", made, user_id)
+        for message_id, copy in made.items():
+            note_copy("message.sent_again", message_id, copy.id, user_id)
         return made
 
 
