@@ -27,6 +27,7 @@ from delivery.stats.history import (
     totals,
     workers,
 )
+from delivery.stats.sent import SentLine, SentSince, sent_since
 from delivery.stats.servers import ProfileNumbers, profile_facts
 from delivery.stats.snapshots import all_profiles, due_ahead, snapshot
 
@@ -37,6 +38,8 @@ __all__ = [
     "HourNumbers",
     "MessageState",
     "ProfileNumbers",
+    "SentLine",
+    "SentSince",
     "Totals",
     "WorkerNumbers",
     "all_profiles",
@@ -51,6 +54,7 @@ __all__ = [
     "oldest_ready_at",
     "per_hour",
     "profile_facts",
+    "sent_since",
     "snapshot",
     "totals",
     "uncertain_count",
