@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 #: The sign-in as the wire names it.
-_SIGN_INS = {Auth.NONE: "none", Auth.PASSWORD: "password", Auth.OAUTH2: "oauth"}
+_SIGN_INS: dict[str, str] = {Auth.NONE: "none", Auth.PASSWORD: "password", Auth.OAUTH2: "oauth"}
 
 
 class NotLive(Exception):

@@ -19,7 +19,7 @@ from delivery.queue import MessageState
 from smtp_settings import sealing, test_send
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
-from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
 from smtp_settings.sealing import Secret
 from tests.builders import a_draft, a_group, a_profile, evidence, unsaved_profile
 from tests.servers import smtp_server
@@ -90,6 +90,7 @@ def furnish(person: AbstractBaseUser, *, answers: dict[str, str] | None = None) 
         "smtp_settings_testrun": house.failed,
         "smtp_settings_event": Event.objects.latest("id").pk,
         "delivery_message": house.message_id,
+        "smtp_settings_oauthcredential": a_credential(),
         "smtp_settings_notificationsettings": 1,
         "smtp_settings_notificationsettings": 1,
         "delivery_bulkjob": a_job(person),
@@ -103,6 +104,18 @@ def furnish(person: AbstractBaseUser, *, answers: dict[str, str] | None = None) 
 def a_job(person: AbstractBaseUser) -> int:
     """A job that waits for a worker."""
     return jobs.start(jobs.ACTS["hold"], jobs.Choice(state=MessageState.QUEUED), user_id=person.pk)
+
+
+def a_credential() -> int:
+    """Save an OAuth credential with a secret, and a refusal of its provider."""
+    row = OAuthCredential(
+        name="zzContoso", provider="microsoft", flow="application", tenant="zz.example.com",
+        client_id="zzApp", account="zz@example.com", fault="invalid_client",
+        fault_words="401 invalid_client <script>alert(1)</script> zzNo",
+    )  # fmt: skip
+    row.client_secret = sealing.seal(Secret("kanarienvogel"), sealing.binding_for(row, "client_secret"))
+    row.save()
+    return row.pk
 
 
 def crowd(*, profiles: int, runs: int, events: int, user: AbstractBaseUser) -> None:

@@ -62,6 +62,14 @@ PAGES = {
     "smtp_settings_notificationsettings_delete": NONE,
     "smtp_settings_notificationsettings_change": WHO_LOOKS,
     "smtp_settings_notificationsettings_test": NO_PAGE,
+    "smtp_settings_oauthcredential_changelist": WHO_LOOKS,
+    "smtp_settings_oauthcredential_add": WHO_CHANGES,
+    "smtp_settings_oauthcredential_history": WHO_LOOKS,
+    "smtp_settings_oauthcredential_delete": WHO_CHANGES,
+    "smtp_settings_oauthcredential_change": WHO_LOOKS,
+    "smtp_settings_oauthcredential_connect": NO_PAGE,
+    "smtp_settings_oauthcredential_connected": WHO_CHANGES,  # back to the list: nothing was begun
+    "smtp_settings_oauthcredential_token": NO_PAGE,
     "smtp_settings_smtpprofile_changelist": WHO_LOOKS,
     "smtp_settings_smtpprofile_add": WHO_CHANGES,
     "smtp_settings_smtpprofile_history": WHO_LOOKS,
@@ -103,6 +111,11 @@ PAGES = {
 
 #: Who may post; everybody else is refused. An address left out changes nothing by POST.
 POSTS = {
+    "smtp_settings_oauthcredential_add": WHO_CHANGES,
+    "smtp_settings_oauthcredential_change": WHO_CHANGES,
+    "smtp_settings_oauthcredential_delete": WHO_CHANGES,
+    "smtp_settings_oauthcredential_connect": WHO_CHANGES,
+    "smtp_settings_oauthcredential_token": WHO_CHANGES,
     "smtp_settings_smtpprofile_add": WHO_CHANGES,
     "smtp_settings_smtpprofile_change": WHO_CHANGES,
     "smtp_settings_smtpprofile_delete": WHO_CHANGES,

@@ -5,13 +5,14 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from smtp_settings import test_send
 from smtp_settings.admin.panel.steps import step_name
 from smtp_settings.clearance.verdicts import field_label
-from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
 
 Data = Mapping[str, Any]  # Any: JSON
 
@@ -25,6 +26,12 @@ NAMES: dict[str, Promise] = {
     "profile.draft": gettext_lazy("Saved as a draft"),
     "profile.cleared": gettext_lazy("Profile cleared"),
     "profile.deleted": gettext_lazy("Profile deleted"),
+    "oauth.added": gettext_lazy("OAuth credential added"),
+    "oauth.saved": gettext_lazy("OAuth credential saved"),
+    "oauth.deleted": gettext_lazy("OAuth credential deleted"),
+    "oauth.connected": gettext_lazy("OAuth credential connected"),
+    "oauth.refused": gettext_lazy("Provider gave no token"),
+    "oauth.answered": gettext_lazy("Provider gives tokens again"),
     "server.paused": gettext_lazy("Profile paused"),
     "server.resumed": gettext_lazy("Profile resumed"),
     "server.try_now": gettext_lazy("Next try brought forward"),
@@ -210,7 +217,17 @@ def _other(key: str) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
     return lambda _event, value: [f"{words}: {value}"] if value not in (None, "", [], {}) else []
 
 
+def _columns(_event: Event, names: Iterable[str]) -> Iterable[str]:
+    for name in names:
+        label = OAuthCredential._meta.get_field(name).verbose_name  # type: ignore[union-attr]  # a column
+        yield str(_SECRET["changed"]) % {"field": capfirst(str(label))}
+
+
 _PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
+    "credential": _say(gettext_lazy("%(value)s")),
+    "changed": _columns,
+    "words": _say(gettext_lazy("%(value)s")),
+    "account": _say(gettext_lazy("as %(value)s")),
     "changes": _changes,
     "reason": _reason,
     "default_lost_by": _say(gettext_lazy("no longer the default: %(value)s")),
