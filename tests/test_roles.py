@@ -47,6 +47,8 @@ PAGES = {
     "smtp_settings_testrun_stop": NO_PAGE,
     "smtp_settings_event_changelist": WHO_LOOKS,
     "smtp_settings_event_add": NONE,
+    "smtp_settings_event_export": WHO_CHANGES,
+    "smtp_settings_event_email_log": "??--->>",  # none is kept
     "smtp_settings_event_history": "++~+~>>",
     "smtp_settings_event_delete": NONE,
     "smtp_settings_event_change": "++~+->>",  # operators: their own
