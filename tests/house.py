@@ -20,6 +20,7 @@ from smtp_settings import sealing, test_send
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
 from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
+from smtp_settings.policy.changing import row_for
 from smtp_settings.sealing import Secret
 from tests.builders import a_draft, a_group, a_profile, evidence, unsaved_profile
 from tests.servers import smtp_server
@@ -92,7 +93,7 @@ def furnish(person: AbstractBaseUser, *, answers: dict[str, str] | None = None) 
         "delivery_message": house.message_id,
         "smtp_settings_oauthcredential": a_credential(),
         "smtp_settings_notificationsettings": 1,
-        "smtp_settings_notificationsettings": 1,
+        "smtp_settings_sendingpolicy": row_for(None).pk,
         "delivery_bulkjob": a_job(person),
         "auth_user": person.pk,
         "auth_group": a_group("mailconf viewers").pk,
@@ -155,7 +156,14 @@ def _a_run(profile: SMTPProfile, number: int, user: AbstractBaseUser) -> TestRun
 
 
 #: Arguments that are no row's id.
-WORDS = {"number": 1, "action": "retry", "app_label": "smtp_settings", "id": "zz", "token": "zz"}
+WORDS = {
+    "number": 1,
+    "action": "retry",
+    "app_label": "smtp_settings",
+    "id": "zz",
+    "token": "zz",
+    "site_id": 1,
+}
 
 #: Addresses that are not the admin's.
 OUTSIDE = {"test-received"}

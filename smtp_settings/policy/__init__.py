@@ -10,6 +10,7 @@ from smtp_settings.policy.deciding import (
     effective,
     simulated,
 )
+from smtp_settings.policy.ending import freed
 from smtp_settings.policy.places import Place, differences
 from smtp_settings.policy.reading import policies
 
@@ -23,6 +24,7 @@ __all__ = [
     "Simulation",
     "differences",
     "effective",
+    "freed",
     "policies",
     "simulated",
 ]
