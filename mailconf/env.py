@@ -275,6 +275,14 @@ class Environment:
             "MAILCONF_ALLOW_PRIVATE", _flag, "false", "Profiles may reach every private network (RFC 1918)."
         )
     )
+    sendmail_programs: tuple[str, ...] = field(
+        metadata=_variable(
+            "MAILCONF_SENDMAIL_PROGRAMS",
+            _words,
+            "/usr/sbin/sendmail,/usr/lib/sendmail",
+            "Programs that a profile may hand mail to. Empty: none.",
+        )
+    )
     oauth_allow_http: bool = field(
         metadata=_variable(
             "MAILCONF_OAUTH_ALLOW_HTTP",

@@ -55,6 +55,7 @@ MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "
 # What a profile may reach; transports.resolve guards it. The high ports are the providers' spare ones.
 MAILCONF_ALLOWED_PORTS = (25, 465, 587, 2465, 2525, 2587, *_env.allowed_ports)
 MAILCONF_ALLOWED_NETWORKS = [*_env.allowed_networks]
+MAILCONF_SENDMAIL_PROGRAMS = [*_env.sendmail_programs]
 MAILCONF_ALLOW_PRIVATE = _env.allow_private
 MAILCONF_OAUTH_ALLOW_HTTP = _env.oauth_allow_http
 MAILCONF_DNS_SERVERS = _env.dns_servers

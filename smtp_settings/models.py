@@ -405,6 +405,18 @@ class SMTPProfile(models.Model):
         return self.name
 
 
+    @property
+    def way(self) -> str:
+        """What the profile leads to, whatever its method: a server, a program, a directory, a domain."""
+        ways = {
+            DeliveryMethod.SENDMAIL: self.program,
+            DeliveryMethod.PICKUP: self.directory,
+            DeliveryMethod.MAILGUN: f"{self.api_domain} ({self.region})",
+            DeliveryMethod.SES: self.region,
+        }
+        return ways.get(DeliveryMethod(self.transport), self.host)
+
+
 class TestRun(models.Model):
     """One test send: the candidate settings, what happened, and so the evidence the gate looks for."""
 

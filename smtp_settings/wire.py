@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from smtp_settings import sealing
+from smtp_settings import methods, sealing
 from smtp_settings.clearance.activation import fingerprint_of, is_live
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.entries.judges import rule_fault
@@ -23,6 +23,8 @@ from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
 
 logger = logging.getLogger(__name__)
 
+MethodNotAvailable = methods.MethodNotAvailable
+
 
 #: The sign-in as the wire names it.
 _SIGN_INS: dict[str, str] = {Auth.NONE: "none", Auth.PASSWORD: "password", Auth.OAUTH2: "oauth"}
@@ -30,10 +32,6 @@ _SIGN_INS: dict[str, str] = {Auth.NONE: "none", Auth.PASSWORD: "password", Auth.
 
 class NotLive(Exception):
     """The profile, in this version, may not send (any more)."""
-
-
-class MethodNotAvailable(Exception):
-    """This delivery method or sign-in cannot be used yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
     row's own is opened there. Raises MethodNotAvailable.
     """
     if profile.transport != DeliveryMethod.SMTP:
-        raise MethodNotAvailable(_("This delivery method is not available yet."))
+        return methods.transport_for(profile, secret=secret or _opener(profile), guard=address_guard())
     signs_in = profile.auth == Auth.PASSWORD
     return SMTPTransport(
         SMTPSettings(
