@@ -9,7 +9,8 @@ import time
 from django.utils import timezone
 
 from delivery import queue
-from delivery.incidents import call_again_in
+from delivery.incidents import Kind, call_again_in
+from delivery.notices.conditions import is_confirmed_place
 from smtp_settings.webhook import Called, call, notification_settings
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ def call_due(*, seconds: float = _SECONDS) -> int:
     if not settings.webhook_url:
         queue.drop_calls()
         return 0
+    if not is_confirmed_place():
+        queue.drop_calls(but=Kind.CLONE)  # a copy's: where it was copied from, they are made
     while time.monotonic() < give_up_at and (due := queue.take_call()) is not None:
         called = call(settings, due.body, delivery=str(due.id), timestamp=int(timezone.now().timestamp()))
         taken += _noted(due, called)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from delivery import queue
 from delivery.incidents import EXPIRING, Condition, Kind
+from smtp_settings import policy
 from smtp_settings.advice import expiring
 from smtp_settings.models import NotificationSettings
 from smtp_settings.test_send import rechecking
@@ -13,6 +14,11 @@ from smtp_settings.test_send import rechecking
 STATES = (Kind.PAUSED, Kind.BREAKER, Kind.HELD, Kind.TOO_LARGE, Kind.NO_WORKER)
 #: Looked at now and then.
 OUTLOOK = (*sorted(EXPIRING), Kind.CHECK)
+
+
+def is_confirmed_place() -> bool:
+    """Whether the database is where it was; a copy of it is not, until a person says so. One statement."""
+    return policy.policies().is_confirmed
 
 
 def states(settings: NotificationSettings) -> tuple[list[Condition], datetime]:

@@ -8,6 +8,8 @@ neither lost nor doubled.
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from django.utils import timezone
+
 from delivery import queue
 from delivery.incidents import Act, Condition, Decision, Kind, decide
 from delivery.notices import conditions
@@ -28,8 +30,12 @@ def watch() -> int:
     Each is a transaction of its own: two that look at once wait for each other, and never in a circle.
     """
     settings = notification_settings()
+    is_here, now = conditions.is_confirmed_place(), timezone.now()
+    told = _act(settings, [] if is_here else [Condition(Kind.CLONE)], (Kind.CLONE,), now)
+    if not is_here:
+        return told  # the rest is the news of the place it was copied from
     found, now = conditions.states(settings)
-    told = _act(settings, found, conditions.STATES, now)
+    told += _act(settings, found, conditions.STATES, now)
     if queue.take_turn(_OUTLOOK, every=OUTLOOK_EVERY):
         told += look_ahead(settings, now)
     return told

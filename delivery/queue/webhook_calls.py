@@ -26,7 +26,11 @@ UPDATE {webhook_call} SET due_at = statement_timestamp() + %(again)s::interval, 
 WHERE id = %(id)s AND attempts = %(attempts)s AND due_at IS NOT NULL
 """)
 
-_DROP = named("UPDATE {webhook_call} SET due_at = NULL WHERE due_at IS NOT NULL RETURNING id")
+_DROP = named("""
+UPDATE {webhook_call} SET due_at = NULL
+WHERE due_at IS NOT NULL AND (%(but)s::text IS NULL OR body::jsonb ->> 'kind' IS DISTINCT FROM %(but)s)
+RETURNING id
+""")
 
 _GIVEN_UP = named("""
 SELECT count(*) FROM {webhook_call}
@@ -66,9 +70,9 @@ def call_failed(call: DueCall, *, status: int | None, error: str, again_in: time
     _note(call, is_taken=False, status=status, error=error, again_in=again_in)
 
 
-def drop_calls() -> int:
-    """Give up all calls: there is nobody left to call. Return how many there were."""
-    return len(run(_DROP))
+def drop_calls(*, but: str | None = None) -> int:
+    """Give up all calls, `but` those that tell of this kind; return how many there were."""
+    return len(run(_DROP, {"but": but}))
 
 
 def calls_given_up() -> int:

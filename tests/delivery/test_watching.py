@@ -14,7 +14,15 @@ from delivery.models import Content, Failure, Incident, Message, ProfileState, S
 from delivery.notices import watching
 from delivery.notices.incident_words import Told, kind_label, sentence_of, subject_of
 from delivery.queue import Paused
-from smtp_settings.models import Event, NotificationSettings, OAuthCredential, SMTPProfile, TestRun
+from smtp_settings import policy
+from smtp_settings.models import (
+    Event,
+    NotificationSettings,
+    OAuthCredential,
+    SMTPProfile,
+    TestRun,
+    Whereabouts,
+)
 from smtp_settings.webhook import notification_settings
 from tests.builders import a_profile, a_user, evidence
 from tests.delivery.queueing import a_handover, in_threads, statements
@@ -273,7 +281,7 @@ def test_a_look_at_a_house_in_order_asks_a_handful_of_questions():
     notices.watch()
     with statements() as seen:
         notices.watch()
-    assert len(seen) <= 6
+    assert len(seen) <= 9
 
 
 # What ends one day
@@ -390,3 +398,32 @@ def test_every_kind_has_its_words():
         for said in (kind_label(kind), sentence_of(began), subject_of(began), *end):
             assert said, kind
             assert "%(" not in said, kind
+
+
+# A copy of the database
+
+
+def moved_elsewhere():
+    """Let the database have woken up in another place than the one that was confirmed."""
+    policy.policies()
+    row = Whereabouts.objects.get()
+    Whereabouts.objects.filter(pk=row.pk).update(digest="zz", facts=row.facts | {"server": "another"})
+
+
+def test_a_copy_of_the_database_tells_that_it_is_one_and_nothing_else():
+    wanted(recipients=[])
+    policy.policies()
+    paused(a_profile(name="Relay"))
+    queue.add_call('{"kind":"paused"}')
+    moved_elsewhere()
+    watch()
+
+    assert [call["kind"] for call in calls()] == ["paused", "clone"]
+    notices.call_due(seconds=0)
+    assert WebhookCall.objects.filter(due_at__isnull=False).count() == 1
+
+    Whereabouts.objects.update(confirmed_at=timezone.now())
+    watch()
+    assert [(call["kind"], call.get("event")) for call in calls()[2:]] == [
+        ("clone", "ended"), ("paused", "began"),
+    ]  # fmt: skip
