@@ -96,7 +96,7 @@ class ProfileForm(ProfileFields):
             data["accepts_unverified"] = False
 
     def _drop_other_methods(self, data: dict[str, Any]) -> None:
-        """Put what only other methods use at its default, and forget what was wrong with it: nobody sees it."""
+        """Put what only other methods use at its default, and forget what was wrong with it."""
         method = str(data.get("transport", ""))
         for name in rules.unused_by(method, role=bool(data.get("uses_machine_role"))):
             if name in self.fields:
