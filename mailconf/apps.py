@@ -19,7 +19,7 @@ class MailconfConfig(AppConfig):
         # They read settings and models.
         from mailconf import celery, ribbon, server_acts, servers, waiting_mail  # noqa: PLC0415
         from smtp_settings import facts, workers  # noqa: PLC0415
-        from smtp_settings.models import SendingPolicy, SMTPProfile  # noqa: PLC0415
+        from smtp_settings.models import SendingPolicy, SMTPProfile, Whereabouts  # noqa: PLC0415
 
         celery.app.set_current()
         facts.provide(servers.facts, order=servers.order, acts=server_acts.ACTS, mail=waiting_mail.MAIL)
@@ -27,6 +27,7 @@ class MailconfConfig(AppConfig):
         for signal in (post_save, post_delete):
             signal.connect(ribbon.forget, sender=SMTPProfile, dispatch_uid="mailconf.ribbon")
             signal.connect(ribbon.forget, sender=SendingPolicy, dispatch_uid="mailconf.ribbon.policy")
+            signal.connect(ribbon.forget, sender=Whereabouts, dispatch_uid="mailconf.ribbon.places")
 
 
 class MailconfAdminConfig(admin_apps.AdminConfig):

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from mailconf import waiting_mail
 from smtp_settings.facts import CAP
-from smtp_settings.policy import Course, Effective, Policies, policies
+from smtp_settings.policy import Course, Effective, Policies, recent
 
 #: Seconds for which what was read is shown again.
 KEPT_SECONDS = 5
@@ -113,7 +113,7 @@ def _waits(count: int) -> str:
 def _read() -> _Known:
     known: _Known | None = cache.get(KEY)
     if known is None:
-        found = policies()
+        found = recent()
         is_usual = found.is_confirmed and found.overall.course is Course.SEND and not found.of_sites
         domains = {} if is_usual else dict(Site.objects.values_list("pk", "domain"))
         counted = [None, *domains] if found.overall.course.waits else []

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from mailconf import policy_ribbon
 from smtp_settings.models import SMTPProfile
+from smtp_settings.policy.reading import RECENT
 
 #: Seconds for which what was read is shown again.
 KEPT_SECONDS = 5
@@ -68,7 +69,7 @@ def _copying() -> list[tuple[int, str, list[str]]]:
 
 def forget(**_signal: object) -> None:
     """Read again at the next page: a profile or the policy was saved here."""
-    cache.delete_many([_COPIES, policy_ribbon.KEY])
+    cache.delete_many([_COPIES, policy_ribbon.KEY, RECENT])
 
 
 def _policy(request: HttpRequest) -> Iterable[Line]:

@@ -43,12 +43,13 @@ _SPEAKERS = {"C: ": "is-client", "S: ": "is-server"}
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One address of the envelope and what became of it."""
+    """One address of the envelope and what became of it; `instead` is who got it in its place."""
 
     address: str
     verdict: str
     tone: str
     reply: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +194,13 @@ def _recipient(address: str, message: Message, standing: Standing, blind: Blind)
     reply = one_line(blind.mask(words))
     state = State(verdict) if verdict in State.values else None
     if state is not None:
-        return Recipient(one_line(address), str(state.label), TONES[state], reply)
+        return Recipient(one_line(address), str(state.label), TONES[state], reply, _instead(known))
     return Recipient(one_line(address), label, tone, reply)
+
+
+def _instead(known: object) -> str:
+    """Return who got it in this recipient's place, "" for nobody."""
+    return one_line(str(known.get("redirected_to", ""))) if isinstance(known, Mapping) else ""
 
 
 def _verdict(known: object) -> tuple[str, str]:

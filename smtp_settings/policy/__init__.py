@@ -12,7 +12,7 @@ from smtp_settings.policy.deciding import (
 )
 from smtp_settings.policy.ending import freed
 from smtp_settings.policy.places import Place, differences
-from smtp_settings.policy.reading import policies
+from smtp_settings.policy.reading import policies, recent
 
 __all__ = [
     "Course",
@@ -26,5 +26,6 @@ __all__ = [
     "effective",
     "freed",
     "policies",
+    "recent",
     "simulated",
 ]

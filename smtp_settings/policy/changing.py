@@ -73,9 +73,10 @@ def confirm_place(*, user_id: int | None, logs_only: bool = False) -> bool:
             row = row_for(None)
             row.debug_mode = DebugMode.LOG
             save(row, user_id=user_id)
-        Whereabouts.objects.filter(digest=found.here.digest).update(
-            confirmed_at=timezone.now(), confirmed_by_id=user_id, key_ids=list(found.key_ids)
-        )
+        place = Whereabouts.objects.get(digest=found.here.digest)
+        place.confirmed_at, place.confirmed_by_id = timezone.now(), user_id
+        place.key_ids = list(found.key_ids)
+        place.save(update_fields=["confirmed_at", "confirmed_by", "key_ids"])
         _note("policy.place_confirmed", user_id, {"name": found.here.address})
         facts.mail().wake()
     return True

@@ -4,11 +4,12 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db import connection
 
 from smtp_settings import sealing
@@ -29,6 +30,10 @@ SELECT
 _IDENTIFIER = "(SELECT system_identifier::text FROM pg_control_system())"
 _MAY_ASK = "SELECT has_function_privilege('pg_control_system()', 'execute')"
 _RULES = [field.name for field in fields(Rules)]
+
+#: Seconds for which pages are shown the same, and where it is kept.
+KEPT_SECONDS = 5
+RECENT = "mailconf.policies"
 
 Found = Mapping[str, Any]  # Any: JSON
 
@@ -53,6 +58,15 @@ def policies() -> Policies:
     found = read()
     places = sum(one.is_confirmed for one in found.known)
     return decide(found.rules, is_confirmed=found.is_confirmed, places=places)
+
+
+def recent() -> Policies:
+    """Return what held at most five seconds ago: for pages, which ask again and again."""
+    known: Policies | None = cache.get(RECENT)
+    if known is None:
+        known = policies()
+        cache.set(RECENT, known, KEPT_SECONDS)
+    return known
 
 
 def read() -> Reading:
@@ -131,14 +145,14 @@ def _key_ids() -> tuple[str, ...]:
         return ()
 
 
-@cache
+@lru_cache
 def _may_ask() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_MAY_ASK)
         return bool(cursor.fetchone()[0])
 
 
-@cache
+@lru_cache
 def _statement(*, may_ask: bool) -> str:
     users = get_user_model()
     return _READ.format(

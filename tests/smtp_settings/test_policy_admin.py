@@ -30,13 +30,6 @@ USUAL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def fresh(settings):
-    from django.core.cache import cache
-
-    cache.clear()
-
-
 def page_of(row):
     return reverse("admin:smtp_settings_sendingpolicy_change", args=[row.pk])
 
