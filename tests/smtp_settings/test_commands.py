@@ -224,7 +224,7 @@ def test_every_kind_of_value_can_be_given():
         (["security=starttls", "verification=none"], "accepts_unverified: "),
         (["from_policy=force", "from_address="], "from_address: "),
         (["host="], "Enter the server"),
-        (["transport=mailgun"], "transport: This delivery method is not available yet."),
+        (["transport=mailgun"], "api_domain: Enter the domain you send from at Mailgun."),
         (["auth=oauth2", "username=a@b.example"], "oauth_credential: Choose the OAuth credential"),
         (["auth=password", "username=shop", "security=starttls"], "--password-stdin"),
         ([], "--test-to"),
