@@ -5,9 +5,10 @@ return is a GET from another site, so it changes something only with the state o
 """
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from django.contrib import messages
+from django.contrib.admin import ModelAdmin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,13 +27,10 @@ from smtp_settings.oauth.tokens import access_token
 from smtp_settings.oauth.words import explanation_of, reply_of
 from transports.errors import TransportError
 
-if TYPE_CHECKING:
-    from smtp_settings.admin.credentials import OAuthCredentialAdmin
-
 _NAME = "smtp_settings_oauthcredential"
 
 
-def urls(model_admin: "OAuthCredentialAdmin") -> list[URLPattern]:
+def urls(model_admin: "ModelAdmin[OAuthCredential]") -> list[URLPattern]:
     """Return the addresses; each view asks for its own permission."""
     view = model_admin.admin_site.admin_view
 
@@ -57,7 +55,7 @@ def redirect_uri(request: HttpRequest) -> str:
     return request.build_absolute_uri(reverse(f"admin:{_NAME}_connected"))
 
 
-def _opened(model_admin: "OAuthCredentialAdmin", request: HttpRequest, pk: int) -> OAuthCredential:
+def _opened(model_admin: "ModelAdmin[OAuthCredential]", request: HttpRequest, pk: int) -> OAuthCredential:
     credential: OAuthCredential | None = model_admin.get_object(request, str(pk))
     if not model_admin.has_change_permission(request, credential):
         raise PermissionDenied
@@ -66,7 +64,7 @@ def _opened(model_admin: "OAuthCredentialAdmin", request: HttpRequest, pk: int) 
     return credential
 
 
-def _connect(model_admin: "OAuthCredentialAdmin", request: HttpRequest, pk: int) -> HttpResponse:
+def _connect(model_admin: "ModelAdmin[OAuthCredential]", request: HttpRequest, pk: int) -> HttpResponse:
     """Show where the sign-in is, with a link."""
     credential = _opened(model_admin, request, pk)
     if credential.flow != OAuthCredential.Flow.BROWSER:
@@ -87,7 +85,7 @@ def _connect(model_admin: "OAuthCredentialAdmin", request: HttpRequest, pk: int)
 
 
 @sensitive_variables()
-def _connected(model_admin: "OAuthCredentialAdmin", request: HttpRequest) -> HttpResponse:
+def _connected(model_admin: "ModelAdmin[OAuthCredential]", request: HttpRequest) -> HttpResponse:
     """Take a person back who comes from a provider; where to is fixed, whatever the address says."""
     if not model_admin.has_change_permission(request):
         raise PermissionDenied
@@ -112,7 +110,7 @@ def _connected(model_admin: "OAuthCredentialAdmin", request: HttpRequest) -> Htt
     return _page(credential)
 
 
-def _get_token(model_admin: "OAuthCredentialAdmin", request: HttpRequest, pk: int) -> HttpResponse:
+def _get_token(model_admin: "ModelAdmin[OAuthCredential]", request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the provider for a token now, whatever it said before."""
     credential = _opened(model_admin, request, pk)
     try:

@@ -158,6 +158,7 @@ class OAuthCredentialAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not g
             "used_by_names": [one.name for one in credential.profiles.all()] if credential else [],
             "title": credential.name if credential else context["title"],
             "subtitle": None,
+            "show_save_and_add_another": False,
         }
         return super().render_change_form(request, context, *args, **kwargs)
 

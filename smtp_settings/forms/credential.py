@@ -76,7 +76,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is
         help_text=gettext_lazy(
             "The provider does not tell. Enter the day, and you are reminded 30 days before."
         ),
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        widget=forms.DateInput(attrs={"type": "date", "class": "vTextField"}, format="%Y-%m-%d"),
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
@@ -120,6 +120,14 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is
             self.initial["version"] = self.instance.version
         if (ends_at := self.instance.client_secret_expires_at) is not None:
             self.initial["client_secret_expires_at"] = timezone.localdate(ends_at)
+        for name, choices, usual in (
+            ("provider", Provider.choices, Provider.MICROSOFT),
+            ("flow", Flow.choices, Flow.APPLICATION),
+        ):
+            if name in self.fields:
+                cast("forms.TypedChoiceField", self.fields[name]).choices = choices  # no dashes among radios
+                if self.saved is None and not self.initial.get(name):
+                    self.initial[name] = usual
         if "client_id" in self.fields:
             self.fields["client_id"].required = False  # a service account's file tells it
         self._describe()
