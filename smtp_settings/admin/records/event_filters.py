@@ -1,10 +1,12 @@
 """The filters of the event log: what, how grave, about what, by whom, when; within the list's window."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -27,6 +29,9 @@ _SPANS = {
 #: Profiles and people that are offered.
 _MOST = 200
 _LARGEST = 2**31 - 1
+_KEPT_SECONDS = 10
+
+Offered = list[tuple[str, str]]
 
 
 class LevelChip(admin.SimpleListFilter):
@@ -67,8 +72,7 @@ class ProfileChip(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # Any: as Django's
         """Offer the profiles there are."""
-        offered = list(SMTPProfile.objects.order_by("name").values_list("pk", "name")[:_MOST])
-        return _with_chosen([(str(pk), name) for pk, name in offered], request, self.parameter_name)
+        return _with_chosen(_kept(self.parameter_name, _profiles), request, self.parameter_name)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         """Narrow down; what is no number narrows nothing."""
@@ -84,9 +88,7 @@ class PersonChip(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # Any: as Django's
         """Offer those who may sign in here."""
-        users = get_user_model()._default_manager.filter(is_staff=True).order_by("pk")[:_MOST]
-        offered = [(str(user.pk), user.get_username()) for user in users]
-        return _with_chosen(sorted(offered, key=lambda one: one[1]), request, self.parameter_name)
+        return _with_chosen(_kept(self.parameter_name, _people), request, self.parameter_name)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         """Narrow down; what is no number narrows nothing."""
@@ -110,12 +112,28 @@ class PeriodChip(admin.SimpleListFilter):
         return queryset if chosen is None else queryset.filter(at__gte=timezone.now() - chosen[1])
 
 
+def _profiles() -> Offered:
+    rows = SMTPProfile.objects.order_by("name").values_list("pk", "name")[:_MOST]
+    return [(str(pk), name) for pk, name in rows]
+
+
+def _people() -> Offered:
+    users = get_user_model()._default_manager.filter(is_staff=True).order_by("pk")[:_MOST]
+    return sorted(((str(user.pk), user.get_username()) for user in users), key=lambda one: one[1])
+
+
+def _kept(name: str, read: Callable[[], Offered]) -> Offered:
+    """Return what is offered, at most some seconds old: every page of the log asks."""
+    found: Offered = cache.get_or_set(f"mailconf.events.{name}", read, _KEPT_SECONDS) or []
+    return found
+
+
 def _number(text: str | None) -> int | None:
     is_number = text is not None and text.isascii() and text.isdigit() and len(text) <= len(str(_LARGEST))
     return int(text) if is_number and text is not None and int(text) <= _LARGEST else None
 
 
-def _with_chosen(offered: list[tuple[str, str]], request: HttpRequest, name: str) -> list[tuple[str, str]]:
+def _with_chosen(offered: Offered, request: HttpRequest, name: str) -> Offered:
     """Add what the address names and is not there any more, so that it can be seen and taken away."""
     number = _number(request.GET.get(name))
     known = {value for value, _text in offered}
