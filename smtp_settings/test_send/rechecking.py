@@ -43,11 +43,11 @@ def check_due(*, where: str, seconds: float, now: datetime | None = None) -> int
 
 def due_profiles(now: datetime) -> list[SMTPProfile]:
     """Return the live SMTP profiles nobody looked at for a day; those that are down are tried by the mail."""
-    recent = TestRun.objects.filter(kind__in=_LOOKS, created_at__gt=now - EVERY, profile_id__isnull=False)
+    recent = TestRun.objects.filter(kind__in=_LOOKS, created_at__gt=now - EVERY)
     rows = (
         SMTPProfile.objects.filter(enabled=True, is_draft=False, transport=DeliveryMethod.SMTP)
         .exclude(cleared_fingerprint="")
-        .exclude(pk__in=recent.values("profile_id"))
+        .exclude(uuid__in=recent.values("profile_uuid"))
         .select_related("oauth_credential")
         .order_by("pk")
     )
