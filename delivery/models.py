@@ -197,6 +197,7 @@ class Message(models.Model):
             ("cancel_message", _("Can cancel messages")),
             ("hold_message", _("Can hold and release messages")),
             ("resend_message", _("Can send messages again as a copy")),
+            ("resend_elsewhere", _("Can send messages again to other recipients")),
             ("move_message", _("Can move messages to another profile")),
         ]
         constraints = [
@@ -410,6 +411,43 @@ class Notice(_Row):
     paused_ids = ArrayField(models.IntegerField(), db_default=[])  # profiles
 
 
+class Incident(_Row):
+    """Something that is wrong, from when it was first seen to its end; told once, and its end once."""
+
+    began_at = models.DateTimeField(db_default=Now())
+    told_at = models.DateTimeField(null=True)  # NULL: too young, or nobody wants to hear of it
+    ended_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(null=True)  # when what expires does
+    profile_id = models.IntegerField(null=True)
+    stage = models.SmallIntegerField(null=True)  # days before that when it was told: 30, 7, 1, 0
+    kind = models.CharField(max_length=20)
+    subject = models.TextField(db_default="")  # what it is about: "profile 5", "credential 2", "" for all
+    name = models.TextField(db_default="")
+    words = models.TextField(db_default="")  # a server's reply, or what was seen
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=Q(ended_at=None), name="incident_is_open_once"
+            )
+        ]
+
+
+class WebhookCall(_Row):
+    """One call of the webhook, stored with what it tells; called until it was taken or given up."""
+
+    created_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(null=True, db_default=Now())  # NULL: over
+    done_at = models.DateTimeField(null=True)  # taken; NULL and not due: given up
+    attempts = models.SmallIntegerField(db_default=0)
+    status = models.SmallIntegerField(null=True)  # the last answer's
+    body = models.TextField()  # JSON, as it is signed
+    error = models.TextField(db_default="")
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="webhookcall_due")]
+
+
 class Upkeep(_Row):
     """How far a kind of upkeep has come: any worker goes on where the last one stopped."""
 
@@ -446,10 +484,25 @@ class BulkJob(_Row):
     filter = models.JSONField(default=dict)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    lower_id = models.BigIntegerField(default=0)  # the first message it is for, when it was started
     cursor_id = models.BigIntegerField(default=0)
     upper_id = models.BigIntegerField()
     estimate = models.BigIntegerField(default=0)
     done = models.BigIntegerField(default=0)
     skipped = models.JSONField(default=dict)
+    per_minute = models.IntegerField(default=0)  # 0: as fast as it goes
+    next_at = models.DateTimeField(db_default=Now())  # the next chunk, not before
     heartbeat_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
+    began_at = models.DateTimeField(null=True)  # when a worker did the first chunk
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        permissions = [
+            ("run_large_bulkjob", _("Can run jobs over more than 10,000 messages and stop any job"))
+        ]
+        indexes = [
+            models.Index(fields=["next_at"], condition=Q(state="running"), name="bulkjob_running")  # workers
+        ]

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event
 
@@ -18,8 +19,10 @@ from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
 from django.core.exceptions import SynchronousOnlyOperation
 
-from delivery import dispatcher, queue
+from delivery import dispatcher, jobs, queue
 from delivery.dispatcher import Stopping, on_signals
+from delivery.notices import call_due
+from delivery.notices import watch as look
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ EXPIRES_SECONDS = 30
 GAP_SECONDS = 0.5
 #: A process that ends waits so long for its last ring: a command that enqueues is over in no time.
 EXIT_SECONDS = 2.0
+#: Jobs give way so often to what a person waits for: a test on the same worker.
+JOBS_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,40 @@ def drain() -> None:
             signal.raise_signal(signal.SIGTERM)
     if report.is_work_left and not stopping.stop.is_set():
         ring()
+
+
+@shared_task(name="mailconf.run_jobs", ignore_result=True)
+def run_jobs(mine: int | None = None) -> None:
+    """Go on with the jobs for a moment, with `mine` first, and come again while there is more to do."""
+    give_way_at = time.monotonic() + JOBS_SECONDS
+    while time.monotonic() < give_way_at:
+        done = jobs.step(mine)
+        if done.moved:
+            ring()
+        if done.job_id is None and mine is None:
+            return
+        mine = done.job_id
+    _publish_jobs(mine)
+
+
+def begin_jobs() -> None:
+    """Tell a worker of a new job, after the commit; never raises and waits for no broker. Beat would, too."""
+    threading.Thread(target=_publish_jobs, name="mailconf-jobs", daemon=True).start()
+
+
+def _publish_jobs(mine: int | None = None) -> None:
+    try:
+        run_jobs.apply_async((mine,), expires=EXPIRES_SECONDS, retry=False)
+    except Exception as error:  # noqa: BLE001  # whatever a broker's client raises
+        logger.warning("The workers could not be told of a job, it begins a little later: %s", error)
+
+
+@shared_task(name="mailconf.watch", ignore_result=True)
+def watch() -> None:
+    """See what is wrong and tell of it: drains look too, but call no webhook and are not always there."""
+    if look():
+        ring()
+    call_due()
 
 
 def ring() -> None:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from delivery import stats
 from delivery.stats import MessageState
-from mailconf import dashboard, inbox, ribbon, sign_ins
+from mailconf import dashboard, inbox, leaks, ribbon, sign_ins
 
 #: The models that have a place in the navigation, in its order; the rest is reached from their pages.
 NAVIGATION: tuple[tuple[str, Promise], ...] = (
@@ -26,6 +26,7 @@ NAVIGATION: tuple[tuple[str, Promise], ...] = (
     ("smtp_settings.SMTPProfile", _("SMTP profiles")),
     ("smtp_settings.OAuthCredential", _("OAuth credentials")),
     ("smtp_settings.SendingPolicy", _("Sending policy")),
+    ("smtp_settings.NotificationSettings", _("Notifications")),
     ("smtp_settings.TestRun", _("Test runs")),
     ("smtp_settings.Event", _("Event log")),
     ("delivery.BulkJob", _("Jobs")),
@@ -115,7 +116,7 @@ class MailconfAdminSite(AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Add the pages that belong to no model; before the stock ones, which end in a catch-all."""
-        return [*inbox.Inbox(self).urls(), *super().get_urls()]
+        return [*inbox.Inbox(self).urls(), *leaks.Leaks(self).urls(), *super().get_urls()]
 
     def _url_of(self, label: str, request: HttpRequest) -> str | None:
         """Return the list's address, or None where the model is not shown or not allowed."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.urls import reverse
@@ -10,12 +10,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from delivery.notices import paths
 from delivery.queue import Breaker, Paused
 from delivery.showing import clock
 from mailconf.numbers import SILENCE, WORKER_COMMAND, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
 from smtp_settings.advice.notes import notes_of
 from smtp_settings.clearance import standing
+from smtp_settings.webhook import notification_settings
 
 #: A due message that waits longer is an alert.
 LONG_WAIT = timedelta(minutes=15)
@@ -53,7 +55,8 @@ def alerts(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
             )
         )
     return sorted(
-        [*found, *_will_end(servers)], key=lambda alert: _WORST_FIRST.get(alert.tone, len(_WORST_FIRST))
+        [*found, *_nobody_would_hear(servers), *_will_end(servers)],
+        key=lambda alert: _WORST_FIRST.get(alert.tone, len(_WORST_FIRST)),
     )
 
 
@@ -152,6 +155,25 @@ def _will_end(servers: Sequence[Server]) -> list[Alert]:
         )
         for server in in_use
         for note in notes.get(server.profile.pk, ())
+    ]
+
+
+def _nobody_would_hear(servers: Sequence[Server]) -> list[Alert]:
+    """Say when no notification would arrive, once there is a server to send mail."""
+    carriers = [one for one in servers if one.is_live and one.profile.enabled and one.profile.from_address]
+    if not carriers:
+        return []
+    found = kept("alert_paths", lambda: paths.paths(notification_settings(), 0))
+    if found is None:
+        return []
+    return [
+        Alert(
+            paths.sentence(reason),
+            "is-warn" if reason is not paths.Blind.NOBODY else "is-info",
+            _("Open the notifications"),
+            reverse("admin:smtp_settings_notificationsettings_change", args=[1]),
+        )
+        for reason in paths.blind(replace(found, carriers=len(carriers)))
     ]
 
 

@@ -17,15 +17,17 @@ class MailconfConfig(AppConfig):
         The first in every process: whoever hands mail over rings its bell.
         """
         # They read settings and models.
-        from mailconf import celery, ribbon, server_acts, servers  # noqa: PLC0415
+        from mailconf import celery, ribbon, server_acts, servers, waiting_mail  # noqa: PLC0415
         from smtp_settings import facts, workers  # noqa: PLC0415
-        from smtp_settings.models import SMTPProfile  # noqa: PLC0415
+        from smtp_settings.models import SendingPolicy, SMTPProfile, Whereabouts  # noqa: PLC0415
 
         celery.app.set_current()
-        facts.provide(servers.facts, order=servers.order, acts=server_acts.ACTS)
+        facts.provide(servers.facts, order=servers.order, acts=server_acts.ACTS, mail=waiting_mail.MAIL)
         workers.provide(servers.worker_is_alive)
         for signal in (post_save, post_delete):
             signal.connect(ribbon.forget, sender=SMTPProfile, dispatch_uid="mailconf.ribbon")
+            signal.connect(ribbon.forget, sender=SendingPolicy, dispatch_uid="mailconf.ribbon.policy")
+            signal.connect(ribbon.forget, sender=Whereabouts, dispatch_uid="mailconf.ribbon.places")
 
 
 class MailconfAdminConfig(admin_apps.AdminConfig):

@@ -19,10 +19,16 @@ from django.conf import settings  # after the module's name is set
 
 #: Beat wakes a worker so often, whatever became of the rings.
 KICK_SECONDS = 15.0
+#: Beat has jobs gone on with so often: one whose worker died, one that waits for its pace.
+JOBS_SECONDS = 5.0
 #: A tested secret counts for half an hour; beat has what is left of it removed soon after.
 TIDY_UP_SECONDS = 600.0
 #: The last resort against a wedged drain: longer than deadline, the final reply's ten minutes and grace.
 _TIME_LIMIT_SECONDS = 1200
+#: What is wrong is looked for so often where no drain does.
+WATCH_SECONDS = 15.0
+#: Each server is checked once a day; this finds those that are due.
+CHECK_SECONDS = 3600.0
 #: A stop waits for what is on the wire: the drain's grace, and the time to write it down.
 _SHUTDOWN_SECONDS = 75
 
@@ -85,6 +91,21 @@ def configuration(url: str, var: Path) -> dict[str, Any]:
                 "task": "mailconf.drain",
                 "schedule": KICK_SECONDS,
                 "options": {"queue": "mail", "expires": KICK_SECONDS - 1},
+            },
+            "jobs": {
+                "task": "mailconf.run_jobs",
+                "schedule": JOBS_SECONDS,
+                "options": {"queue": "work", "expires": JOBS_SECONDS - 1},
+            },
+            "watch": {
+                "task": "mailconf.watch",
+                "schedule": WATCH_SECONDS,
+                "options": {"queue": "work", "expires": WATCH_SECONDS - 1},
+            },
+            "check_daily": {
+                "task": "mailconf.check_daily",
+                "schedule": CHECK_SECONDS,
+                "options": {"queue": "work", "expires": CHECK_SECONDS - 1},
             },
             "tidy_up": {
                 "task": "mailconf.tidy_up",

@@ -64,10 +64,14 @@ def _kept_days(value: str) -> int | None:
     return int(value)
 
 
-def _batch(value: str) -> int:
+def _to_a_thousand(value: str) -> int:
     if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1000):
         raise ValueError("use a number from 1 to 1000")
     return int(value)
+
+
+def _file(value: str) -> str:
+    return str(_path(value)) if value else ""
 
 
 def _ports(value: str) -> Ports:
@@ -236,7 +240,7 @@ class Environment:
     batch_size: int = field(
         metadata=_variable(
             "MAILCONF_BATCH_SIZE",
-            _batch,
+            _to_a_thousand,
             "100",
             "Messages a worker takes from the queue at once, 1 to 1000: large is much data at a time, small"
             " is more queries.",
@@ -269,6 +273,22 @@ class Environment:
     allow_private: bool = field(
         metadata=_variable(
             "MAILCONF_ALLOW_PRIVATE", _flag, "false", "Profiles may reach every private network (RFC 1918)."
+        )
+    )
+    sendmail_programs: tuple[str, ...] = field(
+        metadata=_variable(
+            "MAILCONF_SENDMAIL_PROGRAMS",
+            _words,
+            "/usr/sbin/sendmail,/usr/lib/sendmail",
+            "Programs that a profile may hand mail to. Empty: none.",
+        )
+    )
+    oauth_allow_http: bool = field(
+        metadata=_variable(
+            "MAILCONF_OAUTH_ALLOW_HTTP",
+            _flag,
+            "false",
+            "Token addresses may be plain `http://`: for a sign-in service of your own on this machine.",
         )
     )
     dns_servers: tuple[tuple[str, int], ...] = field(
@@ -342,6 +362,31 @@ class Environment:
             _kept_days,
             "14",
             "Days that statistics are kept by the minute, then by the hour.",
+        )
+    )
+    email_log: str = field(
+        metadata=_variable(
+            "MAILCONF_EMAIL_LOG",
+            _file,
+            "",
+            "File that workers write what became of each message to, a line of JSON each (docs/policy.md)."
+            " Empty: none.",
+        )
+    )
+    email_log_mb: int = field(
+        metadata=_variable(
+            "MAILCONF_EMAIL_LOG_MB",
+            _to_a_thousand,
+            "10",
+            "Megabytes of the email log before a new file is begun.",
+        )
+    )
+    email_log_files: int = field(
+        metadata=_variable(
+            "MAILCONF_EMAIL_LOG_FILES",
+            _to_a_thousand,
+            "5",
+            "Files of the email log that are kept, 1 to 1000.",
         )
     )
     presets_file: str = field(

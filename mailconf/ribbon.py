@@ -13,7 +13,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from mailconf import policy_ribbon
 from smtp_settings.models import SMTPProfile
+from smtp_settings.policy.reading import RECENT
 
 #: Seconds for which what was read is shown again.
 KEPT_SECONDS = 5
@@ -66,9 +68,15 @@ def _copying() -> list[tuple[int, str, list[str]]]:
 
 
 def forget(**_signal: object) -> None:
-    """Read again at the next page: a profile was saved here."""
-    cache.delete(_COPIES)
+    """Read again at the next page: a profile or the policy was saved here."""
+    cache.delete_many([_COPIES, policy_ribbon.KEY, RECENT])
+
+
+def _policy(request: HttpRequest) -> Iterable[Line]:
+    """Say that mail is off, only logged or led elsewhere."""
+    for said in policy_ribbon.lines(request):
+        yield Line(said.text, said.tone, said.link, said.url)
 
 
 #: Who has something to say, in the order of the lines.
-SOURCES: tuple[Callable[[HttpRequest], Iterable[Line]], ...] = (_copies,)
+SOURCES: tuple[Callable[[HttpRequest], Iterable[Line]], ...] = (_policy, _copies)

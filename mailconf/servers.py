@@ -21,6 +21,7 @@ from smtp_settings.diagnosis import Symptom
 from smtp_settings.explaining import explain_failure
 from smtp_settings.facts import Candidate, ProfileFacts
 from smtp_settings.facts import Health as Kind
+from transports.oauth import REFUSALS
 
 #: Beat wakes an idle worker every fifteen seconds; silent for longer than this, none is there.
 _WORKERS_SILENT_AFTER = timedelta(seconds=45)
@@ -84,9 +85,16 @@ def _paused(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
 
 
 def _sign_in_refusal(numbers: stats.ProfileNumbers) -> Symptom | None:
-    """Return the reply that paused a server when it is one to a sign-in; None for any other pause."""
+    """Return the reply that paused a server when it is one to a sign-in; None for any other pause.
+
+    That of a token address names its error first ("400 invalid_grant AADSTS700082: ..").
+    """
     said = Symptom.of_words("auth", numbers.reason) if numbers.paused is Paused.FAULT else None
-    return said if said is not None and said.code in _TO_A_SIGN_IN else None
+    if said is None:
+        return None
+    if said.text.partition(" ")[0] in REFUSALS:
+        return Symptom.of_words("token", numbers.reason)
+    return said if said.code in _TO_A_SIGN_IN else None
 
 
 def facts(ids: Collection[int]) -> dict[int, ProfileFacts]:

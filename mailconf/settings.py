@@ -33,6 +33,9 @@ MAILCONF_ENVIRONMENT = _env.environment
 MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
 MAILCONF_JOURNAL_SYNC = _env.journal_sync
 MAILCONF_BATCH_SIZE = _env.batch_size
+MAILCONF_EMAIL_LOG = _env.email_log
+MAILCONF_EMAIL_LOG_MB = _env.email_log_mb
+MAILCONF_EMAIL_LOG_FILES = _env.email_log_files
 MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
 MAILCONF_PRESETS_FILE = BASE_DIR / _env.presets_file if _env.presets_file else None
 MAILCONF_PASSWORD_AGE_DAYS = _env.password_age_days
@@ -52,7 +55,9 @@ MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "
 # What a profile may reach; transports.resolve guards it. The high ports are the providers' spare ones.
 MAILCONF_ALLOWED_PORTS = (25, 465, 587, 2465, 2525, 2587, *_env.allowed_ports)
 MAILCONF_ALLOWED_NETWORKS = [*_env.allowed_networks]
+MAILCONF_SENDMAIL_PROGRAMS = [*_env.sendmail_programs]
 MAILCONF_ALLOW_PRIVATE = _env.allow_private
+MAILCONF_OAUTH_ALLOW_HTTP = _env.oauth_allow_http
 MAILCONF_DNS_SERVERS = _env.dns_servers
 if MAILCONF_LOCAL:  # the sandbox
     MAILCONF_ALLOWED_PORTS += (MAILCONF_SANDBOX_PORT,)
@@ -237,6 +242,9 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "mail.log": {"level": "WARNING"},  # aiosmtpd: six lines a session
+        # They would log addresses with their parameters, and at DEBUG what is sent.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
         # Four lines for each ring, every fifteen seconds, and they say nothing of mail.
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

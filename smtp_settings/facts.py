@@ -76,6 +76,23 @@ class Acts:
     forget: Callable[[int, int], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What the policy page asks of the queue; sites by id, None among them is mail of no site.
+
+    `waiting` counts what is queued for these sites, up to `CAP`; `cancel` ends it unsent, for a person by id,
+    and returns how many; `wake` lets workers look after the commit.
+    """
+
+    waiting: Callable[[Collection[int | None]], int]
+    cancel: Callable[[Collection[int | None], int | None], int]
+    wake: Callable[[], None]
+
+
+#: Counts that reach this mean "more than 10,000".
+CAP = 10_001
+_NO_MAIL = Mail(waiting=lambda _sites: 0, cancel=lambda _sites, _user: 0, wake=lambda: None)
+
 Provider = Callable[[Collection[int]], Mapping[int, ProfileFacts]]
 #: The ids of these candidates in the order they would be used for mail of a site (None: of no site).
 Order = Callable[[Sequence[Candidate], int | None], Sequence[int]]
@@ -86,15 +103,22 @@ class _Answers:
     facts: Provider
     order: Order | None
     acts: Acts | None
+    mail: Mail
 
 
 _NOTHING = ProfileFacts()
 _providers: list[_Answers] = []
 
 
-def provide(provider: Provider | None, *, order: Order | None = None, acts: Acts | None = None) -> None:
+def provide(
+    provider: Provider | None,
+    *,
+    order: Order | None = None,
+    acts: Acts | None = None,
+    mail: Mail = _NO_MAIL,
+) -> None:
     """Set who answers from now on; None takes every answer away."""
-    _providers[:] = [_Answers(provider, order, acts)] if provider is not None else []
+    _providers[:] = [_Answers(provider, order, acts, mail)] if provider is not None else []
 
 
 def facts_for(ids: Collection[int]) -> dict[int, ProfileFacts]:
@@ -112,3 +136,8 @@ def order_of_use(candidates: Sequence[Candidate], site_id: int | None = None) ->
 def acts() -> Acts | None:
     """Return what can be done with servers; None where there is no queue."""
     return _providers[0].acts if _providers else None
+
+
+def mail() -> Mail:
+    """Return what can be asked of waiting mail; where there is no queue none waits."""
+    return _providers[0].mail if _providers else _NO_MAIL

@@ -56,7 +56,8 @@ def complaints(profile: SMTPProfile) -> list[str]:
         profile.full_clean(validate_constraints=False)
     except ValidationError as error:
         found += [f"{name}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
-    broken = rules.broken(vars(profile), is_draft=profile.is_draft)
+    values = vars(profile) | {"oauth_credential": profile.oauth_credential_id}
+    broken = rules.broken(values, is_draft=profile.is_draft)
     return found + [f"{rule.field}: {rule.sentence}" for rule in broken]
 
 

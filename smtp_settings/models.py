@@ -9,6 +9,7 @@ from django.contrib.sites.models import Site
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext
@@ -147,12 +148,26 @@ class OAuthCredential(models.Model):
     client_secret = SealedField(_("client secret"), null=True)
     scope = models.CharField(_("scope"), max_length=500, blank=True)
     token_url = models.CharField(_("token URL"), max_length=500, blank=True)
+    authorize_url = models.CharField(_("sign-in URL"), max_length=500, blank=True)
     account = models.CharField(_("account"), max_length=254, blank=True)
     access_token = SealedField(_("access token"), null=True)
     refresh_token = SealedField(_("refresh token"), null=True)
     access_token_expires_at = models.DateTimeField(null=True, editable=False)
+    token_received_at = models.DateTimeField(null=True, editable=False)  # the last one
+    refresh_token_expires_at = models.DateTimeField(null=True, editable=False)  # where the provider says so
+    connected_at = models.DateTimeField(null=True, editable=False)  # by a person, in the browser
     client_secret_expires_at = models.DateTimeField(_("client secret expires"), null=True, blank=True)
+    #: The last refusal that only a person can end: `transports.errors.TokenRefused.reason`, "" for none.
+    fault = models.CharField(max_length=50, blank=True, default="", editable=False)
+    fault_words = models.TextField(blank=True, default="", editable=False)  # the provider's, cleaned
+    fault_at = models.DateTimeField(null=True, editable=False)
+    retry_at = models.DateTimeField(null=True, editable=False)  # nobody asks the token URL before
+    tries = models.PositiveSmallIntegerField(default=0, editable=False)  # without an answer, in a row
     secret_version = models.PositiveIntegerField(default=0, editable=False)
+    secret_set_at = models.DateTimeField(null=True, editable=False)
+    secret_set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
     version = models.PositiveIntegerField(default=1, editable=False)
 
     class Meta:
@@ -351,6 +366,7 @@ class SMTPProfile(models.Model):
             ("send_test_elsewhere", _("Can send test emails to other addresses")),
             ("pause_smtpprofile", _("Can pause and resume SMTP profiles")),
             ("save_untested_smtpprofile", _("Can save SMTP profiles without a passed test")),
+            ("answer_leak_smtpprofile", _("Can take leaked passwords out of use")),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(port__gte=1, port__lte=65535), name="profile_port_in_range"),
@@ -387,6 +403,17 @@ class SMTPProfile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def way(self) -> str:
+        """What the profile leads to, whatever its method: a server, a program, a directory, a domain."""
+        ways = {
+            DeliveryMethod.SENDMAIL: self.program,
+            DeliveryMethod.PICKUP: self.directory,
+            DeliveryMethod.MAILGUN: f"{self.api_domain} ({self.region})",
+            DeliveryMethod.SES: self.region,
+        }
+        return ways.get(DeliveryMethod(self.transport), self.host)
 
 
 class TestRun(models.Model):
@@ -476,6 +503,7 @@ class Event(models.Model):
         verbose_name = _("event")
         verbose_name_plural = _("events")
         ordering = ("-id",)
+        permissions = [("export_event", _("Can export the event log and the email log"))]
         indexes = [
             BrinIndex(fields=["at"], name="event_at_brin"),  # retention
             models.Index(  # the timeline of a message
@@ -485,6 +513,164 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return self.kind
+
+
+class NotificationSettings(models.Model):
+    """Who is told when something begins or ends, and how; one row."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    recipients = ArrayField(
+        models.CharField(max_length=320), verbose_name=_("recipients"), default=list, blank=True
+    )
+    muted = ArrayField(models.CharField(max_length=20), default=list, blank=True)  # kinds nobody is told of
+    breaker_minutes = models.PositiveSmallIntegerField(
+        _("breaker open, minutes"),
+        default=10,
+        validators=_at_least(1),
+        help_text=_("A server that does not answer is told of after so long; most come back sooner."),
+    )
+    worker_minutes = models.PositiveSmallIntegerField(
+        _("no worker, minutes"),
+        default=5,
+        validators=_at_least(2),
+        help_text=_("Told of when no worker has reported for so long."),
+    )
+    webhook_url = models.CharField(
+        _("webhook address"), max_length=500, blank=True, help_text=_("Empty: no webhook.")
+    )
+    accepts_clear_webhook = models.BooleanField(
+        _("I understand that notifications are sent without encryption."), default=False
+    )
+    webhook_secret = SealedField(_("webhook secret"), null=True)
+    secret_version = models.PositiveIntegerField(default=0, editable=False)
+    secret_set_at = models.DateTimeField(null=True, editable=False)
+    secret_set_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        verbose_name = _("notification settings")
+        verbose_name_plural = _("notification settings")
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="notification_settings_are_one")]
+
+    def __str__(self) -> str:
+        return gettext("Notifications")
+
+
+class DebugMode(models.TextChoices):
+    """Whether mail is sent at all, or only recorded."""
+
+    OFF = "off", _("Off")
+    LOG = "log", _("Log only")
+
+
+class SimulatedFailure(models.TextChoices):
+    """What an invented failure looks like to the program that sent the message."""
+
+    TEMPORARY = "temporary", _("Temporary: it is tried again")
+    PERMANENT = "permanent", _("Permanent: it fails")
+    UNCERTAIN = "uncertain", _("Uncertain: it may have arrived")
+
+
+class SendingPolicy(models.Model):
+    """Whether and how mail leaves: one row for all, and one for each site that differs.
+
+    In a site's row None and "" mean: as the global row says. Without a row for all everything is as usual.
+    """
+
+    site = models.OneToOneField(
+        Site, models.CASCADE, null=True, editable=False, related_name="sending_policy"
+    )
+    emails_enabled = models.BooleanField(_("emails enabled"), null=True)
+    queue_enabled = models.BooleanField(_("queue enabled"), null=True)
+    debug_mode = models.CharField(_("debug mode"), max_length=10, choices=DebugMode, blank=True)
+    simulated_failures = models.PositiveSmallIntegerField(
+        _("simulated failures, %"), null=True, blank=True, validators=[MaxValueValidator(100)]
+    )
+    simulated_kind = models.CharField(
+        _("kind of failure"),
+        max_length=10,
+        choices=SimulatedFailure,
+        default=SimulatedFailure.TEMPORARY,
+    )
+    # From here on for all sites only.
+    batch_size = models.PositiveSmallIntegerField(
+        _("batch size"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+    )
+    email_log = models.BooleanField(_("email log"), default=True)
+    redirect_to = models.CharField(_("redirect all to"), max_length=320, blank=True)
+    redirect_except = ArrayField(
+        models.CharField(max_length=253), verbose_name=_("except domains"), default=list, blank=True
+    )
+    emails_off_at = models.DateTimeField(null=True, editable=False)
+    emails_off_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    changed_at = models.DateTimeField(auto_now=True)
+    version = models.PositiveIntegerField(default=1, editable=False)
+
+    class Meta:
+        verbose_name = _("sending policy")
+        verbose_name_plural = _("sending policies")
+        default_permissions = ("change", "view")
+        constraints = [
+            models.UniqueConstraint(Coalesce("site_id", 0), name="policy_one_a_site"),
+            models.CheckConstraint(
+                condition=Q(site__isnull=False)
+                | Q(
+                    emails_enabled__isnull=False,
+                    queue_enabled__isnull=False,
+                    simulated_failures__isnull=False,
+                )
+                & ~Q(debug_mode=""),
+                name="policy_for_all_is_complete",
+            ),
+            models.CheckConstraint(
+                condition=Q(site__isnull=True)
+                | Q(batch_size__isnull=True, email_log=True, redirect_to="", redirect_except=[]),
+                name="policy_of_a_site_is_narrow",
+            ),
+            models.CheckConstraint(
+                condition=Q(simulated_failures__isnull=True) | Q(simulated_failures__lte=100),
+                name="policy_percent_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(batch_size__isnull=True) | Q(batch_size__range=(1, 1000)),
+                name="policy_batch_in_range",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.site) if self.site is not None else gettext("All sites")
+
+
+class Whereabouts(models.Model):
+    """A place this database was found at: server, address, environment. Mail leaves from confirmed ones only.
+
+    `digest` is of `facts`, which are words for people and hold no secret. The first place is confirmed by
+    itself; any other by a person, because it may be a copy.
+    """
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    facts = models.JSONField()
+    key_ids = ArrayField(models.CharField(max_length=32), default=list)  # of the keys at hand there
+    seen_at = models.DateTimeField(auto_now_add=True)
+    seen_on = models.CharField(max_length=255, blank=True)  # the machine
+    confirmed_at = models.DateTimeField(null=True)
+    confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        verbose_name = _("place of the database")
+        verbose_name_plural = _("places of the database")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.facts.get("address", self.digest[:8]))
 
 
 class KeyCheck(models.Model):

@@ -14,7 +14,7 @@ from django.db import models, transaction
 from smtp_settings import key_check, sealing
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import run_binding
-from smtp_settings.models import OAuthCredential, SMTPProfile, TestRun
+from smtp_settings.models import NotificationSettings, OAuthCredential, SMTPProfile, TestRun
 
 BATCH = 100
 
@@ -23,6 +23,7 @@ SEALED: tuple[tuple[type[models.Model], tuple[str, ...]], ...] = (
     (SMTPProfile, ("password",)),
     (OAuthCredential, ("client_secret", "access_token", "refresh_token")),
     (TestRun, ("secret",)),
+    (NotificationSettings, ("webhook_secret",)),
 )
 
 

@@ -7,6 +7,7 @@ from celery import shared_task
 
 from smtp_settings import test_send
 from smtp_settings.models import TestRun
+from smtp_settings.test_send import rechecking
 
 #: Far below the time limit of a task; then the batch goes on in another one.
 _BATCH_SECONDS = 600.0
@@ -25,6 +26,12 @@ def run_batch(batch: str) -> None:
     """Carry the runs of a batch out one after another."""
     if not test_send.run_batch(UUID(batch), where=_worker(), seconds=_BATCH_SECONDS):
         run_batch.delay(batch)
+
+
+@shared_task(name="mailconf.check_daily", ignore_result=True)
+def check_daily() -> None:
+    """Check the servers that nobody looked at for a day."""
+    rechecking.check_due(where=_worker(), seconds=_BATCH_SECONDS)
 
 
 def _worker() -> str:

@@ -4,31 +4,34 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_network
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from smtp_settings import sealing
+from smtp_settings import methods, sealing
 from smtp_settings.clearance.activation import fingerprint_of, is_live
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.entries.judges import rule_fault
 from smtp_settings.entries.overrides import NO_OVERRIDES, Overrides, read_rows
 from smtp_settings.models import Auth, DeliveryMethod, Pipelining, SMTPProfile, Verification
+from smtp_settings.oauth import tokens
 from transports.base import Secret, Security, Transport
 from transports.resolve import AddressGuard
 from transports.smtp import SMTPSettings, SMTPTransport, Timeouts
 
 logger = logging.getLogger(__name__)
 
+MethodNotAvailable = methods.MethodNotAvailable
+
+
+#: The sign-in as the wire names it.
+_SIGN_INS: dict[str, str] = {Auth.NONE: "none", Auth.PASSWORD: "password", Auth.OAUTH2: "oauth"}
+
 
 class NotLive(Exception):
     """The profile, in this version, may not send (any more)."""
-
-
-class MethodNotAvailable(Exception):
-    """This delivery method or sign-in cannot be used yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,11 @@ def ways_of(profile_ids: Iterable[int]) -> dict[int, WayOut]:
     return {pk: _way_out(rows.get(pk) or SMTPProfile(pk=pk), version="") for pk in ids}
 
 
+def nobodys_way() -> WayOut:
+    """Return the settings a profile has by default, for mail that no profile carries; nothing can be sent."""
+    return _way_out(SMTPProfile(pk=0), version="", site_ids=frozenset())
+
+
 def transport_of(profile_id: int, version: str) -> Transport:
     """Return the transport of a live profile, from its row as it is now.
 
@@ -132,9 +140,7 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
     row's own is opened there. Raises MethodNotAvailable.
     """
     if profile.transport != DeliveryMethod.SMTP:
-        raise MethodNotAvailable(_("This delivery method is not available yet."))
-    if profile.auth == Auth.OAUTH2:
-        raise MethodNotAvailable(_("Sign-in with OAuth 2.0 is not available yet."))
+        return methods.transport_for(profile, secret=secret or _opener(profile), guard=address_guard())
     signs_in = profile.auth == Auth.PASSWORD
     return SMTPTransport(
         SMTPSettings(
@@ -147,10 +153,12 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret] | None =
             ip_version=profile.ip_version,
             source_address=profile.source_address,
             ehlo_name=profile.ehlo_name,
-            auth="password" if signs_in else "none",
+            auth=_SIGN_INS[profile.auth],
             mechanism=profile.mechanism,
-            username=profile.username if signs_in else "",
+            username=profile.username if profile.auth != Auth.NONE else "",
             password=(secret or _opener(profile)) if signs_in else None,
+            token=_token(profile, is_persons=secret is not None),
+            renew_token=_renewer(profile),
             allow_clear_auth=profile.accepts_clear_auth,
             pipelining=profile.pipelining,
             timeouts=Timeouts(
@@ -192,18 +200,34 @@ def _opener(profile: SMTPProfile) -> Callable[[], Secret]:
     return open_now
 
 
+def _token(profile: SMTPProfile, *, is_persons: bool) -> Callable[[], Secret] | None:
+    """Return what gets the access token of a session, in a thread where it may wait; None without OAuth."""
+    if profile.auth != Auth.OAUTH2 or profile.oauth_credential_id is None:
+        return None
+    return partial(tokens.in_its_own_thread, profile.oauth_credential_id, asks_again=is_persons)
+
+
+def _renewer(profile: SMTPProfile) -> Callable[[Secret], Secret] | None:
+    """Return what gets another token than one a server refused; None without OAuth."""
+    if profile.auth != Auth.OAUTH2 or (pk := profile.oauth_credential_id) is None:
+        return None
+    return lambda refused: tokens.in_its_own_thread(pk, refused=refused)
+
+
 def _version(row: SMTPProfile) -> str:
     return f"{row.version}.{fingerprint_of(row)[:32]}"
 
 
-def _way_out(row: SMTPProfile, *, version: str | None = None) -> WayOut:
+def _way_out(
+    row: SMTPProfile, *, version: str | None = None, site_ids: frozenset[int] | None = None
+) -> WayOut:
     return WayOut(
         profile_id=row.pk,
         name=row.name,
         version=_version(row) if version is None else version,
         is_default=row.is_default,
         priority=row.priority,
-        site_ids=frozenset(site.pk for site in row.sites.all()),
+        site_ids=frozenset(site.pk for site in row.sites.all()) if site_ids is None else site_ids,
         sender_domains=frozenset(domain.lower() for domain in row.sender_domains),
         max_connections=row.max_connections,
         messages_per_connection=row.messages_per_connection,

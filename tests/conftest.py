@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection
 from hypothesis import HealthCheck
 from hypothesis import settings as generated
@@ -104,3 +105,12 @@ def name_service_that_fails():
     with name_server(_Failing()) as server:
         settings.MAILCONF_DNS_SERVERS = (server.address,)
         yield
+
+
+@pytest.fixture(autouse=True)
+def policy_as_it_is():
+    """Let no page of a test be shown the sending policy of the test before."""
+    from mailconf import policy_ribbon  # both read models, which are not there yet above
+    from smtp_settings.policy.reading import RECENT
+
+    cache.delete_many([RECENT, policy_ribbon.KEY])

@@ -14,11 +14,13 @@ from django.contrib.sites.models import Site
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from delivery import handover
+from delivery import handover, jobs
+from delivery.queue import MessageState
 from smtp_settings import sealing, test_send
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import settings_of
-from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
+from smtp_settings.policy.changing import row_for
 from smtp_settings.sealing import Secret
 from tests.builders import a_draft, a_group, a_profile, evidence, unsaved_profile
 from tests.servers import smtp_server
@@ -89,11 +91,32 @@ def furnish(person: AbstractBaseUser, *, answers: dict[str, str] | None = None) 
         "smtp_settings_testrun": house.failed,
         "smtp_settings_event": Event.objects.latest("id").pk,
         "delivery_message": house.message_id,
+        "smtp_settings_oauthcredential": a_credential(),
+        "smtp_settings_notificationsettings": 1,
+        "smtp_settings_sendingpolicy": row_for(None).pk,
+        "delivery_bulkjob": a_job(person),
         "auth_user": person.pk,
         "auth_group": a_group("mailconf viewers").pk,
         "sites_site": Site.objects.get_or_create(pk=1, defaults={"domain": "zz.example.com"})[0].pk,
     }
     return house
+
+
+def a_job(person: AbstractBaseUser) -> int:
+    """A job that waits for a worker."""
+    return jobs.start(jobs.ACTS["hold"], jobs.Choice(state=MessageState.QUEUED), user_id=person.pk)
+
+
+def a_credential() -> int:
+    """Save an OAuth credential with a secret, and a refusal of its provider."""
+    row = OAuthCredential(
+        name="zzContoso", provider="microsoft", flow="application", tenant="zz.example.com",
+        client_id="zzApp", account="zz@example.com", fault="invalid_client",
+        fault_words="401 invalid_client <script>alert(1)</script> zzNo",
+    )  # fmt: skip
+    row.client_secret = sealing.seal(Secret("kanarienvogel"), sealing.binding_for(row, "client_secret"))
+    row.save()
+    return row.pk
 
 
 def crowd(*, profiles: int, runs: int, events: int, user: AbstractBaseUser) -> None:
@@ -133,7 +156,14 @@ def _a_run(profile: SMTPProfile, number: int, user: AbstractBaseUser) -> TestRun
 
 
 #: Arguments that are no row's id.
-WORDS = {"number": 1, "action": "retry", "app_label": "smtp_settings", "id": "zz", "token": "zz"}
+WORDS = {
+    "number": 1,
+    "action": "retry",
+    "app_label": "smtp_settings",
+    "id": "zz",
+    "token": "zz",
+    "site_id": 1,
+}
 
 #: Addresses that are not the admin's.
 OUTSIDE = {"test-received"}

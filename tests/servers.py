@@ -80,10 +80,13 @@ class Server:
         session_messages: int | None = None,
         farewell: str = "421 4.7.0 Bye",
         at_dot: Callable[[bytes], Awaitable[None]] | None = None,
+        bearer: Callable[[str, str], bool] | None = None,
     ) -> None:
         self.port = 0
         self.security = str(security)
         self.auth = auth
+        #: Whether it takes this user with this token: a server that signs people in by XOAUTH2 alone.
+        self.bearer = bearer
         #: EHLO keywords; may be changed while the server runs.
         self.offers = [f"SIZE {size_limit}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
         if pipelining:
@@ -159,7 +162,7 @@ class _Connection:
         self.reader = reader
         self.writer = writer
         self.encrypted = server.security == "tls"
-        self.signed_in = server.auth is None
+        self.signed_in = server.auth is None and server.bearer is None
         self.mail_from: str | None = None
         self.rcpt_to: list[str] = []
         self.replies = bytearray()
@@ -202,6 +205,8 @@ class _Connection:
         offers = list(self.server.offers)
         if self.server.security == "starttls" and not self.encrypted:
             offers.append("STARTTLS")
+        elif self.server.bearer is not None:
+            offers.append("AUTH XOAUTH2")
         elif self.server.auth is not None:
             offers.append("AUTH PLAIN LOGIN")
         lines = ["sink.example.org", *offers]
@@ -224,6 +229,8 @@ class _Connection:
 
     async def do_auth(self, argument: str) -> str:
         mechanism, _, initial = argument.partition(" ")
+        if mechanism.upper() == "XOAUTH2":
+            return await self.take_token(initial)
         try:
             if mechanism.upper() == "PLAIN":
                 given = _decoded(initial or await self.ask("")).split("\0")[1:]
@@ -238,6 +245,16 @@ class _Connection:
             return "535 5.7.8 Authentication credentials invalid"
         self.signed_in = True
         return "235 2.7.0 Authentication succeeded"
+
+    async def take_token(self, initial: str) -> str:
+        """Sign in as Google and Microsoft do: a refusal is a 334, an empty line, and then the 535."""
+        user, bearer, *rest = _decoded(initial).split("\x01")
+        assert (user[:5], bearer[:12], rest) == ("user=", "auth=Bearer ", ["", ""]), "XOAUTH2 as described"
+        if self.server.bearer is not None and self.server.bearer(user[5:], bearer[12:]):
+            self.signed_in = True
+            return "235 2.7.0 Authentication succeeded"
+        assert await self.ask('{"status":"401","schemes":"bearer"}') == "", "a refusal is acknowledged"
+        return "535 5.7.8 Authentication credentials invalid"
 
     async def ask(self, challenge: str) -> str:
         self.say("334 " + base64.b64encode(challenge.encode()).decode())
@@ -353,7 +370,8 @@ def smtp_server(port: int = 0, **options: object) -> Iterator[Server]:
 
     `security` is "none", "starttls" or "tls"; `auth` a (user name, password); `pipelining` whether it is
     offered; `answers` the stand-in answers; `size_limit` in bytes; `names` those of the certificate (by
-    default loopback's); `keep=False` only counts the messages; `at_dot` is awaited before each is answered.
+    default loopback's); `keep=False` only counts the messages; `at_dot` is awaited before each is answered;
+    `bearer` says whether a user name and an access token are taken, by XOAUTH2 alone.
     """
     server = Server(**options)  # type: ignore[arg-type]  # the options are Server's own
     with loop_in_a_thread() as loop:

@@ -23,6 +23,7 @@ if _RUN not in os.environ:  # the run itself: nothing of the caller's own instal
         "MAILCONF_KEYS": f"test:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "MAILCONF_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
         "MAILCONF_ALLOWED_PORTS": "1024-65535",
+        "MAILCONF_OAUTH_ALLOW_HTTP": "true",
         "MAILCONF_DNS_SERVERS": "127.0.0.1:1",  # nobody: a test that needs one runs it (tests/nameserver.py)
     }
 

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from delivery.models import Message
+from delivery.models import BulkJob, Message
 from smtp_settings.models import SMTPProfile, TestRun
 from tests.builders import a_user
 from tests.house import every_address, furnish
@@ -47,14 +47,38 @@ PAGES = {
     "smtp_settings_testrun_stop": NO_PAGE,
     "smtp_settings_event_changelist": WHO_LOOKS,
     "smtp_settings_event_add": NONE,
+    "smtp_settings_event_export": WHO_CHANGES,
+    "smtp_settings_event_email_log": "??--->>",  # none is kept
     "smtp_settings_event_history": "++~+~>>",
     "smtp_settings_event_delete": NONE,
     "smtp_settings_event_change": "++~+->>",  # operators: their own
+    "smtp_settings_notificationsettings_changelist": WHO_LOOKS,
+    "smtp_settings_notificationsettings_add": NONE,
+    "smtp_settings_notificationsettings_history": WHO_LOOKS,
+    "smtp_settings_notificationsettings_delete": NONE,
+    "smtp_settings_notificationsettings_change": WHO_LOOKS,
+    "smtp_settings_notificationsettings_test": NO_PAGE,
+    "smtp_settings_sendingpolicy_changelist": WHO_LOOKS,
+    "smtp_settings_sendingpolicy_add": NONE,
+    "smtp_settings_sendingpolicy_history": WHO_LOOKS,
+    "smtp_settings_sendingpolicy_delete": NONE,
+    "smtp_settings_sendingpolicy_change": WHO_LOOKS,
+    "smtp_settings_sendingpolicy_site": WHO_LOOKS,
+    "smtp_settings_sendingpolicy_place": NO_PAGE,
+    "smtp_settings_oauthcredential_changelist": WHO_LOOKS,
+    "smtp_settings_oauthcredential_add": WHO_CHANGES,
+    "smtp_settings_oauthcredential_history": WHO_LOOKS,
+    "smtp_settings_oauthcredential_delete": WHO_CHANGES,
+    "smtp_settings_oauthcredential_change": WHO_LOOKS,
+    "smtp_settings_oauthcredential_connect": NO_PAGE,
+    "smtp_settings_oauthcredential_connected": WHO_CHANGES,  # back to the list: nothing was begun
+    "smtp_settings_oauthcredential_token": NO_PAGE,
     "smtp_settings_smtpprofile_changelist": WHO_LOOKS,
     "smtp_settings_smtpprofile_add": WHO_CHANGES,
     "smtp_settings_smtpprofile_history": WHO_LOOKS,
     "smtp_settings_smtpprofile_delete": WHO_CHANGES,
     "smtp_settings_smtpprofile_change": WHO_LOOKS,
+    "smtp_settings_smtpprofile_leak": WHO_CHANGES,
     "smtp_settings_smtpprofile_test": NO_PAGE,
     "smtp_settings_smtpprofile_pause": NO_PAGE,
     "smtp_settings_smtpprofile_resume": NO_PAGE,
@@ -80,14 +104,26 @@ PAGES = {
     "delivery_message_attachment": "??--->>",
     "delivery_message_download": WHO_CHANGES,
     "delivery_message_action": NO_PAGE,
+    "delivery_message_resend": WHO_CHANGES,
+    "delivery_bulkjob_changelist": WHO_LOOKS,
+    "delivery_bulkjob_start": "????->>",  # the address names no act
+    "delivery_bulkjob_change": "++?+->>",  # operators: their own
+    "delivery_bulkjob_state": "++?+->>",
+    "delivery_bulkjob_stop": NO_PAGE,
 }
 
 #: Who may post; everybody else is refused. An address left out changes nothing by POST.
 POSTS = {
+    "smtp_settings_oauthcredential_add": WHO_CHANGES,
+    "smtp_settings_oauthcredential_change": WHO_CHANGES,
+    "smtp_settings_oauthcredential_delete": WHO_CHANGES,
+    "smtp_settings_oauthcredential_connect": WHO_CHANGES,
+    "smtp_settings_oauthcredential_token": WHO_CHANGES,
     "smtp_settings_smtpprofile_add": WHO_CHANGES,
     "smtp_settings_smtpprofile_change": WHO_CHANGES,
     "smtp_settings_smtpprofile_delete": WHO_CHANGES,
     "smtp_settings_smtpprofile_duplicate": WHO_CHANGES,
+    "smtp_settings_smtpprofile_leak": WHO_CHANGES,
     "smtp_settings_smtpprofile_hints": WHO_CHANGES,
     "smtp_settings_smtpprofile_fill": WHO_CHANGES,
     "smtp_settings_smtpprofile_find": WHO_CHANGES,
@@ -108,8 +144,19 @@ POSTS = {
     "smtp_settings_testrun_delete": NONE,
     "smtp_settings_event_add": NONE,
     "smtp_settings_event_change": NONE,
+    "smtp_settings_notificationsettings_add": NONE,
+    "smtp_settings_notificationsettings_change": WHO_CHANGES,
+    "smtp_settings_notificationsettings_delete": NONE,
+    "smtp_settings_notificationsettings_test": WHO_CHANGES,
     "smtp_settings_event_delete": NONE,
+    "smtp_settings_sendingpolicy_add": NONE,
+    "smtp_settings_sendingpolicy_change": WHO_CHANGES,
+    "smtp_settings_sendingpolicy_delete": NONE,
+    "smtp_settings_sendingpolicy_place": WHO_CHANGES,
     "delivery_message_action": WHO_TESTS,
+    "delivery_message_resend": WHO_CHANGES,
+    "delivery_bulkjob_start": NONE,  # without an act
+    "delivery_bulkjob_stop": WHO_CHANGES,  # and operators their own
 }
 
 
@@ -155,9 +202,10 @@ def test_every_address_opens_for_those_who_may(house):
 def what_is_there():
     """What no refused request may change."""
     rows = [
-        list(model.objects.order_by("pk").values_list()) for model in (SMTPProfile, TestRun, Message, User)
+        list(model.objects.order_by("pk").values_list())
+        for model in (SMTPProfile, TestRun, Message, BulkJob, User)
     ]
-    return [*rows[:3], len(rows[3])]
+    return [*rows[:-1], len(rows[-1])]
 
 
 @pytest.mark.parametrize("role", ROLES[1:])

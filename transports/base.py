@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """Where in a session something happened. Every error and outcome carries one."""
+    """Where in a session something happened. Every error and outcome carries one.
 
+    The last seven are of ways out that are no SMTP. At LOCAL the code of a reply is the exit status of a
+    program, at API that of HTTP; what was accepted or is uncertain ended at DOT with every way.
+    """
+
+    TOKEN = "token"  # noqa: S105  # a step before a session that signs in with one
     DNS = "dns"
     CONNECT = "connect"
     BANNER = "banner"
@@ -30,6 +35,13 @@ class Phase(StrEnum):
     BODY = "body"
     DOT = "dot"
     QUIT = "quit"
+    FIND = "find"  # a program, a directory
+    PERMISSION = "permission"
+    SPACE = "space"
+    LOCAL = "local"  # the hand-over to a program or directory
+    KEY = "key"  # of an HTTP interface
+    IDENTITY = "identity"  # the domain or address to send as
+    API = "api"  # the request that sends
 
 
 class Security(StrEnum):
@@ -238,7 +250,8 @@ class Session(Protocol):
         `before_dot` is called right before the write that holds the final dot: the place for the fence and
         the journal. If it raises, the connection is aborted and the exception goes on. `after_dot` hears the
         reply to the dot as soon as it is read and cannot be mistaken for another, and with it the replies to
-        RCPT, as in `Outcome.rcpt_replies`; it must not raise.
+        RCPT, as in `Outcome.rcpt_replies`; it must not raise. Ways out that are no SMTP tell it of
+        acceptances only: no other code of theirs means the same in SMTP.
 
         `following` is the message that comes next: its envelope may travel with this one's dot. Then the next
         call must be for that very message, or the session must be closed: the server waits for its content.

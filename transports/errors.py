@@ -17,7 +17,12 @@ TransportError
 ├── AuthNotOffered          no mechanism we may use
 ├── AuthNotEncrypted        a sign-in over plain text was not chosen
 ├── CredentialsNotUsable    no server could be told this user name, password or token
-└── NotSendable             the message cannot be carried there (addresses, SMTPUTF8, SIZE, content)
+├── TokenRefused            who issues access tokens gave none, and asking again does not help
+├── TokenNotAvailable       who issues access tokens did not answer, or asks to wait
+├── NotSendable             the message cannot be carried there (addresses, SMTPUTF8, SIZE, content)
+├── NotUsableHere           a program, directory or library cannot be used where this process runs
+│   └── LocalShortage       nothing is wrong with it but that there is no room left
+└── ProgramStopped          a program was ended before it had said how it went
 """
 
 from collections.abc import Mapping
@@ -187,6 +192,28 @@ class CredentialsNotUsable(TransportError):
     reason = "credentials"
 
 
+class TokenRefused(TransportError):
+    """The provider gave no access token (RFC 6749 section 5.2); only a person can change that.
+
+    `reason` is the provider's own word where it is one of those known (`transports.oauth.REFUSALS`), or:
+    not-connected (nobody signed in yet), not-usable (what was stored cannot be used), account (another one
+    signed in), scope (less was granted than is needed), address (the token URL may not be asked), refused.
+    `reply` holds HTTP's status with the provider's words.
+    """
+
+    reason = "refused"
+
+
+class TokenNotAvailable(TransportError):
+    """No answer about an access token, or one that says to wait; `retry_seconds` is how long it said.
+
+    `reason`: timeout, lost, unreadable, busy (429), trouble (5xx), resting (not asked: it was of late).
+    """
+
+    reason = "lost"
+    retry_seconds: float | None = None
+
+
 class NotSendable(TransportError):
     """Nothing was said of this message: no server could carry it, or this one cannot.
 
@@ -194,3 +221,26 @@ class NotSendable(TransportError):
     """
 
     reason = "content"
+
+
+class NotUsableHere(TransportError):
+    """A program, a directory or a library cannot be used where this process runs.
+
+    `reason`: the name of its errno (ENOENT, EACCES, ..), not-allowed (the program is not one that may be
+    run), maildrop (the directory is Postfix's own), not-installed (a library that is an extra).
+    """
+
+    reason = "other"
+
+
+class LocalShortage(NotUsableHere):
+    """There is no room left: on the disk, of processes or of open files. `reason` as above."""
+
+
+class ProgramStopped(TransportError):
+    """A program was ended by a signal, or by us at its limit.
+
+    `reason`: stopped, timeout.
+    """
+
+    reason = "stopped"

@@ -1,7 +1,7 @@
 """What people may do with messages: one table of actions, and one function that does them.
 
-The list and the message page both come here, so the permission, the states an action is for and the question
-about uncertain messages are the same on both.
+The list, the message page and the jobs all come here, so the permission, the states an action is for and the
+question about uncertain messages are the same everywhere.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, ngettext_lazy
 
-from delivery import queue, tasks
+from delivery import jobs, queue, tasks
 from delivery.admin.states import Standing, State, standings
 from delivery.models import Message
 
@@ -54,20 +54,17 @@ class Action:
         return move
 
 
-def _put_back(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
-    return queue.put_back(ids, user_id=user_id)
+def _by_hand(move: jobs.Move) -> Move:
+    return lambda ids, user_id: move(ids, user_id=user_id)
 
 
-def _retry_now(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
-    return queue.retry_now(ids, user_id=user_id)
+#: One for each function of the queue: equal moves are done together.
+_BY_HAND = {move: _by_hand(move) for act in jobs.ACTS.values() for move in act.moves.values()}
 
 
-def _hold(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
-    return queue.hold(ids, user_id=user_id)
-
-
-def _cancel(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
-    return queue.cancel(ids, user_id=user_id)
+def _moves_of(name: str) -> dict[State, Move]:
+    """Return what a job of that name does, for messages chosen by hand."""
+    return {State(state.value): _BY_HAND[move] for state, move in jobs.ACTS[name].moves.items()}
 
 
 def _send_again(ids: Sequence[int], user_id: int | None) -> Iterable[int]:
@@ -85,7 +82,7 @@ ACTIONS = (
         done=ngettext_lazy(
             "%(n)d message will be tried again now.", "%(n)d messages will be tried again now.", "n"
         ),
-        moves={State.FAILED: _put_back, State.EXPIRED: _put_back, State.DEFERRED: _retry_now},
+        moves=_moves_of("retry"),
         asks=True,
     ),
     Action(
@@ -104,7 +101,7 @@ ACTIONS = (
         label=_("Release"),
         permission="delivery.hold_message",
         done=ngettext_lazy("%(n)d message was released.", "%(n)d messages were released.", "n"),
-        moves={State.HELD: _put_back},
+        moves=_moves_of("release"),
         asks=True,
     ),
     Action(
@@ -112,14 +109,14 @@ ACTIONS = (
         label=_("Hold"),
         permission="delivery.hold_message",
         done=ngettext_lazy("%(n)d message is held now.", "%(n)d messages are held now.", "n"),
-        moves=dict.fromkeys((State.QUEUED, State.DEFERRED), _hold),
+        moves=_moves_of("hold"),
     ),
     Action(
         name="cancel",
         label=_("Cancel"),
         permission="delivery.cancel_message",
         done=ngettext_lazy("%(n)d message was cancelled.", "%(n)d messages were cancelled.", "n"),
-        moves=dict.fromkeys((State.QUEUED, State.DEFERRED, State.HELD), _cancel),
+        moves=_moves_of("cancel"),
         is_danger=True,
     ),
 )
@@ -129,6 +126,15 @@ BY_NAME = {action.name: action for action in ACTIONS}
 def allowed(request: HttpRequest) -> list[Action]:
     """Return the actions this user may use."""
     return [action for action in ACTIONS if request.user.has_perm(action.permission)]
+
+
+def allowed_for_all(request: HttpRequest, state: State | None) -> list[Action]:
+    """Return those that a job may do with all messages in a state; None is any state."""
+    return [
+        action
+        for action in allowed(request)
+        if action.name in jobs.ACTS and (state is None or state in action.moves)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

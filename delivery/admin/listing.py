@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.admin import ModelAdmin, SimpleListFilter
-from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
-from django.db.models import Q, QuerySet
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -14,69 +13,17 @@ from django.utils.translation import gettext_lazy as _
 from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.content import PERMISSION
+from delivery.admin.filters import FILTERS, OF_FAILURES, StateFilter
 from delivery.admin.sentences import words_of
-from delivery.admin.states import ENDED, Standing, State, any_of, messages_in, standings
-from delivery.models import Attempt, Failure, Message, QueueEntry
-from smtp_settings.admin.records.bounded import (
-    COUNT_LIMIT,
-    BeforeFilter,
-    CappedPaginator,
-    before_of,
-    floor_of,
-)
+from delivery.admin.states import ENDED, FAILURES, Standing, State, standings
+from delivery.models import Attempt, Message
+from smtp_settings.admin.records.bounded import COUNT_LIMIT, CappedPaginator, before_of, floor_of
 from smtp_settings.models import SMTPProfile
 
 #: Rows of a page.
 PAGE_SIZE = 50
-
-
-class StateFilter(SimpleListFilter):
-    """The tabs."""
-
-    title = _("Status")
-    parameter_name = "state"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
-        """Offer the nine states."""
-        return list(State.choices)
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
-        """Narrow to the chosen state; an unknown word narrows nothing."""
-        chosen = self.value()
-        if chosen not in State.values:
-            return queryset
-        # A search, or another order, is not about the newest.
-        is_plain = not request.GET.keys() & {SEARCH_VAR, ORDER_VAR}
-        newest = COUNT_LIMIT + 1 if is_plain else None
-        return messages_in(State(chosen), queryset, newest=newest, before=before_of(request))
-
-
-class UncertainFilter(SimpleListFilter):
-    """Messages handed over without a readable answer."""
-
-    title = _("Mark")
-    parameter_name = "uncertain"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
-        """Offer the one mark there is."""
-        return [("1", _("Uncertain"))]
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
-        """Narrow to marked messages: the mark is kept while they wait or need a person."""
-        if self.value() != "1":
-            return queryset
-        waiting = QueueEntry.objects.filter(uncertain=True).values_list("pk", flat=True)
-        needing = Failure.objects.filter(uncertain=True).values_list("pk", flat=True)
-        some = [any_of(rows.order_by("-pk")[: COUNT_LIMIT + 1]) for rows in (waiting, needing)]
-        return queryset.filter(Q(some[0]) | Q(some[1]))
-
-
-#: The filters an address may name; with any other, a column could be searched by guessing.
-FILTERS = frozenset(kind.parameter_name for kind in (StateFilter, UncertainFilter, BeforeFilter))
+#: What a link to another tab leaves behind.
+_OF_ONE_TAB = ["before", *sorted(OF_FAILURES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +67,9 @@ class MessageList(ChangeList):
         before anything is read, so no other column is looked at.
         """
         found = super().get_filters_params(params)
-        for name in found.keys() - FILTERS:
+        state = found.get(StateFilter.parameter_name, [""])[-1]
+        known = FILTERS if state in FAILURES else FILTERS - OF_FAILURES
+        for name in found.keys() - known:
             del found[name]
             self.params.pop(name, None)
             self.filter_params.pop(name, None)
@@ -158,13 +107,13 @@ class MessageList(ChangeList):
         """Return the links to the states, with counts that are at most ten seconds old."""
         chosen = self.params.get(StateFilter.parameter_name, "")
         everything = Tab(
-            _("All"), self.get_query_string(remove=["state", "before"]), chosen not in State.values, ""
+            _("All"), self.get_query_string(remove=["state", *_OF_ONE_TAB]), chosen not in State.values, ""
         )
         counts = stats.cached_counts()
         return [everything] + [
             Tab(
                 state.label,
-                self.get_query_string({"state": state.value}, ["before"]),
+                self.get_query_string({"state": state.value}, _OF_ONE_TAB),
                 chosen == state.value,
                 shown_count(counts[stats.MessageState(state.value)]),
             )

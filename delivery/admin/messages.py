@@ -27,16 +27,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from delivery.admin import actions, content, routing
-from delivery.admin.listing import (
-    FILTERS,
-    PAGE_SIZE,
-    Line,
-    MessageList,
-    StateFilter,
-    UncertainFilter,
-)
+from delivery.admin import actions, content, grouping, resending, routing
+from delivery.admin.filters import FILTERS, CauseFilter, ProfileFilter, StateFilter, UncertainFilter
+from delivery.admin.listing import PAGE_SIZE, Line, MessageList
 from delivery.admin.page import page_of
+from delivery.admin.states import standings
 from delivery.composing import readable
 from delivery.models import Message
 from delivery.reading import one_line
@@ -73,7 +68,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     )
     list_display_links = None
     empty_value_display = ""
-    list_filter = (StateFilter, UncertainFilter, BeforeFilter)
+    list_filter = (StateFilter, UncertainFilter, CauseFilter, ProfileFilter, BeforeFilter)
     list_per_page = PAGE_SIZE
     list_max_show_all = PAGE_SIZE
     ordering = ("-pk",)
@@ -164,7 +159,10 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         allowed = {
             "message_actions": actions.allowed(request),
             "may_ask_route": request.user.has_perm(routing.PERMISSION),
+            "may_open_profile": request.user.has_perm("smtp_settings.view_smtpprofile"),
         }
+        if self.has_view_permission(request):
+            allowed |= {"for_all": grouping.for_all(request), "groups": grouping.groups(request)}
         return super().changelist_view(request, (extra_context or {}) | allowed)
 
     # One message
@@ -185,6 +183,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
                 name=f"{name}_attachment",
             ),
             path("<int:pk>/content/download/", wrap(self.download_view), name=f"{name}_download"),
+            path("<int:pk>/resend/", wrap(self.resend_view), name=f"{name}_resend"),
             path("<int:pk>/do/<slug:action>/", wrap(self.action_view), name=f"{name}_action"),
         ]
 
@@ -213,8 +212,32 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
                     for action in actions.allowed(request)
                     if action.move_for(page.standing) is not None
                 ],
+                "may_resend": resending.may(request)
+                and resending.is_for(page.standing)
+                and not message.sensitive,
             },
         )
+
+    def resend_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask who else gets a message; a POST queues a new one for them."""
+        if request.method not in ("GET", "HEAD", "POST"):
+            return HttpResponseNotAllowed(["GET", "POST"])
+        message = self._found(request, pk)
+        resending.require(request)
+        standing = standings([message])[pk]
+        form = resending.ResendForm(request.POST if request.method == "POST" else None, label_suffix="")
+        context = resending.context_of(message, standing, form)
+        if not context["why_not"] and form.is_valid() and (made := resending.send(request, message, form)):
+            self.message_user(request, _("Queued as #%(id)d.") % {"id": made.id}, notices.SUCCESS)
+            return HttpResponseRedirect(reverse("admin:delivery_message_change", args=[made.id]))
+        title = _("Send to others")
+        base = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "message": message,
+        }
+        return TemplateResponse(request, "admin/delivery/message/resend.html", base | context)
 
     def route_view(self, request: HttpRequest) -> HttpResponse:
         """Say which server would take a message; with a permission of its own."""

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.causes import Cause, cause_of
+from delivery.admin.history import Deed, Link, deeds_of
 from delivery.admin.sentences import Sentence, sentence, words_of
 from delivery.admin.states import OPEN, TONES, Standing, State, standings
 from delivery.admin.waiting import Card, card_of
@@ -42,12 +43,13 @@ _SPEAKERS = {"C: ": "is-client", "S: ": "is-server"}
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One address of the envelope and what became of it."""
+    """One address of the envelope and what became of it; `instead` is who got it in its place."""
 
     address: str
     verdict: str
     tone: str
     reply: str = ""
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Moment:
     cause: str = ""
     ms: int | None = None
     transcript: Sequence[tuple[str, str]] = ()
+    who: str = ""
+    links: Sequence[Link] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,9 @@ def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -
         pinned_profile=profiles.get(message.pinned_profile_id or 0),
         recipients=[_recipient(address, message, standing, blind) for address in shown],
         hidden_recipients=len(hidden),
-        timeline=_timeline(message, standing, attempts, profiles, causes, blind),
+        timeline=_with_deeds(
+            _timeline(message, standing, attempts, profiles, causes, blind), deeds_of(message)
+        ),
         size_bytes=content["size"] if content else None,
         why=card_of(
             stats.snapshot(message.pk, profiles=profiles.values()),
@@ -188,8 +194,13 @@ def _recipient(address: str, message: Message, standing: Standing, blind: Blind)
     reply = one_line(blind.mask(words))
     state = State(verdict) if verdict in State.values else None
     if state is not None:
-        return Recipient(one_line(address), str(state.label), TONES[state], reply)
+        return Recipient(one_line(address), str(state.label), TONES[state], reply, _instead(known))
     return Recipient(one_line(address), label, tone, reply)
+
+
+def _instead(known: object) -> str:
+    """Return who got it in this recipient's place, "" for nobody."""
+    return one_line(str(known.get("redirected_to", ""))) if isinstance(known, Mapping) else ""
 
 
 def _verdict(known: object) -> tuple[str, str]:
@@ -230,6 +241,16 @@ def _timeline(
         )
     moments.append(Moment(message.created_at, _("Handed over"), State.QUEUED.label, "is-quiet"))
     return moments
+
+
+def _with_deeds(moments: list[Moment], deeds: Sequence[Deed]) -> list[Moment]:
+    """Put what people did where it belongs; the end it brought is not told twice."""
+    told = {str(deed.tells.label) for deed in deeds if deed.tells is not None}
+    kept = [moment for moment in moments if moment.title not in told]
+    kept += [
+        Moment(deed.at, deed.title, deed.badge, deed.tone, who=deed.who, links=deed.links) for deed in deeds
+    ]
+    return sorted(kept, key=lambda moment: moment.at, reverse=True)
 
 
 def _cause(cause: Cause | None, blind: Blind) -> str:

@@ -64,6 +64,8 @@ _CAUSES = {
     ),
     "protocol": (gettext_lazy("The server's answers could not be understood:"), ""),
 }
+#: Why one expired, by the same words; anything else was tried for too long.
+_EXPIRED = {"expires_at": gettext_lazy("Not sent in time: its sender wanted it sent no later")}
 #: Those of them that the server's words may tell more about.
 _SAID_BY_THE_SERVER = frozenset({"recipient", "mailbox_full", "sender", "relay", "size", "content", "policy"})
 
@@ -189,6 +191,23 @@ def _failed(message: Message, standing: Standing) -> Sentence:
         "n": standing.attempts
     }
     return Sentence(_("%(count)s Last answer:") % {"count": count}, words_of(message))
+
+
+def cause_words(state: str, cause: str) -> str:
+    """Say why messages in a state that needs a person are there, without the server's words.
+
+    >>> cause_words("failed", "recipient")
+    'The server does not accept this recipient'
+    """
+    if state == State.HELD:
+        text = str(HELD.get(cause, HELD_SOMEHOW))
+    elif state == State.EXPIRED:
+        text = str(_EXPIRED.get(cause, gettext_lazy("It could not be sent for too long")))
+    elif cause in _CAUSES:
+        text = str(_CAUSES[cause][0])
+    else:
+        text = _("Given up after the last retry")
+    return text.rstrip(":.")
 
 
 def words_of(row: Attempt | Message) -> str:

@@ -64,6 +64,8 @@ _FAILURES = {
     State.HELD: SmallState.HELD,
     State.EXPIRED: SmallState.EXPIRED,
 }
+#: The states of what needs a person: a cause and a profile belong to each.
+FAILURES = frozenset(_FAILURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,14 @@ class Standing:
 
 
 def messages_in(
-    state: State, messages: "QuerySet[Message]", *, newest: int | None = None, before: int | None = None
+    state: State,
+    messages: "QuerySet[Message]",
+    *,
+    newest: int | None = None,
+    before: int | None = None,
+    narrowed: Q | None = None,
 ) -> "QuerySet[Message]":
-    """Narrow a query to one state.
+    """Narrow a query to one state; `narrowed` further, by columns of the failures.
 
     `newest`: to so many of those in a table of their own, counted down from `before`. Without it a count of a
     few among many reads as many messages as it takes to find them.
@@ -98,7 +105,7 @@ def messages_in(
     if state in _OPEN:
         listed = QueueEntry.objects.filter(_OPEN[state])
     elif state in _FAILURES:
-        listed = Failure.objects.filter(state=_FAILURES[state])
+        listed = Failure.objects.filter(narrowed or Q(), state=_FAILURES[state])
     else:
         return messages.filter(state=_ENDED[state])
     ids = listed.values_list("pk", flat=True)

@@ -7,7 +7,17 @@ away fails no check.
 
 from delivery.checks.asking import check_deployment, check_servers
 from delivery.checks.journals import check_journals
+from delivery.checks.live_profiles import check_live_profiles
+from delivery.checks.notifying import check_notifications
 from delivery.checks.retention import check_retention
 from delivery.checks.tag import TAG
 
-__all__ = ["TAG", "check_deployment", "check_journals", "check_retention", "check_servers"]
+__all__ = [
+    "TAG",
+    "check_deployment",
+    "check_journals",
+    "check_live_profiles",
+    "check_notifications",
+    "check_retention",
+    "check_servers",
+]

@@ -33,8 +33,11 @@ from transports.errors import (
     AuthNotOffered,
     CertificateRefused,
     CredentialsNotUsable,
+    LocalShortage,
     NotSendable,
+    NotUsableHere,
     ProtocolError,
+    TokenRefused,
     TransportError,
 )
 
@@ -93,12 +96,18 @@ class ErrorRow:
 _ALL = frozenset(Phase)
 OPENING = frozenset({Phase.DNS, Phase.CONNECT, Phase.BANNER, Phase.TLS, Phase.EHLO})
 _AUTH = frozenset({Phase.AUTH})
+_TOKEN = frozenset({Phase.TOKEN})
 _MAIL = frozenset({Phase.MAIL})
 _RCPT = frozenset({Phase.RCPT})
 _DATA = frozenset({Phase.DATA})
 _BODY = frozenset({Phase.BODY})
 _DOT = frozenset({Phase.DOT})
 _ENDING = frozenset({Phase.RSET, Phase.QUIT})
+#: Of ways out that are no SMTP: what is looked at before, the answer to a message.
+_LOOKING = frozenset({Phase.FIND, Phase.PERMISSION, Phase.SPACE, Phase.KEY, Phase.IDENTITY})
+_LOCAL = frozenset({Phase.LOCAL})
+_API = frozenset({Phase.API})
+_NOT_SMTP = _LOOKING | _LOCAL | _API
 _ENVELOPE = _MAIL | _RCPT | _DATA
 _CONTENTS = _BODY | _DOT
 _BEGUN = _ENVELOPE | _BODY
@@ -140,11 +149,13 @@ REPLIES: tuple[ReplyRow, ...] = (
     # Before a message was begun it is never the message's fault.
     ReplyRow(OPENING, "", _RELEASED),
     ReplyRow(OPENING, "", _FEWER, when_crowded=True),
+    ReplyRow(_TOKEN, "", _PAUSED),
+    *(ReplyRow(_TOKEN, code, _RELEASED) for code in ("408", "429", "5")),
     ReplyRow(_AUTH, "", _NO_SIGN_IN),
     ReplyRow(_AUTH, "4", _RELEASED),
     ReplyRow(_AUTH, "432", _FEWER),
     ReplyRow(_AUTH, "5", _PAUSED),
-    ReplyRow(_ALL - _AUTH - _ENDING, "530", _PAUSED),
+    ReplyRow(_ALL - _TOKEN - _AUTH - _ENDING - _NOT_SMTP, "530", _PAUSED),
     # MAIL, RCPT, DATA
     ReplyRow(_ENVELOPE, "", _DESYNC),
     *(ReplyRow(_ENVELOPE, code, _DESYNC) for code in _NOT_UNDERSTOOD),
@@ -179,14 +190,30 @@ REPLIES: tuple[ReplyRow, ...] = (
     *(ReplyRow(_CONTENTS, code, _DESYNC) for code in _NOT_UNDERSTOOD),  # it was not in data mode
     *(ReplyRow(_CONTENTS, code, _CONTENT, enhanced=e) for code in _NOT_UNDERSTOOD for e in ("5.6", "5.7")),
     ReplyRow(_ENDING, "", _IGNORED),
+    # The exit status of a program (sysexits.h); with any other it is not set up
+    ReplyRow(_LOCAL, "", _PAUSED),
+    *(ReplyRow(_LOCAL, code, _PUT_OFF) for code in ("071", "074", "075")),
+    ReplyRow(_LOCAL, "065", _CONTENT),
+    *(ReplyRow(_LOCAL, code, _RECIPIENT) for code in ("067", "068")),
+    # HTTP: what is no refusal and no acceptance did not come from the sending address
+    ReplyRow(_API | _LOOKING, "", _PAUSED),
+    ReplyRow(_API, "4", _CONTENT),
+    *(ReplyRow(_API, code, _PAUSED) for code in ("401", "402", "403", "404", "405", "407")),
+    *(ReplyRow(_API, code, _PUT_OFF) for code in ("408", "429", "5")),
+    ReplyRow(_API, "413", _TOO_LARGE),
+    *(ReplyRow(_LOOKING, code, _RELEASED) for code in ("408", "429", "5")),
 )
 
 #: What an error without a reply means where it happened.
 ERRORS: tuple[ErrorRow, ...] = (
-    ErrorRow(TransportError, OPENING | _AUTH, _RELEASED),
+    ErrorRow(TransportError, OPENING | _AUTH | _TOKEN, _RELEASED),
     ErrorRow(TransportError, _BEGUN, LOST),
     ErrorRow(TransportError, _DOT, NO_ANSWER),
     ErrorRow(TransportError, _ENDING, _IGNORED),
+    ErrorRow(TransportError, _LOOKING, _RELEASED),
+    ErrorRow(TransportError, _LOCAL | _API, LOST),
+    ErrorRow(ProtocolError, _LOOKING | _API, _PAUSED),
+    ErrorRow(LocalShortage, _ALL, _RELEASED),
     ErrorRow(ProtocolError, _AUTH, _NO_SIGN_IN),
     ErrorRow(ProtocolError, _BEGUN, _DESYNC),
     ErrorRow(ProtocolError, _DOT, GARBLED),
@@ -198,6 +225,8 @@ ERRORS: tuple[ErrorRow, ...] = (
             AuthNotOffered,
             AuthNotEncrypted,
             CredentialsNotUsable,
+            TokenRefused,
+            NotUsableHere,
         )
     ),
     ErrorRow(NotSendable, _ALL, _CONTENT),

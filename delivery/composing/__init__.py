@@ -6,7 +6,7 @@
 
 from delivery.composing.composed import CannotCompose, Composed
 from delivery.composing.eml import compose_eml
-from delivery.composing.front import Sender, content_of, envelope_sender, front
+from delivery.composing.front import Sender, content_of, envelope_sender, front, original_to
 from delivery.composing.message import compose_message
 from delivery.composing.words import readable
 
@@ -19,5 +19,6 @@ __all__ = [
     "content_of",
     "envelope_sender",
     "front",
+    "original_to",
     "readable",
 ]

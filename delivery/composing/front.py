@@ -4,6 +4,7 @@ The only bytes of a message that depend on the profile (see `delivery.composing.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
@@ -61,6 +62,16 @@ def front(from_header: str | None, subject: str, sender: Sender, *, data: bytes 
     if reply_to and not _has_reply_to(data):
         lines.append(_line("Reply-To", reply_to))
     return b"".join(lines)
+
+
+def original_to(recipients: Sequence[str]) -> bytes:
+    r"""Give the line that names whom a redirected message was for.
+
+    >>> original_to(["a@example.org", "b@example.org"])
+    b'X-Mailconf-Original-To: a@example.org,\r\n b@example.org\r\n'
+    """
+    body = ",\r\n ".join(one if is_as_is(one) else encoded(one) for one in recipients)
+    return f"X-Mailconf-Original-To: {body}\r\n".encode("ascii")
 
 
 def content_of(front: bytes, data: bytes, cuts: tuple[int, ...], blobs: tuple[bytes, ...]) -> Content:

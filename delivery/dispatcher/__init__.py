@@ -46,7 +46,7 @@ def run(
     has a minute to finish; what was not begun goes back. With `hurry` set as well nothing is waited for.
     `ring` is called when another worker would help, `progress` now and then.
 
-    `batch_size`: messages claimed at once, 1 to 1000; None is the installation's own.
+    `batch_size`: messages claimed at once, 1 to 1000; None is the sending policy's, else the installation's.
 
     The caller's thread runs the event loop and makes no query; the database work has a thread and a
     connection of its own. Raises what a broken database raises after a minute of trying.
@@ -55,7 +55,7 @@ def run(
         until_empty=until_empty,
         deadline=deadline,
         linger=linger,
-        batch_size=settings.MAILCONF_BATCH_SIZE if batch_size is None else batch_size,
+        batch_size=batch_size,
         stop=stop or threading.Event(),
         hurry=hurry or threading.Event(),
         ring=ring or _nothing,

@@ -58,6 +58,7 @@ class Chores:
             replayed = await self._database.call(replay_all)
             reclaimed = await self._database.call(queue.reclaim)
             told = await self._database.call(notices.send_due)
+            told = bool(await self._database.call(notices.watch)) or told
             if replayed or told or (reclaimed is not None and reclaimed.messages):
                 self._came_back()
         await self.tell_of_the_journal()

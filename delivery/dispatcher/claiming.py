@@ -8,15 +8,19 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from delivery import assignment, queue
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
+from delivery.dispatcher.logging_only import NOBODY
 from delivery.dispatcher.marks import Marks
 from delivery.dispatcher.outcomes import Result
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.work import SUSPECT, Work
 from delivery.queue import Claimed, Lane, PoolKey, ReadyLane
+from smtp_settings import wire
+from smtp_settings.policy import Course
 
 #: Which lanes have due messages is asked this often; an idle drain asks at growing intervals between these.
 LOOK_SECONDS = 1.0
@@ -36,15 +40,22 @@ class Claims:
     """The ready lanes, and what this session took from them."""
 
     def __init__(
-        self, database: Database, lease: Lease, park: Park, *, batch_size: int, ring: Callable[[], None]
+        self,
+        database: Database,
+        lease: Lease,
+        park: Park,
+        *,
+        ring: Callable[[], None],
+        log: Callable[[Work], None],
     ) -> None:
         self._database = database
         self._lease = lease
         self._park = park
-        self._batch_size = batch_size
         self._ring = ring
+        self._log = log
         self._marks = Marks()
         self._in_hand: set[int] = set()
+        self._being_logged: set[int] = set()
         self._repeats = 0
         self._pools: dict[int, PoolKey] = {}
         # Claims so far. A drain of few claims would never come to read backwards if all began at the same.
@@ -54,8 +65,10 @@ class Claims:
         self._suspect_since: float | None = None  # its turn has come, and hands are not empty yet
         self._suspect: int | None = None  # in hand, and alone until then
         self._alone_until = 0.0
-        #: Lanes with due messages, as far as is known.
+        #: Lanes with due messages that may leave, as far as is known.
         self.lanes: list[ReadyLane] = []
+        #: Those whose messages are only recorded.
+        self.logged: list[ReadyLane] = []
         #: When to look again, on the monotonic clock.
         self.look_at = 0.0
         #: Nothing was claimed or given back since the last look.
@@ -68,11 +81,21 @@ class Claims:
         if time.monotonic() < self.look_at:
             return
         await self._park.refresh()
-        self.lanes = await self._database.call(queue.ready_lanes)
+        lanes = await self._database.call(queue.ready_lanes)
+        if lanes and lanes[0].policy_mark != self._park.policies.mark:
+            await self._park.reread_policies()
         self.is_fresh = True
-        self._pools |= {lane.pool.id: lane.pool for lane in self.lanes}
-        self._look_every = FIRST_LOOK_SECONDS if self.lanes else min(LOOK_SECONDS, 2 * self._look_every)
-        self.look_at = time.monotonic() + (LOOK_SECONDS if self.lanes else self._look_every)
+        self._pools |= {lane.pool.id: lane.pool for lane in lanes}
+        self.lanes = self._lanes_of(Course.SEND, lanes)
+        self.logged = self._lanes_of(Course.LOG, lanes)
+        is_mail = bool(self.lanes or self.logged)
+        self._look_every = FIRST_LOOK_SECONDS if is_mail else min(LOOK_SECONDS, 2 * self._look_every)
+        self.look_at = time.monotonic() + (LOOK_SECONDS if is_mail else self._look_every)
+
+    def _lanes_of(self, course: Course, lanes: Sequence[ReadyLane]) -> list[ReadyLane]:
+        """Return the lanes whose site's mail goes this way now; what waits is in none."""
+        policies = self._park.policies
+        return [lane for lane in lanes if policies.of(lane.pool.site_id).course is course]
 
     def look_soon(self) -> None:
         """Look at the next round: messages came back."""
@@ -82,8 +105,13 @@ class Claims:
         """Claim what may be sent now, or one suspect when it is its turn; return how many came."""
         if self._suspect is not None and time.monotonic() < self._alone_until:
             return 0
+        # The policy may be another than when the lanes were looked at.
+        self.lanes = self._lanes_of(Course.SEND, self.lanes)
+        self.logged = self._lanes_of(Course.LOG, self.logged)
+        logged = await self._claim_logged()
         lanes = [lane for lane in self.lanes if lane.priority < SUSPECT]
-        return await (self._claim_suspect() if self._is_suspects_turn(lanes) else self._claim(lanes))
+        is_suspects_turn = self._is_suspects_turn(lanes)
+        return logged + await (self._claim_suspect() if is_suspects_turn else self._claim(lanes))
 
     async def release_unknown(self) -> None:
         """Give back what a claim took whose answer was lost: nobody else may, as long as we live."""
@@ -98,6 +126,7 @@ class Claims:
         """Hear that a result is committed: the message is in hand no more, and may be due again."""
         message_id = result.work.claimed.message_id
         self._in_hand.discard(message_id)
+        self._being_logged.discard(message_id)
         if message_id == self._suspect:
             self._suspect = None
         if result.settled is not None:
@@ -109,7 +138,7 @@ class Claims:
         """Claim for every free place, in the order of the plan; return how many came."""
         if not lanes:
             return 0
-        turn, claimed, left = 0, 0, self._batch_size
+        turn, claimed, left = 0, 0, self._park.batch_size
         for bid in self._plan(lanes):
             await self._park.prepare(bid.profile_ids, left)
             seats = assignment.seats(bid.profile_ids, self._park.rooms(), left)
@@ -120,7 +149,7 @@ class Claims:
             if found < len(seats):
                 self.lanes = [lane for lane in self.lanes if (lane.pool.id, lane.priority) not in bid.lanes]
         self._turn += turn  # a round without room is none: those come in step with the acknowledgements
-        if claimed >= self._batch_size:
+        if claimed >= self._park.batch_size:
             self._ring()
         return claimed
 
@@ -136,20 +165,41 @@ class Claims:
 
     async def _take(self, keys: Sequence[tuple[int, int]], seats: Sequence[int]) -> list[Claimed]:
         """Claim from these lanes and hand the messages to their servers."""
-        lanes = self._marks.lanes(keys, time.monotonic())
-        self.is_fresh = False
-        found, seconds = await self._database.call(lambda: _timed_claim(self._lease.id, lanes, seats))
-        self._marks.learn(lanes, found, wanted=len(seats), seconds=seconds, now=time.monotonic())
+        found = await self._leased(keys, seats)
         for claimed, profile_id in zip(found, await self._reseat(found), strict=True):
             self._in_hand.add(claimed.message_id)
             server = self._park[profile_id]
             moment = server.purse.spend() if server.limits.rates else None
             pool, most = self._pools[claimed.pool_id], server.most_recipients
             server.give(Work(claimed, server.way, pool, moment, most_recipients=most))
+        return found
+
+    async def _leased(self, keys: Sequence[tuple[int, int]], seats: Sequence[int]) -> list[Claimed]:
+        lanes = self._marks.lanes(keys, time.monotonic())
+        self.is_fresh = False
+        found, seconds = await self._database.call(lambda: _timed_claim(self._lease.id, lanes, seats))
+        self._marks.learn(lanes, found, wanted=len(seats), seconds=seconds, now=time.monotonic())
         if found:
             self.worked_at = time.monotonic()
             self._park.set_clock(found[0].db_now)
         return found
+
+    async def _claim_logged(self) -> int:
+        """Claim what is only recorded; no server is asked, and none has to be there."""
+        if not self.logged or self._being_logged:
+            return 0
+        lanes = [(lane.pool.id, lane.priority) for lane in self.logged]
+        found = await self._leased(lanes, [NOBODY] * self._park.batch_size)
+        if len(found) < self._park.batch_size:
+            self.logged = []
+        for claimed in found:
+            self._in_hand.add(claimed.message_id)
+            self._being_logged.add(claimed.message_id)
+            pool = self._pools[claimed.pool_id]
+            ids = assignment.order(self._park.ways(), pool, self._park.free_connections())
+            way = self._park[ids[0]].way if ids else wire.nobodys_way()
+            self._log(Work(claimed, replace(way, profile_id=NOBODY), pool))
+        return len(found)
 
     async def _reseat(self, found: Sequence[Claimed]) -> list[int]:
         """Choose anew for what was tried before: rather another server, for uncertain mail the same.

@@ -15,7 +15,7 @@ from functools import partial
 
 from delivery import queue
 from delivery.classification import Judgement
-from delivery.dispatcher import outcomes
+from delivery.dispatcher import logging_only, outcomes
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.chores import Chores
 from delivery.dispatcher.claiming import FIRST_LOOK_SECONDS, LOOK_SECONDS, Claims
@@ -33,6 +33,8 @@ from delivery.dispatcher.sizes import Sizes
 from delivery.dispatcher.stopping import Stop
 from delivery.dispatcher.telling import Teller
 from delivery.dispatcher.work import Work
+from smtp_settings import email_log
+from smtp_settings.policy import Policies
 from transports.base import Transport
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Terms:
     until_empty: bool
     deadline: float
     linger: float
-    batch_size: int
+    batch_size: int | None
     stop: Stop
     hurry: Stop
     ring: Callable[[], None]
@@ -74,7 +76,7 @@ class Drain:
         self.consequences = Consequences(database, lease, self.park)
         self.teller = Teller()
         self.sizes = Sizes(database.call, lambda: self.park.db_now)
-        self.claims = Claims(database, lease, self.park, batch_size=terms.batch_size, ring=terms.ring)
+        self.claims = Claims(database, lease, self.park, ring=terms.ring, log=self._log)
         self.chores = Chores(
             database,
             lease,
@@ -91,6 +93,7 @@ class Drain:
             acknowledged=self._acknowledged,
             journal=journal,
             teller=self.teller,
+            keeps_log=lambda: self.policies.keeps_sent and email_log.path() is not None,
         )
         self._lines: set[asyncio.Task[None]] = set()
         self._ends_at = time.monotonic() + terms.deadline
@@ -230,6 +233,11 @@ class Drain:
 
     # What the connections ask of the drain (`line.Office`)
 
+    @property
+    def policies(self) -> Policies:
+        """What may leave, as far as is known now."""
+        return self.park.policies
+
     async def transport_of(self, server: Server) -> Transport:
         """Return the transport of the server's present version; raises NotLive."""
         return await self.park.transport_of(server)
@@ -285,9 +293,15 @@ class Drain:
     def _on_the_wire(self) -> int:
         return sum(server.on_the_wire for server in self.park) - self.recorder.unacknowledged
 
+    def _log(self, work: Work) -> None:
+        """Record a message instead of sending it."""
+        policy = self.policies.of(work.pool.site_id)
+        self.recorder.add(logging_only.result_of(work, policy, lease=self.lease.id))
+
     def _acknowledged(self, group: Sequence[Result]) -> None:
         """Hear that results are committed: their places are free."""
         for result in group:
             self.claims.settle(result)
-            self.park[result.work.way.profile_id].let_go()
+            if result.work.way.profile_id != logging_only.NOBODY:
+                self.park[result.work.way.profile_id].let_go()
         self.wake.set()

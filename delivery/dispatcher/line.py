@@ -23,11 +23,12 @@ from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease, LeaseLost
 from delivery.dispatcher.open_session import NotUsable, OpenSession, open_session
 from delivery.dispatcher.outcomes import Result
-from delivery.dispatcher.preparing import NobodyLeft, Overdue, check, put_together
+from delivery.dispatcher.preparing import NobodyLeft, NotNow, Overdue, check, check_again, put_together
 from delivery.dispatcher.recorder import Recorder
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.sizes import TOO_LARGE, Sizes, TooLarge
 from delivery.dispatcher.work import Work
+from smtp_settings.policy import Policies
 from transports.base import MailObject, Outcome, Phase, Reply, TranscriptLine, Transport
 from transports.errors import ConnectionLost, TransportError
 
@@ -42,6 +43,9 @@ class TurnMissed(Exception):
     """A spaced message missed its reserved moment and needs another."""
 
 
+_NOT_SENT = (Overdue, NobodyLeft, NotNow, CannotCompose, TooLarge, NotUsable, LeaseLost, TurnMissed)
+
+
 class Office(Protocol):
     """What a line asks of the drain it belongs to."""
 
@@ -50,6 +54,10 @@ class Office(Protocol):
     blobs: Blobs
     journal: Journal
     sizes: Sizes
+
+    @property
+    def policies(self) -> Policies:
+        """What may leave, as far as is known now."""
 
     async def transport_of(self, server: Server) -> Transport:
         """Return the transport of the server's present version; raises NotLive."""
@@ -125,7 +133,7 @@ class Line:
         except asyncio.CancelledError:
             self.office.recorder.add(self._interrupted(work))
             raise
-        except (Overdue, NobodyLeft, CannotCompose, TooLarge, NotUsable, LeaseLost, TurnMissed) as error:
+        except _NOT_SENT as error:
             result = self._unsent(work, error)
         except Exception as error:
             # Any bug of ours, met by one message, must not stop the others; three times, and a person looks.
@@ -188,7 +196,7 @@ class Line:
 
         Returns the judgement, the milliseconds of the transaction, and what was said where it went wrong.
         """
-        check(work)
+        check(work, self.office.policies)
         mail, work.mail = work.mail or await self._put_together(work), None
         self.office.sizes.check(self.server, work, mail.content.size_bytes)
         await self.office.recorder.has_room()
@@ -220,6 +228,8 @@ class Line:
             before_dot=partial(self._before_dot, work),
             after_dot=partial(self.office.journal.replied, work),
         )
+        if work.redirected_to:  # one answer, for all whom it was for
+            outcome = replace(outcome, rcpt_replies=outcome.rcpt_replies * len(work.recipients))
         current.carried()
         if current.messages == 1 and outcome.reply is not None:
             self.server.health.healthy += 1
@@ -244,7 +254,7 @@ class Line:
         if work.goes_alone or parts is None:
             return False
         try:
-            check(work)
+            check(work, self.office.policies)
             self.office.journal.begun(work)
             mail = put_together(work, parts)
             self.office.sizes.check(self.server, work, mail.content.size_bytes)
@@ -260,8 +270,7 @@ class Line:
     def _before_dot(self, work: Work) -> None:
         """Refuse to complete a message that another session may hold by now, or that is too late."""
         self.office.lease.check()
-        if work.is_expired:
-            raise Overdue
+        check_again(work, self.office.policies)
         self.office.journal.sending(work)
         self._dot_written = True
 

@@ -56,11 +56,12 @@ def verdicts_of(
 
     `also_failed` are refusals that are final because nothing follows.
     """
-    if not work.claimed.verdicts and not work.has_more and _is_one_verdict(judgement):
+    is_alike = not work.has_more and _is_one_verdict(judgement)
+    if not work.claimed.verdicts and not work.redirected_to and is_alike:
         return None
     final = {Action.SENT: "sent", Action.FAIL: "failed"} | dict.fromkeys(also_failed, "failed")
     found = {
-        recipient: _as_json(verdict, final[verdict.ruling.action])
+        recipient: _as_json(verdict, final[verdict.ruling.action], work.redirected_to)
         for recipient, verdict in zip(work.recipients, judgement.recipients, strict=False)
         if verdict.ruling.action in final
     }
@@ -72,9 +73,10 @@ def _is_one_verdict(judgement: Judgement) -> bool:
     return len(verdicts) < 2 or len({verdict.ruling.action for verdict in verdicts}) < 2
 
 
-def _as_json(verdict: Verdict, state: str) -> dict[str, Any]:  # Any: JSON
+def _as_json(verdict: Verdict, state: str, redirected_to: str) -> dict[str, Any]:  # Any: JSON
     reply = verdict.reply
-    return {
+    instead = {"redirected_to": redirected_to} if redirected_to else {}
+    return instead | {
         "state": state,
         "code": reply.code if reply else None,
         "enhanced": reply.enhanced if reply else None,

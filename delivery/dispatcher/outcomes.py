@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from delivery import retry
 from delivery.classification import OVERRIDE, Action, Judgement
@@ -20,11 +21,19 @@ BUGS = 3
 _BUG_DELAY = timedelta(minutes=1)
 
 
+class Logged(StrEnum):
+    """What the event log says of each recipient in log-only mode."""
+
+    SUPPRESSED = "message.suppressed"
+    SIMULATED = "message.simulated_failure"
+
+
 @dataclass(slots=True)  # one for each message: see `transports.base.Outcome`
 class Result:
     """What one attempt came to, as rows: one of `finished` and `settled`, and `tried` unless it was sent.
 
-    `elsewhere`: the profile the message is pinned to from now on; the recorder finds its pool.
+    `elsewhere`: the profile the message is pinned to from now on; the recorder finds its pool. `logged`: it
+    was not sent on purpose.
     """
 
     work: Work
@@ -32,6 +41,7 @@ class Result:
     settled: Settled | None = None
     tried: Tried | None = None
     elsewhere: int | None = None
+    logged: Logged | None = None
 
 
 def policy_of(way: WayOut) -> retry.Policy:

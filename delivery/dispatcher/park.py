@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from django.conf import settings
 from django.utils import timezone
 
 from delivery import assignment, queue
@@ -23,6 +24,7 @@ from delivery.dispatcher.sizes import remember_tests
 from delivery.dispatcher.work import Work
 from delivery.queue import Breaker, Heartbeat, Paused, ProfileStateRow, ReadyLane
 from smtp_settings import wire
+from smtp_settings.policy import Policies, policies
 from smtp_settings.sealing import SealingError
 from smtp_settings.wire import WayOut
 from transports.base import Transport
@@ -40,7 +42,7 @@ class Park:
         database: Database,
         lease: Lease,
         *,
-        batch_size: int,
+        batch_size: int | None,
         give_back: Callable[[Sequence[Work]], None],
     ) -> None:
         self._database = database
@@ -50,6 +52,8 @@ class Park:
         self._servers: dict[int, Server] = {}
         self._transports: dict[int, tuple[str, asyncio.Future[Transport]]] = {}
         self._versions: object = None
+        #: What may leave: read with the profiles, asked for every message.
+        self.policies = Policies()
         self._refresh_at = 0.0
         self.allowances = Allowances(database, lease)
         self._sharing = Sharing(lease)
@@ -82,7 +86,7 @@ class Park:
         if time.monotonic() < self._refresh_at:
             return
         self._refresh_at = time.monotonic() + _REFRESH_SECONDS
-        ways, states = await self._database.call(_read)
+        self.policies, ways, states = await self._database.call(_read)
         for server in self:
             server.is_live = False
         for way in ways:
@@ -98,7 +102,16 @@ class Park:
         await self._thaw()
 
     def _new(self, way: WayOut, state: ProfileStateRow) -> Server:
-        return Server(way, state, batch_size=self._batch_size, clock=lambda: self.db_now)
+        return Server(way, state, batch_size=self.batch_size, clock=lambda: self.db_now)
+
+    @property
+    def batch_size(self) -> int:
+        """How many messages are claimed at once: as the caller says, else the policy, else the settings."""
+        return self._batch_size or self.policies.batch_size or int(settings.MAILCONF_BATCH_SIZE)
+
+    async def reread_policies(self) -> None:
+        """Read what may leave again: somebody changed it."""
+        self.policies = await self._database.call(policies)
 
     def ways(self) -> list[WayOut]:
         """Return the ways out that are in use now."""
@@ -258,9 +271,9 @@ def _any_serves(ways: Sequence[WayOut], lanes: Sequence[ReadyLane]) -> bool:
     return any(assignment.serves(way, lane.pool) for lane in lanes for way in ways)
 
 
-def _read() -> tuple[list[WayOut], dict[int, ProfileStateRow]]:
+def _read() -> tuple[Policies, list[WayOut], dict[int, ProfileStateRow]]:
     ways = wire.ways_out()
     states = queue.profile_states(way.profile_id for way in ways)
     if remember_tests(ways, states, timezone.now()):
         states = queue.profile_states(way.profile_id for way in ways)
-    return ways, states
+    return policies(), ways, states

@@ -6,18 +6,25 @@ again, so the number of such outcomes has a bound, and no connection completes a
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
 from django.db import transaction
+from django.utils import timezone
 
 from delivery import notices, queue
+from delivery.dispatcher import logbook
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.journal import Journal
-from delivery.dispatcher.outcomes import Result
+from delivery.dispatcher.outcomes import Logged, Result
 from delivery.dispatcher.telling import Teller
+from delivery.queue.events import RecipientEvents, add_recipient_events
+from smtp_settings import email_log
+
+logger = logging.getLogger(__name__)
 
 #: A group of this size is written at once.
 GROUP = 25
@@ -43,6 +50,7 @@ class Recorder:
         acknowledged: Callable[[Sequence[Result]], None],
         journal: Journal,
         teller: Teller,
+        keeps_log: Callable[[], bool],
     ) -> None:
         self._database = database
         self._lease = lease
@@ -50,6 +58,7 @@ class Recorder:
         self._acknowledged = acknowledged
         self._journal = journal
         self._teller = teller
+        self._keeps_log = keeps_log
         self._waiting: list[Result] = []
         self._writing: list[Result] = []
         self._changed = asyncio.Event()
@@ -107,6 +116,8 @@ class Recorder:
             self._room.set()
         if self._waiting:
             self._changed.set()
+        if self._keeps_log():
+            await asyncio.to_thread(_log, [one for one in group if _id_of(one) in written])
 
     async def _gather(self) -> None:
         """Let a group come together."""
@@ -129,7 +140,8 @@ def write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
     """
     finished = [result.finished for result in group if result.finished is not None]
     tried = [result.tried for result in group if result.tried is not None]
-    if len(finished) == len(group) and not tried and not any(map(_is_given_up, finished)):
+    logged = [result for result in group if result.logged is not None]
+    if len(finished) == len(group) and not (tried or logged) and not any(map(_is_given_up, finished)):
         return queue.finish(lease, finished)
     with transaction.atomic():
         ended = queue.finish(lease, finished)
@@ -137,7 +149,25 @@ def write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
         given_up = [one for one in finished if one.message_id in ended and _is_given_up(one)]
         notices.message_given_up({one.message_id: one.profile_id for one in given_up})
         queue.record([one for one in tried if one.message_id in written or not is_repeat])
+        add_recipient_events(lease, (_logged(one) for one in logged if _id_of(one) in written))
     return written
+
+
+def _log(results: Sequence[Result]) -> None:
+    try:
+        email_log.write(logbook.entries(results, timezone.now()))
+    except Exception:  # a message that cannot be described must not stop those that can be sent
+        logger.exception("Messages could not be written to the email log.")
+
+
+def _id_of(result: Result) -> int:
+    return result.work.claimed.message_id
+
+
+def _logged(result: Result) -> RecipientEvents:
+    return RecipientEvents(
+        str(result.logged), _id_of(result), result.work.recipients, is_error=result.logged is Logged.SIMULATED
+    )
 
 
 def _is_given_up(finished: queue.Finished) -> bool:

@@ -44,6 +44,7 @@ from delivery.dispatcher.report import Tally, kind_of
 from delivery.dispatcher.work import Work
 from delivery.queue import AttemptResult, Claimed, Finished, PoolKey, Settled, SmallState, Tried
 from smtp_settings import wire
+from smtp_settings.policy import policies
 from transports.base import Outcome, Phase, Reply
 
 logger = logging.getLogger(__name__)
@@ -154,6 +155,7 @@ class _Player:
         named = {note.profile_id for note in notes.values() if note.profile_id is not None}
         self._ways = wire.ways_of({claimed.profile_id for claimed in held} | named)
         self._pools = {pool.id: pool for pool in queue.pools()}
+        self._policies = policies()
 
     def results(self) -> list[Result]:
         """Judge what was on the wire: with the reply, or without one as uncertain."""
@@ -185,7 +187,9 @@ class _Player:
 
     def _work(self, claimed: Claimed, note: Note) -> Work:
         pool = self._pools.get(claimed.pool_id) or PoolKey(claimed.pool_id, None, None, None)
-        return Work(claimed, self._ways[note.profile_id or claimed.profile_id], pool)
+        work = Work(claimed, self._ways[note.profile_id or claimed.profile_id], pool)
+        work.go_to(self._policies.of(pool.site_id).redirect)  # most likely as it was then
+        return work
 
     def _judged(self, work: Work, note: Note) -> Result:
         if note.reply is not None and _fits(work, note):

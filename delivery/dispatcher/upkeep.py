@@ -6,10 +6,12 @@ The drain's own connection would make claims and heartbeats wait for it.
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connection
 
 from delivery import upkeep
+from smtp_settings.policy import policies
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,10 @@ class Upkeep:
 def _step() -> float:
     """Do one chunk and leave no connection behind; return in how many seconds to come again."""
     try:
-        return upkeep.step(upkeep.Retention.configured())
+        retention = upkeep.Retention.configured()
+        if not policies().keeps_sent:
+            retention = replace(retention, sent=0)
+        return upkeep.step(retention)
     except (DatabaseError, InterfaceError) as error:
         what = str(error).strip().partition("\n")[0]
         logger.warning("Upkeep is put off, the database did not do it: %s", what)

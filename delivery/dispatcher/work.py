@@ -8,6 +8,7 @@ from typing import Any
 from delivery import assignment
 from delivery.dispatcher import clock
 from delivery.queue import Claimed, PoolKey, domain_of
+from smtp_settings.policy import Redirect
 from smtp_settings.wire import WayOut
 from transports.base import MailObject
 
@@ -34,16 +35,33 @@ class Work:
     mail: MailObject | None = field(default=None, repr=False)
     #: Recipients of one transaction: fewer than usual where the server takes no more.
     most_recipients: int = MOST_RECIPIENTS
+    #: Where it goes instead, decided when it is put together, as late as can be: `go_to`.
+    redirect: Redirect | None = None
     #: The recipients this attempt is for: without a final verdict, as many as one transaction takes.
     recipients: tuple[str, ...] = field(init=False)
     #: Whether recipients are left for a follow-up after this attempt.
     has_more: bool = field(init=False)
+    #: Who gets this attempt in the place of its recipients; "" where they do themselves.
+    redirected_to: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.go_to(self.redirect)
+
+    def go_to(self, redirect: Redirect | None) -> None:
+        """Decide for whom this attempt is; what was put together before is for somebody else.
+
+        Those whom a redirect spares go first and by themselves: the others' copy names everybody it was for.
+        """
         everybody, settled = self.claimed.rcpt_to, self.claimed.verdicts
         unsettled = [r for r in everybody if r not in settled] if settled else everybody
-        self.recipients = tuple(unsettled[: self.most_recipients])
-        self.has_more = len(unsettled) > self.most_recipients
+        left = unsettled
+        if redirect is not None:
+            left = [r for r in unsettled if redirect.spares(r)] or unsettled
+        self.redirect, self.mail = redirect, None
+        self.recipients = tuple(left[: self.most_recipients])
+        self.has_more = len(unsettled) > len(self.recipients)
+        goes_there = redirect is not None and left and not redirect.spares(left[0])
+        self.redirected_to = redirect.to if redirect is not None and goes_there else ""
 
     @property
     def db_now(self) -> datetime:
@@ -72,12 +90,18 @@ class Work:
         return self.claimed.verdicts or {}
 
     @property
+    def rcpt_to(self) -> tuple[str, ...]:
+        """The forward-paths of this attempt."""
+        return (self.redirected_to,) if self.redirected_to else (*self.recipients, *self.riders)
+
+    @property
     def riders(self) -> tuple[str, ...]:
         """Debug recipients: they ride in the envelope of the first try and are never waited for.
 
+        While mail is redirected nobody rides: only one address shall get it.
         Nor does a message need SMTPUTF8 for their sake: a server without it would fail the message.
         """
-        if self.claimed.attempts or self.claimed.verdicts:
+        if self.claimed.attempts or self.claimed.verdicts or self.redirect is not None:
             return ()
         own = set(self.claimed.rcpt_to)
         return tuple(r for r in self.way.sender.debug_recipients if r not in own and r.isascii())

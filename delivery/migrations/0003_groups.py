@@ -14,21 +14,33 @@ VIEWERS = {
     "smtp_settings.oauthcredential": ["view"],
     "smtp_settings.testrun": ["view"],
     "smtp_settings.event": ["view"],
+    "smtp_settings.notificationsettings": ["view"],
+    "smtp_settings.sendingpolicy": ["view"],
 }
 OPERATORS = {
     "delivery.message": ["retry", "cancel", "hold", "resend", "move"],
     "smtp_settings.smtpprofile": ["test", "pause"],
 }
 ADMINISTRATORS = {
-    "delivery.message": ["view_body"],
-    "smtp_settings.smtpprofile": ["add", "change", "delete", "elsewhere"],
+    "delivery.message": ["view_body", "resend_elsewhere"],
+    "delivery.bulkjob": ["large"],
+    "smtp_settings.smtpprofile": ["add", "change", "delete", "elsewhere", "leak"],
+    "smtp_settings.event": ["export"],
+    "smtp_settings.notificationsettings": ["change"],
+    "smtp_settings.sendingpolicy": ["change"],
     "smtp_settings.oauthcredential": ["add", "change", "delete"],
     "auth.user": ["add", "change", "delete", "view"],
     "auth.group": ["add", "change", "delete", "view"],
     "sites.site": ["add", "change", "delete", "view"],
 }
 # Those that are not `<verb>_<model>`. `save_untested_smtpprofile` is in no group: it is given by name.
-NAMED = {"view_body": "view_message_body", "elsewhere": "send_test_elsewhere"}
+NAMED = {
+    "view_body": "view_message_body",
+    "resend_elsewhere": "resend_elsewhere",
+    "large": "run_large_bulkjob",
+    "elsewhere": "send_test_elsewhere",
+    "leak": "answer_leak_smtpprofile",
+}
 
 GROUPS = {
     "mailconf viewers": [VIEWERS],

@@ -8,19 +8,17 @@ Called where outcomes are written, in the worker's database thread; whatever goe
 stands, and the log says what went wrong.
 """
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-from django.db import InterfaceError, OperationalError, transaction
+from collections.abc import Mapping
 
 from delivery import queue
+from delivery.notices.broadcast import mail_trial, trial_body
+from delivery.notices.calling import call_due
+from delivery.notices.guarding import never_in_the_way
 from delivery.notices.posting import post
 from delivery.notices.readers import Readers
+from delivery.notices.watching import watch
 
-__all__ = ["message_given_up", "send_due", "server_paused"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["call_due", "mail_trial", "message_given_up", "send_due", "server_paused", "trial_body", "watch"]
 
 
 def message_given_up(messages: Mapping[int, int | None]) -> None:
@@ -31,7 +29,7 @@ def message_given_up(messages: Mapping[int, int | None]) -> None:
     if not messages:
         return
     told: dict[str, list[int]] = {}
-    with _never_in_the_way():
+    with never_in_the_way():
         if facts := queue.notice_facts(messages):
             readers = Readers()
             for fact in facts:
@@ -39,14 +37,14 @@ def message_given_up(messages: Mapping[int, int | None]) -> None:
                 if address := readers.of(profile_id, fact.site_id):
                     told.setdefault(address, []).append(fact.message_id)
     for address in sorted(told):  # in one order for all: two workers wait, and do not lock each other out
-        with _never_in_the_way():
+        with never_in_the_way():
             queue.note_for(address, message_ids=told[address])
             _send(address)
 
 
 def server_paused(profile_id: int, _reason: str = "") -> None:
     """Tell that a server pauses for a fault. The reason may be the server's own words: the page has them."""
-    with _never_in_the_way():
+    with never_in_the_way():
         if address := Readers().of(profile_id, None):
             queue.note_for(address, paused_ids=[profile_id])
             _send(address)
@@ -56,7 +54,7 @@ def send_due() -> int:
     """Send the emails whose quarter of an hour is over; return how many. Cheap when there are none."""
     sent = 0
     for address in queue.due_readers():
-        with _never_in_the_way():
+        with never_in_the_way():
             sent += _send(address)
     return sent
 
@@ -66,16 +64,3 @@ def _send(address: str) -> bool:
     if due is not None:
         post(due)
     return due is not None
-
-
-@contextmanager
-def _never_in_the_way() -> Iterator[None]:
-    """Undo what failed inside, and nothing else; a database that is gone is the caller's to notice."""
-    try:
-        with transaction.atomic():
-            yield
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
-        # An outcome not written would be a message sent twice: worse than any notice that is missing.
-        logger.exception("A notice could not be written.")

@@ -11,6 +11,18 @@ from delivery.queue.enqueue import enqueue
 from delivery.queue.events import add_event
 from delivery.queue.finish import NEEDS_A_PERSON, finish
 from delivery.queue.identity import make_message_id, row_of
+from delivery.queue.incidents import (
+    begin_incident,
+    end_incident,
+    faulty_servers,
+    heard_of_workers,
+    incident_comes_nearer,
+    needy_messages,
+    open_incidents,
+    profiles_meant_to_send,
+    take_turn,
+    told_of_incident,
+)
 from delivery.queue.learned import (
     SEQUENTIAL,
     forget,
@@ -34,6 +46,7 @@ from delivery.queue.notices import (
 )
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, reclaim
+from delivery.queue.resend import CannotResend, WhyNot, resend
 from delivery.queue.routes import Route, domain_of, pools_for, route_now
 from delivery.queue.servers import (
     begin_probe,
@@ -72,6 +85,15 @@ from delivery.queue.values import (
     WorkerSession,
 )
 from delivery.queue.waking import CHANNEL, wake_drains
+from delivery.queue.webhook_calls import (
+    DueCall,
+    add_call,
+    call_failed,
+    call_was_taken,
+    calls_given_up,
+    drop_calls,
+    take_call,
+)
 from delivery.queue.workers import (
     STALE,
     boot_id,
@@ -96,7 +118,9 @@ __all__ = [
     "STALE",
     "AttemptResult",
     "Breaker",
+    "CannotResend",
     "Claimed",
+    "DueCall",
     "DueNotice",
     "Enqueued",
     "Finished",
@@ -122,25 +146,36 @@ __all__ = [
     "StatRow",
     "Tokens",
     "Tried",
+    "WhyNot",
     "WorkerSession",
     "WorkerState",
+    "add_call",
     "add_event",
     "add_stats",
+    "begin_incident",
     "begin_probe",
     "boot_id",
+    "call_failed",
+    "call_was_taken",
+    "calls_given_up",
     "cancel",
     "claim",
     "close_breaker",
     "domain_of",
+    "drop_calls",
     "due_readers",
+    "end_incident",
     "enqueue",
+    "faulty_servers",
     "finish",
     "forget",
     "forgive",
     "give_slots",
+    "heard_of_workers",
     "heartbeat",
     "held_by",
     "hold",
+    "incident_comes_nearer",
     "is_any_leased",
     "learn_connections",
     "learn_recipients",
@@ -150,19 +185,23 @@ __all__ = [
     "load_blobs",
     "make_message_id",
     "messages",
+    "needy_messages",
     "note_for",
     "notice_facts",
     "open_breaker",
+    "open_incidents",
     "pause",
     "pools",
     "pools_for",
     "profile_states",
+    "profiles_meant_to_send",
     "put_back",
     "ready_lanes",
     "reclaim",
     "record",
     "register_worker",
     "release_others",
+    "resend",
     "resume",
     "retire_worker",
     "retry_now",
@@ -175,10 +214,13 @@ __all__ = [
     "speed_up",
     "status_of",
     "stop_worker",
+    "take_call",
     "take_notice",
     "take_slots",
     "take_tokens",
+    "take_turn",
     "thaw",
+    "told_of_incident",
     "try_now",
     "wake_drains",
 ]

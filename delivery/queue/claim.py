@@ -9,7 +9,8 @@ from delivery.queue.values import Claimed, Lane, PoolKey, ReadyLane
 _PRIORITIES = [1, 2, 3, 11, 12, 13]
 
 _READY = named("""
-SELECT pool.id, pool.site_id, pool.sender_domain, pool.profile_id, lane.priority, found.ready_at
+SELECT pool.id, pool.site_id, pool.sender_domain, pool.profile_id, lane.priority, found.ready_at,
+       (SELECT coalesce(sum(version), 0) FROM {policy}) + (SELECT count(confirmed_at) FROM {whereabouts})
 FROM {pool} pool
 CROSS JOIN unnest(%(priorities)s::smallint[]) AS lane (priority)
 CROSS JOIN LATERAL (
@@ -56,8 +57,8 @@ def ready_lanes() -> list[ReadyLane]:
     """Say which lanes have due rows and since when: urgent first, then the oldest. Locks nothing."""
     found = run(_READY, {"priorities": _PRIORITIES})
     return [
-        ReadyLane(PoolKey(pool_id, site_id, domain, profile_id), priority, ready_at)
-        for pool_id, site_id, domain, profile_id, priority, ready_at in found
+        ReadyLane(PoolKey(pool_id, site_id, domain, profile_id), priority, ready_at, mark)
+        for pool_id, site_id, domain, profile_id, priority, ready_at, mark in found
     ]
 
 

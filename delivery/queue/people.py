@@ -1,4 +1,7 @@
-"""What people do with messages. Only rows nobody is sending are touched; the others are not in the answer."""
+"""What people do with messages. Only rows nobody is sending are touched; the others are not in the answer.
+
+Each act is an event of every message it was done to, with who did it and the job it belongs to, if any.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +12,7 @@ from delivery.composing import Composed
 from delivery.models import Content, Message, SmallState
 from delivery.queue.claim import load_blobs
 from delivery.queue.enqueue import enqueue
-from delivery.queue.events import add_message_events
+from delivery.queue.events import add_message_events, note_copy
 from delivery.queue.finish import finish
 from delivery.queue.statements import named, run
 from delivery.queue.values import Enqueued, Finished, Handover
@@ -56,53 +59,60 @@ RETURNING m.id
 _MESSAGE_ID = re.compile(rb"^message-id:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE | re.MULTILINE)
 
 
-def put_back(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+def put_back(ids: Iterable[int], *, user_id: int | None = None, job_id: int | None = None) -> set[int]:
     """Queue failed, expired and held messages that have content again, retries from zero."""
     with transaction.atomic():
         values = {"ids": sorted(ids), "queued": SmallState.QUEUED.value}
-        return _noted("message.put_back", user_id, _ids(run(_PUT_BACK, values)))
+        return _noted("message.put_back", user_id, job_id, _ids(run(_PUT_BACK, values)))
 
 
-def retry_now(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+def retry_now(ids: Iterable[int], *, user_id: int | None = None, job_id: int | None = None) -> set[int]:
     """Make waiting messages due now."""
     with transaction.atomic():
-        return _noted("message.retried", user_id, _ids(run(_RETRY_NOW, {"ids": sorted(ids)})))
+        return _noted("message.retried", user_id, job_id, _ids(run(_RETRY_NOW, {"ids": sorted(ids)})))
 
 
-def cancel(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+def cancel(ids: Iterable[int], *, user_id: int | None = None, job_id: int | None = None) -> set[int]:
     """End queued, deferred and held messages unsent."""
     wanted = sorted(ids)
     with transaction.atomic():
         done = finish(None, [Finished(message_id, SmallState.CANCELLED) for message_id in wanted])
         values = {"ids": wanted, "held": SmallState.HELD.value, "cancelled": SmallState.CANCELLED.value}
-        return _noted("message.cancelled", user_id, done | _ids(run(_CANCEL_HELD, values)))
+        return _noted("message.cancelled", user_id, job_id, done | _ids(run(_CANCEL_HELD, values)))
 
 
-def hold(ids: Iterable[int], *, user_id: int | None = None) -> set[int]:
+def hold(ids: Iterable[int], *, user_id: int | None = None, job_id: int | None = None) -> set[int]:
     """Take queued and deferred messages out of the queue until a person puts them back."""
     with transaction.atomic():
         outcomes = [Finished(message_id, SmallState.HELD, cause="person") for message_id in sorted(ids)]
-        return _noted("message.held", user_id, finish(None, outcomes))
+        return _noted("message.held", user_id, job_id, finish(None, outcomes))
 
 
 def send_again(ids: Iterable[int], *, user_id: int | None = None) -> dict[int, Enqueued]:
     """Queue a copy of each message that has content: id -> the new message, which names the old as `copy_of`.
 
-    A copy gets a Message-ID of its own, or receivers would drop it as a duplicate.
+    A copy gets a Message-ID of its own, or receivers would drop it as a duplicate. A message whose large
+    parts are removed while we read is left out, as one without content.
     """
     with transaction.atomic():
         wanted = Message.objects.in_bulk(sorted(ids))
-        contents = Content.objects.in_bulk(wanted)
-        originals = [wanted[message_id] for message_id in contents]
-        copies = enqueue([_copy_of(message, contents[message.pk]) for message in originals])
-        made = {message.pk: copy for message, copy in zip(originals, copies, strict=True)}
-        add_message_events("message.sent_again", made, user_id)
+        handovers = {
+            message_id: copy
+            for message_id, content in Content.objects.in_bulk(wanted).items()
+            if (copy := _copy_of(wanted[message_id], content)) is not None
+        }
+        made = dict(zip(handovers, enqueue(list(handovers.values())), strict=True))
+        for message_id, copy in made.items():
+            note_copy("message.sent_again", message_id, copy.id, user_id)
         return made
 
 
-def _copy_of(message: Message, content: Content) -> Handover:
-    data, cuts = _without_message_id(bytes(content.data), list(content.cuts))
+def _copy_of(message: Message, content: Content) -> Handover | None:
+    """Return what hands the copy over; None when its large parts are gone."""
     stored = load_blobs(content.blob_ids)
+    if set(content.blob_ids) - stored.keys():
+        return None
+    data, cuts = _without_message_id(bytes(content.data), list(content.cuts))
     composed = Composed(
         mail_from=message.mail_from,
         rcpt_to=tuple(message.rcpt_to),
@@ -137,6 +147,6 @@ def _ids(found: list[tuple[int]]) -> set[int]:
     return {message_id for (message_id,) in found}
 
 
-def _noted(kind: str, user_id: int | None, done: set[int]) -> set[int]:
-    add_message_events(kind, done, user_id)
+def _noted(kind: str, user_id: int | None, job_id: int | None, done: set[int]) -> set[int]:
+    add_message_events(kind, done, user_id, job_id=job_id)
     return done

@@ -17,7 +17,7 @@ from psycopg.pq import Format
 from psycopg.rows import RowFactory, class_row, tuple_row
 
 from delivery import models
-from smtp_settings.models import Event, SMTPProfile
+from smtp_settings.models import Event, SendingPolicy, SMTPProfile, Whereabouts
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Any]  # Any: whatever the adapters take
@@ -38,10 +38,15 @@ _TABLES = {
         "profile_state": models.ProfileState,
         "stat": models.Stat,
         "notice": models.Notice,
+        "incident": models.Incident,
+        "webhook_call": models.WebhookCall,
         "idempotency": models.IdempotencyKey,
         "upkeep": models.Upkeep,
+        "bulk_job": models.BulkJob,
         "event": Event,
         "profile": SMTPProfile,
+        "policy": SendingPolicy,
+        "whereabouts": Whereabouts,
     }.items()
 }
 

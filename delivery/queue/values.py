@@ -62,11 +62,15 @@ class PoolKey:
 
 @dataclass(frozen=True, slots=True)
 class ReadyLane:
-    """A lane with due rows. `priority` above 10 is a suspect's: claim it alone, with empty hands."""
+    """A lane with due rows. `priority` above 10 is a suspect's: claim it alone, with empty hands.
+
+    `policy_mark` changes with what may leave, so that who claims hears of it before.
+    """
 
     pool: PoolKey
     priority: int
     oldest_ready_at: datetime
+    policy_mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,10 @@ class SlotCount:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a worker learns with each beat. `versions`: profile id -> (version, cleared fingerprint)."""
+    """What a worker learns with each beat. `versions`: profile id -> (version, cleared fingerprint).
+
+    Below 1 they are of what is no profile: the sending policy, and where the database was confirmed to be.
+    """
 
     db_now: datetime
     peers: tuple[Peer, ...]

@@ -31,7 +31,12 @@ RETURNING now()
 
 _PEERS = named("SELECT id, wants FROM {worker} WHERE state = %(live)s ORDER BY id")
 
-_VERSIONS = named("SELECT id, version, cleared_fingerprint FROM {profile}")
+# Below every profile's number: the policy, and how many places of the database are confirmed.
+_VERSIONS = named("""
+SELECT id, version, cleared_fingerprint FROM {profile}
+UNION ALL SELECT 0, sum(version)::int, '' FROM {policy} HAVING count(*) > 0
+UNION ALL SELECT -1, count(confirmed_at)::int, '' FROM {whereabouts} HAVING count(*) > 1
+""")
 
 _SLOTS = named("""
 SELECT profile_id, count(*), count(*) FILTER (WHERE worker_id IS NULL) FROM {slot} GROUP BY profile_id

@@ -15,32 +15,39 @@ from delivery.stats.counts import (
     uncertain_count,
 )
 from delivery.stats.history import (
+    FailureGroup,
     FrequentFailure,
     HourNumbers,
     Totals,
     WorkerNumbers,
+    failure_groups,
     frequent_failures,
     last_heartbeat_at,
     per_hour,
     totals,
     workers,
 )
+from delivery.stats.sent import SentLine, SentSince, sent_since
 from delivery.stats.servers import NOTHING_LEARNED, ProfileNumbers, profile_facts
 from delivery.stats.snapshots import all_profiles, due_ahead, snapshot
 
 __all__ = [
     "CAP",
     "NOTHING_LEARNED",
+    "FailureGroup",
     "FrequentFailure",
     "HourNumbers",
     "MessageState",
     "ProfileNumbers",
+    "SentLine",
+    "SentSince",
     "Totals",
     "WorkerNumbers",
     "all_profiles",
     "cached_counts",
     "counts",
     "due_ahead",
+    "failure_groups",
     "frequent_failures",
     "last_heartbeat_at",
     "next_try_at",
@@ -48,6 +55,7 @@ __all__ = [
     "oldest_ready_at",
     "per_hour",
     "profile_facts",
+    "sent_since",
     "snapshot",
     "totals",
     "uncertain_count",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import connection
 from django.db.models import Count, Max, Sum
 from django.db.models.functions import TruncHour
 from django.utils import timezone
@@ -80,6 +81,35 @@ def frequent_failures(since: timedelta, limit: int = 10) -> list[FrequentFailure
         .order_by("-number", "cause")[:limit]
     )
     return [FrequentFailure(SmallState(row[0]), *row[1:]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Messages that need a person for the same cause after the same profile."""
+
+    cause: str
+    profile_id: int | None
+    count: int
+    last_at: datetime
+
+
+# With IN the planner may rather read every failure there is.
+_GROUPS = """
+SELECT cause, profile_id, count(*), max(at)
+FROM (SELECT cause, profile_id, at FROM {failure} WHERE state = %(state)s ORDER BY at DESC LIMIT %(newest)s)
+  AS newest
+GROUP BY 1, 2 ORDER BY 3 DESC, 1 LIMIT %(limit)s
+"""
+
+
+def failure_groups(state: SmallState, limit: int = 8) -> list[FailureGroup]:
+    """Group the newest 10,000 messages that ended so by cause and profile, the largest group first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _GROUPS.format(failure=f'"{Failure._meta.db_table}"'),  # documented
+            {"state": int(state), "newest": _FAILURES, "limit": limit},
+        )
+        return [FailureGroup(*row) for row in cursor.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)

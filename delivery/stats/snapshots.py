@@ -49,6 +49,7 @@ from delivery.waiting import (
 from delivery.waiting.facts import CAP
 from smtp_settings.clearance import standing
 from smtp_settings.models import SMTPProfile
+from smtp_settings.policy import Policies, recent
 
 # One value, so that one round trip brings it all. Lanes ahead are read one by one and from the index's start:
 # a range over all priorities would walk the future rows.
@@ -137,6 +138,7 @@ def snapshot(message_id: int | None = None, *, profiles: Iterable[SMTPProfile] |
         heard_at=_at(found["heard_at"]),
         servers=tuple(_server(profile, found) for profile in profiles),
         message=_message(message_id, found) if message_id is not None else None,
+        policies=recent() if message_id is not None else Policies(),
         state=None if found["state"] is None else SmallState(found["state"]).name.lower(),
     )
 

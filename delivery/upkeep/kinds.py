@@ -118,6 +118,26 @@ seen AS MATERIALIZED (
   DELETE FROM {worker} w USING seen WHERE w.id = seen.key AND seen.is_over RETURNING w.id
 )"""
 
+_INCIDENTS = """
+seen AS MATERIALIZED (
+  SELECT i.id AS key, i.began_at >= now() - %(least)s::interval AS is_young,
+         coalesce(i.ended_at < now() - %(least)s::interval, false) AS is_over
+  FROM (SELECT id, began_at, ended_at FROM {incident} WHERE id > %(after)s::bigint
+        ORDER BY id LIMIT %(limit)s) i
+), gone AS (
+  DELETE FROM {incident} i USING seen WHERE i.id = seen.key AND seen.is_over RETURNING i.id
+)"""
+
+_CALLS = """
+seen AS MATERIALIZED (
+  SELECT c.id AS key, c.created_at >= now() - %(least)s::interval AS is_young,
+         c.due_at IS NULL AND c.created_at < now() - %(least)s::interval AS is_over
+  FROM (SELECT id, created_at, due_at FROM {webhook_call} WHERE id > %(after)s::bigint
+        ORDER BY id LIMIT %(limit)s) c
+), gone AS (
+  DELETE FROM {webhook_call} c USING seen WHERE c.id = seen.key AND seen.is_over RETURNING c.id
+)"""
+
 # Who asks for a key locks it, to read it afterwards: such a one is left alone.
 _KEYS = """
 seen AS MATERIALIZED (
@@ -219,6 +239,8 @@ def _terms(name: str, retention: Retention, states: Sequence[str]) -> Terms | No
     least = {
         "attempts": span(retention.attempts),
         "events": span(retention.events),
+        "incidents": span(retention.events),
+        "webhook calls": span(retention.events),
         "statistics": span(retention.minutes),
         "sessions": _WORKERS,
     }.get(name, timedelta())
@@ -251,6 +273,8 @@ KINDS = (
     _kind("failures", _FAILURES),
     _kind("attempts", _LOG, table="{attempt}"),
     _kind("events", _LOG, table="{event}"),
+    _kind("incidents", _INCIDENTS),
+    _kind("webhook calls", _CALLS),
     _kind("statistics", _STATISTICS, first="-infinity", stays=True),
     _kind("sessions", _SESSIONS),
     _kind("keys", _KEYS, walks=False),

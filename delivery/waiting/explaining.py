@@ -10,14 +10,18 @@ from delivery.waiting.reasons import (
     InHand,
     IsNext,
     NobodyDrains,
+    OnlyLogged,
     Reason,
     RetryAt,
     Scheduled,
     Stranded,
     Suspect,
+    SwitchedOff,
+    Unconfirmed,
     WaitsFor,
 )
 from delivery.waiting.routing import Answer, Ask, Routing, route
+from smtp_settings.policy.deciding import Course
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -62,11 +66,29 @@ def explain(snapshot: Snapshot) -> Explanation | None:
     is_due = not any(reason.until for reason in time_to_wait)
     obstacle = _obstacle(message, routing, is_due=is_due)
     nobody = [] if snapshot.is_drained else [NobodyDrains(snapshot.heard_at)]
+    if said := _policy_says(message, snapshot):
+        needs_a_person = _needs_a_person(said)
+        first = (said, *nobody) if needs_a_person else (*nobody, said)
+        return Explanation((*first, *time_to_wait))
     if not is_due:
         return Explanation((*time_to_wait, *nobody, *obstacle), routing)
     # What lasts until a person does something stands before what passes by itself.
     lasting_first = sorted((*time_to_wait, *obstacle), key=lambda reason: not _needs_a_person(reason))
     return Explanation((*nobody, *lasting_first), routing)
+
+
+def _policy_says(message: MessageFacts, snapshot: Snapshot) -> Reason | None:
+    """Return why no server is asked at all."""
+    policy = snapshot.policies.of(message.route.site_id)
+    match policy.course:
+        case Course.UNCONFIRMED:
+            return Unconfirmed()
+        case Course.OFF:
+            return SwitchedOff(policy.off_by, policy.off_at)
+        case Course.LOG:
+            return OnlyLogged()
+        case Course.SEND:
+            return None
 
 
 def _in_hand(lease: Lease, snapshot: Snapshot) -> InHand:

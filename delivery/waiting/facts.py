@@ -1,11 +1,12 @@
 """What is known of servers, workers and one message at one moment. Values only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from delivery.fitting import Room, Size
 from delivery.pacing import Kind, Rate
+from smtp_settings.policy.deciding import Policies
 
 #: Beat wakes an idle worker every fifteen seconds: nothing heard for so long, nobody drains, as the
 #: dashboard says.
@@ -172,7 +173,7 @@ class Snapshot:
     """Everything an answer needs, read at one moment. `now` is the database's clock.
 
     `heard_at`: when a worker was last heard of, None for never. `message` None: it does not wait; `state` is
-    the word for how it stands, None where there is no such message.
+    the word for how it stands, None where there is no such message. `policies`: what may leave at all.
     """
 
     now: datetime
@@ -180,6 +181,7 @@ class Snapshot:
     servers: tuple[ServerFacts, ...] = ()
     message: MessageFacts | None = None
     state: str | None = None
+    policies: Policies = field(default_factory=Policies)
 
     @property
     def is_drained(self) -> bool:

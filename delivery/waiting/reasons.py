@@ -60,6 +60,31 @@ class NobodyDrains(Reason):
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchedOff(Reason):
+    """The sending policy keeps all mail of its site; `who` is "" where nobody is known."""
+
+    kind: ClassVar[str] = "switched_off"
+    needs_a_person: ClassVar[bool] = True
+    who: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed(Reason):
+    """The database may be a copy: mail waits until a person has said that it is none."""
+
+    kind: ClassVar[str] = "unconfirmed"
+    needs_a_person: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyLogged(Reason):
+    """Debug mode: when it is due it is recorded as suppressed, and sent nowhere."""
+
+    kind: ClassVar[str] = "only_logged"
+
+
+@dataclass(frozen=True, slots=True)
 class Scheduled(Reason):
     """Its sender wants it sent later."""
 

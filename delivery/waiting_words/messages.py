@@ -66,6 +66,27 @@ def _nobody(reason: why.NobodyDrains, _telling: Telling) -> Said:
     return Said(_("Nobody is sending: no worker has reported since %(at)s.") % at)
 
 
+def _switched_off(reason: why.SwitchedOff, telling: Telling) -> Said:
+    text = _("Sending is switched off.")
+    if reason.since is not None:
+        who = reason.who if telling.may_name else ""
+        facts = {"who": who, "at": clock(reason.since)}
+        text = (
+            _("Sending is switched off by %(who)s since %(at)s.") % facts
+            if who
+            else _("Sending is switched off since %(at)s.") % facts
+        )
+    return Said(text + " " + _("The message waits and is not lost."))
+
+
+def _unconfirmed(_reason: why.Unconfirmed, _telling: Telling) -> Said:
+    return Said(_("This database may be a copy: nothing is sent until a person confirms where it is."))
+
+
+def _only_logged(_reason: why.OnlyLogged, _telling: Telling) -> Said:
+    return Said(_("Debug mode is on: the message will be recorded as Suppressed and not sent."))
+
+
 def _scheduled(reason: why.Scheduled, telling: Telling) -> Said:
     when = {"when": moment(reason.at, telling.now)}
     return Said(_("Its sender wants it sent %(when)s, not before.") % when)
@@ -124,6 +145,9 @@ _WORDS: dict[type[Reason], Callable[[Any, Telling], Said]] = {  # Any: the reaso
     why.Held: _held,
     why.InHand: _in_hand,
     why.NobodyDrains: _nobody,
+    why.SwitchedOff: _switched_off,
+    why.Unconfirmed: _unconfirmed,
+    why.OnlyLogged: _only_logged,
     why.Scheduled: _scheduled,
     why.RetryAt: _retry,
     why.Suspect: _suspect,

@@ -58,9 +58,18 @@ def notes_of(profiles: Iterable[SMTPProfile]) -> dict[int, tuple[Note, ...]]:
     were never saved saw somebody else's.
     """
     rows = list(profiles)
+    latest = latest_runs(rows)
+    return {row.pk: notes_for(row, latest.get(row.pk)) for row in rows}
+
+
+def latest_runs(profiles: Iterable[SMTPProfile]) -> dict[int, TestRun]:
+    """Return the last passed test or check of each saved profile's own server, by profile; one query."""
+    ids = [row.pk for row in profiles]
     runs = (
         TestRun.objects.filter(
-            profile_id__in=[row.pk for row in rows], kind=TestRun.Kind.SEND, state=TestRun.State.PASSED
+            profile_id__in=ids,
+            kind__in=(TestRun.Kind.SEND, TestRun.Kind.CONNECT),
+            state=TestRun.State.PASSED,
         )
         .annotate(tested_host=KT("settings__host"))
         .filter(tested_host=F("profile__host"))
@@ -68,8 +77,7 @@ def notes_of(profiles: Iterable[SMTPProfile]) -> dict[int, tuple[Note, ...]]:
         .distinct("profile_id")
         .only("profile_id", "steps", "settings", "finished_at")
     )
-    latest = {run.profile_id: run for run in runs}
-    return {row.pk: notes_for(row, latest.get(row.pk)) for row in rows}
+    return {run.profile_id: run for run in runs if run.profile_id is not None} if ids else {}
 
 
 def certificate_note(run: TestRun, now: datetime) -> Note | None:

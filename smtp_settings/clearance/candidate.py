@@ -25,9 +25,8 @@ from smtp_settings.secret_source import PasswordMissing, SecretSource, choose
 _FINGERPRINT_PURPOSE = "mailconf/fingerprint/v1"
 #: Runs older than this tell the gate nothing it would say differently.
 _LOOK_BACK = 2 * EVIDENCE_AGE + timedelta(minutes=5)
-_OAUTH_COLUMNS = (
-    "uuid", "provider", "flow", "tenant", "client_id", "scope", "token_url", "account", "secret_version",
-)  # fmt: skip
+#: Not `secret_version`: a new client secret is saved only after a token was received with it.
+_OAUTH_COLUMNS = ("uuid", "provider", "flow", "tenant", "client_id", "scope", "token_url", "account")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ TABLE: Mapping[str, tuple[Row, ...]] = {
     "tls": tls.TLS,
     "auth": signing_in.AUTH,
     **dict.fromkeys(("mail", "rcpt", "data", "body", "dot"), sending.SENDING),
-    "local": elsewhere.LOCAL,
-    "api": elsewhere.API,
+    **dict.fromkeys(("find", "permission", "space", "local"), elsewhere.LOCAL),
+    **dict.fromkeys(("key", "identity", "api"), elsewhere.API),
     "fault": elsewhere.FAULT,
     "after": elsewhere.AFTER,
 }

@@ -23,34 +23,51 @@ def _other_region(case: Case) -> Sequence[Changes]:
     return [{"region": other}] if other else []
 
 
+def _is_mailgun(case: Case) -> bool:
+    return case.get("transport") == "mailgun"
+
+
 LOCAL = (
+    Row("local10", S, lambda c: c.reason("not-allowed"), ("program",)),
+    Row("local11", S, lambda c: c.reason("maildrop"), ("directory",)),
+    Row("local12", S, lambda c: c.reason("not-installed"), ("transport",)),
+    Row("local13", S, lambda c: c.reason("addresses"), ("file_style",)),
     Row("local1", S, lambda c: c.reason("ENOENT", "ENOTDIR"), ("program", "directory")),
     Row("local2", S, lambda c: c.reason("EACCES", "EPERM", "EROFS"), ("program", "directory")),
     Row("local3", N, lambda c: c.reason("ENOSPC", "EDQUOT"), ("directory",)),
     Row("local4", S, lambda c: c.reason("EXDEV"), ("directory",)),
-    Row("local5", W, lambda c: c.reason("exit") and c.code(75)),
-    Row("local6", S, lambda c: c.reason("exit") and c.code(*_NOT_SET_UP), ("program",)),
-    Row("local7", Who.MESSAGE, lambda c: c.reason("exit"), ("from_address",)),
+    Row("local5", W, lambda c: c.code(71, 74, 75)),
+    Row("local6", S, lambda c: c.code(*_NOT_SET_UP), ("program",)),
+    Row("local7", Who.MESSAGE, lambda c: c.reason("exit") or c.symptom.code > 0, ("from_address",)),
     Row("local8", Who.UNCERTAIN, lambda c: c.reason("stopped", "timeout")),
     Row("local9", NOTE, lambda c: c.reason("still-there"), ("directory",)),
 )
 
 API = (
     Row(
+        "api4",
+        P,
+        lambda c: c.code(402) or c.says("Suspended", "Paused", "Not ?Verified", "failed the check"),
+        ("from_address",),
+    ),
+    Row(
         "api1",
         S,
         lambda c: c.code(401, 403) or c.says("AccessDenied", "SignatureDoesNotMatch"),
         ("password",),
     ),
-    Row("api2", S, lambda c: c.code(404), ("region",), _other_region),
-    Row("api3", Who.US, lambda c: c.code(200), ("api_domain",)),
-    Row("api4", P, lambda c: c.code(402) or c.says("Suspended", "Paused", "NotVerified")),
+    Row("api2", S, lambda c: c.code(404) and _is_mailgun(c), ("region",), _other_region),
+    Row("api10", S, lambda c: c.code(404), ("region", "configuration_set")),
+    Row("api3", S, lambda c: 200 <= c.symptom.code <= 399, ("api_domain",)),
     Row(
         "api5",
         W,
         lambda c: c.code(429) or 500 <= c.symptom.code <= 599 or c.says("Throttling"),
         ("per_minute",),
     ),
+    Row("api7", Who.MESSAGE, lambda c: c.code(413)),
+    Row("api8", S, lambda c: c.reason("credentials", "no-password"), ("password",)),
+    Row("api9", Who.MESSAGE, lambda c: 400 <= c.symptom.code <= 499),
     Row("api6", Who.UNCERTAIN, lambda c: c.is_broken),
 )
 

@@ -19,8 +19,8 @@ def facts_of(case: Case) -> Mapping[str, str]:
     """Return every fact there is, "" for one that is not known."""
     symptom = case.symptom
     return {
-        "server": case.get("host"),
-        "port": case.get("port"),
+        "server": _server(case),
+        "port": "443" if case.get("transport") == "mailgun" else case.get("port"),
         "connect_timeout": case.get("connect_timeout"),
         "command_timeout": case.get("command_timeout"),
         "address": case.seen("address") or case.seen("addresses"),
@@ -64,6 +64,18 @@ def facts_of(case: Case) -> Mapping[str, str]:
 
 def _literal(address: str) -> str:
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]" if address else ""
+
+
+def _server(case: Case) -> str:
+    """Return the server's name, also where it follows from the region."""
+    region = case.get("region")
+    match case.get("transport"):
+        case "mailgun":
+            return "api.eu.mailgun.net" if region == "eu" else "api.mailgun.net"
+        case "ses":
+            return f"email.{region}.amazonaws.com"
+        case _:
+            return case.get("host")
 
 
 def _sender(case: Case) -> str:

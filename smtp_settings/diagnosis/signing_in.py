@@ -30,7 +30,22 @@ TOKEN = (
         ),
         _CREDENTIAL,
     ),
-    Row("token6", W, lambda c: c.is_broken or c.code(429) or 500 <= c.symptom.code <= 599),
+    Row(
+        "token6",
+        W,
+        lambda c: (
+            c.is_broken
+            or c.reason("busy", "trouble", "resting")
+            or c.code(408, 429)
+            or 500 <= c.symptom.code <= 599
+        ),
+    ),
+    Row("token7", S, lambda c: c.reason("not-connected"), _CREDENTIAL),
+    Row("token8", S, lambda c: c.reason("account"), ("username", "oauth_credential")),
+    Row("token9", S, lambda c: c.reason("scope"), _CREDENTIAL),
+    Row("token10", S, lambda c: c.reason("not-usable"), _CREDENTIAL),
+    Row("token11", S, lambda c: c.reason("address") or 300 <= c.symptom.code <= 399, _CREDENTIAL),
+    Row("token12", P, lambda c: c.is_refusal, _CREDENTIAL),
 )
 
 _OAUTH_ONLY = frozenset({"XOAUTH2", "OAUTHBEARER"})

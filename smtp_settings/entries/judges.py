@@ -5,6 +5,7 @@ Values in, values out, `ValidationError` for what cannot be meant. Nothing is lo
 
 import ipaddress
 import json
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -248,6 +249,52 @@ def _rule_as_text(row: object) -> str:
         return json.dumps(row, ensure_ascii=False)
 
 
+#: What a mail program may be told besides sender and recipients: nothing that reads or writes files, takes
+#: recipients from elsewhere, or is a recipient itself. The value is joined to its letter.
+_ARGUMENT = re.compile(r"-(?:[NRVBLAa][\w.,:@=+-]*|[GvU])|--account=[\w.@-]+")
+
+
+def program_arguments(value: str) -> str:
+    """Return arguments for a mail program, one blank between them.
+
+    >>> program_arguments("-Nnever  -G")
+    '-Nnever -G'
+    """
+    words = header_text(value).split()
+    for word in words:
+        if not _ARGUMENT.fullmatch(word):
+            raise ValidationError(
+                _("“%(word)s” may not be given to a mail program. Such as -Nnever, -G or -aname may."),
+                params={"word": word[:100]},
+            )
+    return " ".join(words)
+
+
+def path(value: str) -> str:
+    """Return the absolute path of a program or directory, without detours.
+
+    >>> path("/srv/mail/../out/")
+    '/srv/out'
+    """
+    found = posixpath.normpath(header_text(value))
+    if not found.startswith("/") or found.startswith("//"):
+        raise ValidationError(_("Enter the whole path, beginning with “/”."))
+    return found
+
+
+def region(value: str) -> str:
+    """Return a region's name in small letters."""
+    return header_text(value).lower()
+
+
+def configuration_set(value: str) -> str:
+    """Return the name of a configuration set of Amazon SES."""
+    name = header_text(value)
+    if not re.fullmatch(r"[\w-]{1,64}", name, re.ASCII):
+        raise ValidationError(_("A configuration set has letters, digits, “-” and “_” in its name."))
+    return name
+
+
 #: What judges a profile's value beyond its type, and gives its canonical form; an empty value is not judged.
 JUDGES: Mapping[str, Callable[[Any], Any]] = {  # Any: a text or a list of texts
     "host": host_name,
@@ -260,6 +307,11 @@ JUDGES: Mapping[str, Callable[[Any], Any]] = {  # Any: a text or a list of texts
     "source_address": source_address,
     "ehlo_name": ehlo_name,
     "api_domain": domain,
+    "program": path,
+    "program_arguments": program_arguments,
+    "directory": path,
+    "region": region,
+    "configuration_set": configuration_set,
     "debug_recipients": addresses,
     "sender_domains": domains,
     "classification_overrides": reply_rules,

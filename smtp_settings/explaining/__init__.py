@@ -35,7 +35,24 @@ _STEPS: Mapping[str, Promise] = {
     Phase.DATA: gettext_lazy("Send the message"),
     Phase.BODY: gettext_lazy("Send the message"),
     Phase.DOT: gettext_lazy("Send the message"),
-    "token": gettext_lazy("Get a token"),
+    Phase.TOKEN: gettext_lazy("Get a token"),
+}
+
+#: Where another method means something else by a step, or has its own.
+_STEPS_OF: Mapping[tuple[str, str], Promise] = {
+    ("sendmail", Phase.FIND): gettext_lazy("Find the program"),
+    ("sendmail", Phase.PERMISSION): gettext_lazy("May it be run?"),
+    ("sendmail", Phase.DOT): gettext_lazy("Hand the message over, exit status"),
+    ("pickup", Phase.FIND): gettext_lazy("Find the directory"),
+    ("pickup", Phase.PERMISSION): gettext_lazy("May it be written to?"),
+    ("pickup", Phase.SPACE): gettext_lazy("Free space"),
+    ("pickup", Phase.DOT): gettext_lazy("Write and rename"),
+    ("mailgun", Phase.CONNECT): gettext_lazy("Connect and TLS"),
+    ("mailgun", Phase.KEY): gettext_lazy("Key accepted"),
+    ("mailgun", Phase.IDENTITY): gettext_lazy("Domain ready"),
+    ("ses", Phase.FIND): gettext_lazy("Find boto3"),
+    ("ses", Phase.KEY): gettext_lazy("Key accepted, quota"),
+    ("ses", Phase.IDENTITY): gettext_lazy("Sender verified"),
 }
 
 #: Buttons by the field they change.
@@ -110,9 +127,10 @@ def _words_for(diagnosis: Diagnosis) -> Words:
     return WORDS.get(f"{diagnosis.id}-{variant}") or WORDS[diagnosis.id]
 
 
-def step_name(phase: str) -> str:
+def step_name(phase: str, method: str = "smtp") -> str:
     """Return what a step is called, its own word for one nobody knows."""
-    return str(_STEPS.get(phase, phase))
+    own = _STEPS_OF.get((method, phase))
+    return str(own if own is not None else _STEPS.get(phase, phase))
 
 
 def label_of(changes: Mapping[str, str]) -> str:

@@ -24,6 +24,31 @@ WORDS = {
     "local7": Words(_("The mail program refused the message: exit %(code)s."), _ITS_LOG),
     "local8": Words(_("The mail program was stopped. It may have taken the message."), _ITS_LOG),
     "local9": Words(_("Nobody empties the directory."), _("Start the program that picks the files up.")),
+    "local10": Words(
+        _("%(path)s is not one of the programs that may be run here."),
+        _("The operator of mailconf says which ones may: MAILCONF_SENDMAIL_PROGRAMS."),
+    ),
+    "local11": Words(
+        _("%(path)s is part of Postfix's own queue, where only Postfix may write."),
+        _("Use the delivery method “sendmail program” instead."),
+        _("Or choose a directory that another program empties."),
+    ),
+    "local12": Words(
+        _("boto3, which speaks to Amazon SES, is not installed where the worker runs."),
+        _("The operator of mailconf installs it: mailconf[ses]."),
+        _("Amazon SES by SMTP needs nothing more."),
+    ),
+    "local13": Words(
+        _("A plain file goes to everybody in its To and Cc lines, and not all of them were to get this one."),
+        _("Use the file style with X-Sender and X-Receiver lines."),
+    ),
+    "api7": Words(_("The message is larger than the provider takes."), _("Links, not attachments.")),
+    "api8": Words(_("No usable key was found."), _("Enter the key again.")),
+    "api10": Words(
+        _("Amazon SES does not know what it was asked for in %(region)s: %(reply)s"),
+        _("Check the region and the configuration set."),
+    ),
+    "api9": Words(_("The provider refused the message."), _("Its words say why.")),
     "api1": Words(
         _("The key is refused or may not send."), _("Use a sending key, or a role that may send email.")
     ),

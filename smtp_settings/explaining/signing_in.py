@@ -39,6 +39,29 @@ WORDS = {
         _("Try again."),
         _("The worker must be able to reach it by https."),
     ),
+    "token7": Words(
+        _("Nobody has signed in to this OAuth credential yet."), _("Open the credential, and connect it.")
+    ),
+    "token8": Words(
+        _("The token is of another account."),
+        _("Connect again with the account of the credential, or change the account there."),
+    ),
+    "token9": Words(
+        _("The token does not allow what is needed."),
+        _("Check the scope of the credential."),
+        _("Connect again, and agree to everything that is asked."),
+    ),
+    "token10": Words(
+        _("The key of the OAuth credential cannot sign."), _("Enter the key again: %(detail)s.")
+    ),
+    "token11": Words(
+        _("The token URL may not be asked."),
+        _("It must begin with https:// and lead to a public address."),
+        _("Internal addresses are opened with MAILCONF_ALLOWED_NETWORKS."),
+    ),
+    "token12": Words(
+        _("The provider gave no token."), _("Look up the error it names in the provider's documentation.")
+    ),
     "auth1": Words(_("The server offers a sign-in only after encryption."), _("Use STARTTLS.")),
     "clear1": Words(
         _("The password would be sent without encryption."),

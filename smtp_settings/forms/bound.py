@@ -1,22 +1,33 @@
 """A field of the profile form with everything its row says: label, help, hint, error, what comes after it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from django import forms
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 if TYPE_CHECKING:
     from smtp_settings.forms.fields import ProfileFields
 
 #: What a person has to fill in before a test can start; choices have a value from the beginning.
-REQUIRED = frozenset({"name", "host", "username", "password"})
+REQUIRED = frozenset({"name", "host", "username", "password", "program", "directory", "api_domain", "region"})
 
 #: What stands behind the input of a field, in its row.
 EXTRAS = {
     "preset": "mailconf/_preset.html",
+    "transport": "mailconf/_method.html",
     "password": "mailconf/_password.html",
     "from_address": "mailconf/_offer.html",
     "from_name": "mailconf/_from_header.html",
+}
+
+
+#: What some methods call a field; the style sheet shows the one that is chosen.
+CAPTIONS: Mapping[str, tuple[tuple[str, Promise], ...]] = {
+    "username": (("ses", gettext_lazy("Access key ID")),),
+    "password": (("mailgun", gettext_lazy("API key")), ("ses", gettext_lazy("Secret access key"))),
 }
 
 
@@ -49,6 +60,11 @@ class RowField(forms.BoundField):
         """The label as it is shown."""
         label = str(self.label)
         return label[:1].upper() + label[1:]
+
+    @property
+    def other_captions(self) -> tuple[tuple[str, Promise], ...]:
+        """The labels it has with other methods, by method."""
+        return CAPTIONS.get(self.name, ())
 
     @property
     def says_required(self) -> bool:

@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
+from smtp_settings import methods
 from smtp_settings.advice.notes import Note, password_note
 from smtp_settings.entries import judges, pasted
 from smtp_settings.entries.rules import AVAILABLE_AUTH, AVAILABLE_METHODS
@@ -159,6 +160,13 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             "from_address": forms.TextInput(attrs=machine_text() | {"placeholder": "shop@example.com"}),
             "reply_to": forms.TextInput(attrs=machine_text()),
             "bounce_address": forms.TextInput(attrs=machine_text()),
+            "program": forms.TextInput(attrs=machine_text()),
+            "program_arguments": forms.TextInput(attrs=machine_text()),
+            "directory": forms.TextInput(attrs=machine_text() | {"placeholder": "/srv/mail/pickup"}),
+            "file_style": forms.RadioSelect,
+            "api_domain": forms.TextInput(attrs=machine_text() | {"placeholder": "mg.example.com"}),
+            "region": forms.TextInput(attrs=machine_text()),
+            "configuration_set": forms.TextInput(attrs=machine_text()),
             "ca": forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
             "notes": forms.Textarea(attrs={"rows": 4}),
         }
@@ -173,6 +181,11 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             "subject_prefix": gettext_lazy("Put before every subject, once."),
             "ca": gettext_lazy("In PEM form, for a server whose certificate your own authority has signed."),
             "source_address": gettext_lazy("One of this machine's addresses. Empty: the system chooses."),
+            "program": gettext_lazy("One of those the operator allows."),
+            "program_arguments": gettext_lazy("Usually none: sender and recipients are added."),
+            "directory": gettext_lazy("As the worker sees it. Files appear in it whole or not at all."),
+            "region": gettext_lazy("Mailgun: us or eu. Amazon SES: such as eu-west-1."),
+            "uses_machine_role": gettext_lazy("No key is stored; the role must be allowed to send email."),
             "ehlo_name": gettext_lazy("The name given to the server. Empty: this machine's address."),
         }
 
@@ -204,6 +217,11 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     def about_preset(self) -> AboutPreset | None:
         """What to say of the chosen provider."""
         return about(str(self["preset"].value() or ""), str(self["host"].value() or ""))
+
+    @property
+    def is_in_container(self) -> bool:
+        """Whether this machine's own programs and directories are out of sight."""
+        return methods.is_in_container()
 
     @property
     def reminder(self) -> Note | None:

@@ -10,7 +10,13 @@ from smtp_settings import presets
 from smtp_settings.entries.rules import AVAILABLE_METHODS
 
 #: The order of the groups.
-_GROUPS = (presets.Kind.SERVICE, presets.Kind.MAILBOX, presets.Kind.OWN, presets.Kind.DEVELOPMENT)
+_GROUPS = (
+    presets.Kind.SERVICE,
+    presets.Kind.MAILBOX,
+    presets.Kind.OWN,
+    presets.Kind.METHOD,
+    presets.Kind.DEVELOPMENT,
+)
 
 
 @dataclass(frozen=True, slots=True)

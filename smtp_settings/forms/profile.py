@@ -40,6 +40,10 @@ class Conflict:
     entered: str
 
 
+#: What a new profile has in its columns.
+_EMPTY = settings_of(SMTPProfile())
+
+
 class ProfileForm(ProfileFields):
     """Edits one profile.
 
@@ -78,9 +82,8 @@ class ProfileForm(ProfileFields):
 
     def _drop_unused(self, data: dict[str, Any]) -> None:
         """Clear what the chosen method and sign-in do not use, so that no hidden value is saved (trap 14)."""
+        self._drop_other_methods(data)
         if data.get("transport") == DeliveryMethod.SMTP:
-            data.update(program=SMTPProfile._meta.get_field("program").get_default(), program_arguments="")
-            data.update(directory="", api_domain="", region="", configuration_set="", uses_machine_role=False)
             if data.get("auth") != Auth.PASSWORD:
                 data.update(password=None)
             if data.get("auth") == Auth.NONE:
@@ -91,6 +94,16 @@ class ProfileForm(ProfileFields):
             data["accepts_clear_auth"] = False
         if not rules.goes_unverified(data.get("verification"), data.get("security")):
             data["accepts_unverified"] = False
+
+    def _drop_other_methods(self, data: dict[str, Any]) -> None:
+        """Put what only other methods use at its default, and forget what was wrong with it."""
+        method = str(data.get("transport", ""))
+        for name in rules.unused_by(method, role=bool(data.get("uses_machine_role"))):
+            if name in self.fields:
+                data[name] = None if name == "password" else _EMPTY[name]
+                self.errors.pop(name, None)
+        if method and method != DeliveryMethod.SMTP:
+            data["auth"] = Auth.NONE
 
     def _check_port(self, data: dict[str, Any]) -> None:
         """Refuse a port this installation does not let profiles use; a draft may hold it (E24)."""

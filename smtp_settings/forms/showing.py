@@ -9,9 +9,8 @@ from django.utils.translation import gettext as _
 from smtp_settings import sealing
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.clearance.standing import UNREADABLE
-from smtp_settings.entries.rules import AVAILABLE_AUTH
 from smtp_settings.forms.sentences import password_age
-from smtp_settings.models import Auth, OAuthCredential, SMTPProfile
+from smtp_settings.models import OAuthCredential, SMTPProfile
 
 if TYPE_CHECKING:
     from smtp_settings.forms.fields import ProfileFields
@@ -40,10 +39,8 @@ def describe(form: "ProfileFields") -> None:
         form.fields["is_default"].help_text = _default_help(other_default)
     if "password" in form.fields:
         _describe_password(form)
-    if "oauth_credential" in form.fields and Auth.OAUTH2 not in AVAILABLE_AUTH:
-        # Nothing to choose from yet: no query for what nobody is shown.
-        credentials = cast("forms.ModelChoiceField[OAuthCredential]", form.fields["oauth_credential"])
-        credentials.queryset = OAuthCredential.objects.none()
+    if "oauth_credential" in form.fields:
+        _describe_credential(form)
 
 
 def proposed_prefix(environment: str) -> str:
@@ -68,6 +65,14 @@ def _default_help(loser: SMTPProfile | None) -> str:
         return text
     lost = _("%(name)s is the default now. Ticked here, it stops being the default.") % {"name": loser.name}
     return f"{text} {lost}"
+
+
+def _describe_credential(form: "ProfileFields") -> None:
+    """Say where credentials come from; secrets and tokens are not read for a list of names."""
+    field = cast("forms.ModelChoiceField[OAuthCredential]", form.fields["oauth_credential"])
+    field.queryset = OAuthCredential.objects.only("name")
+    field.empty_label = _("None chosen")
+    field.help_text = _("Made under “OAuth credentials”; several profiles may share one.")
 
 
 def _describe_password(form: "ProfileFields") -> None:

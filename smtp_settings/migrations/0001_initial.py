@@ -4,6 +4,7 @@ import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.functions.comparison
 import smtp_settings.client_address
 import smtp_settings.fields
 import uuid
@@ -21,6 +22,29 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.CreateModel(
+            name='NotificationSettings',
+            fields=[
+                ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ('recipients', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=320), blank=True, default=list, size=None, verbose_name='recipients')),
+                ('muted', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list, size=None)),
+                ('breaker_minutes', models.PositiveSmallIntegerField(default=10, help_text='A server that does not answer is told of after so long; most come back sooner.', validators=[django.core.validators.MinValueValidator(1)], verbose_name='breaker open, minutes')),
+                ('worker_minutes', models.PositiveSmallIntegerField(default=5, help_text='Told of when no worker has reported for so long.', validators=[django.core.validators.MinValueValidator(2)], verbose_name='no worker, minutes')),
+                ('webhook_url', models.CharField(blank=True, help_text='Empty: no webhook.', max_length=500, verbose_name='webhook address')),
+                ('accepts_clear_webhook', models.BooleanField(default=False, verbose_name='I understand that notifications are sent without encryption.')),
+                ('webhook_secret', smtp_settings.fields.SealedField(null=True, verbose_name='webhook secret')),
+                ('secret_version', models.PositiveIntegerField(default=0, editable=False)),
+                ('secret_set_at', models.DateTimeField(editable=False, null=True)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('secret_set_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'notification settings',
+                'verbose_name_plural': 'notification settings',
+                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='notification_settings_are_one')],
+            },
+        ),
         migrations.CreateModel(
             name='KeyCheck',
             fields=[
@@ -45,12 +69,23 @@ class Migration(migrations.Migration):
                 ('client_secret', smtp_settings.fields.SealedField(null=True, verbose_name='client secret')),
                 ('scope', models.CharField(blank=True, max_length=500, verbose_name='scope')),
                 ('token_url', models.CharField(blank=True, max_length=500, verbose_name='token URL')),
+                ('authorize_url', models.CharField(blank=True, max_length=500, verbose_name='sign-in URL')),
                 ('account', models.CharField(blank=True, max_length=254, verbose_name='account')),
                 ('access_token', smtp_settings.fields.SealedField(null=True, verbose_name='access token')),
                 ('refresh_token', smtp_settings.fields.SealedField(null=True, verbose_name='refresh token')),
                 ('access_token_expires_at', models.DateTimeField(editable=False, null=True)),
+                ('token_received_at', models.DateTimeField(editable=False, null=True)),
+                ('refresh_token_expires_at', models.DateTimeField(editable=False, null=True)),
+                ('connected_at', models.DateTimeField(editable=False, null=True)),
                 ('client_secret_expires_at', models.DateTimeField(blank=True, null=True, verbose_name='client secret expires')),
+                ('fault', models.CharField(blank=True, default='', editable=False, max_length=50)),
+                ('fault_words', models.TextField(blank=True, default='', editable=False)),
+                ('fault_at', models.DateTimeField(editable=False, null=True)),
+                ('retry_at', models.DateTimeField(editable=False, null=True)),
+                ('tries', models.PositiveSmallIntegerField(default=0, editable=False)),
                 ('secret_version', models.PositiveIntegerField(default=0, editable=False)),
+                ('secret_set_at', models.DateTimeField(editable=False, null=True)),
+                ('secret_set_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('version', models.PositiveIntegerField(default=1, editable=False)),
             ],
             options={
@@ -78,6 +113,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'event',
                 'verbose_name_plural': 'events',
                 'ordering': ('-id',),
+                'permissions': [('export_event', 'Can export the event log and the email log')],
             },
         ),
         migrations.CreateModel(
@@ -163,7 +199,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'SMTP profile',
                 'verbose_name_plural': 'SMTP profiles',
                 'ordering': ('name',),
-                'permissions': [('test_smtpprofile', 'Can test saved SMTP profiles'), ('send_test_elsewhere', 'Can send test emails to other addresses'), ('pause_smtpprofile', 'Can pause and resume SMTP profiles'), ('save_untested_smtpprofile', 'Can save SMTP profiles without a passed test')],
+                'permissions': [('test_smtpprofile', 'Can test saved SMTP profiles'), ('send_test_elsewhere', 'Can send test emails to other addresses'), ('pause_smtpprofile', 'Can pause and resume SMTP profiles'), ('save_untested_smtpprofile', 'Can save SMTP profiles without a passed test'), ('answer_leak_smtpprofile', 'Can take leaked passwords out of use')],
             },
         ),
         migrations.CreateModel(
@@ -262,5 +298,48 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='event',
             index=models.Index(condition=models.Q(('message_id__isnull', False)), fields=['message_id'], name='event_message'),
+        ),
+        migrations.CreateModel(
+            name='Whereabouts',
+            fields=[
+                ('digest', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('facts', models.JSONField()),
+                ('key_ids', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=32), default=list, size=None)),
+                ('seen_at', models.DateTimeField(auto_now_add=True)),
+                ('seen_on', models.CharField(blank=True, max_length=255)),
+                ('confirmed_at', models.DateTimeField(null=True)),
+                ('confirmed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'place of the database',
+                'verbose_name_plural': 'places of the database',
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
+            name='SendingPolicy',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('emails_enabled', models.BooleanField(null=True, verbose_name='emails enabled')),
+                ('queue_enabled', models.BooleanField(null=True, verbose_name='queue enabled')),
+                ('debug_mode', models.CharField(blank=True, choices=[('off', 'Off'), ('log', 'Log only')], max_length=10, verbose_name='debug mode')),
+                ('simulated_failures', models.PositiveSmallIntegerField(blank=True, null=True, validators=[django.core.validators.MaxValueValidator(100)], verbose_name='simulated failures, %')),
+                ('simulated_kind', models.CharField(choices=[('temporary', 'Temporary: it is tried again'), ('permanent', 'Permanent: it fails'), ('uncertain', 'Uncertain: it may have arrived')], default='temporary', max_length=10, verbose_name='kind of failure')),
+                ('batch_size', models.PositiveSmallIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(1000)], verbose_name='batch size')),
+                ('email_log', models.BooleanField(default=True, verbose_name='email log')),
+                ('redirect_to', models.CharField(blank=True, max_length=320, verbose_name='redirect all to')),
+                ('redirect_except', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=253), blank=True, default=list, size=None, verbose_name='except domains')),
+                ('emails_off_at', models.DateTimeField(editable=False, null=True)),
+                ('changed_at', models.DateTimeField(auto_now=True)),
+                ('version', models.PositiveIntegerField(default=1, editable=False)),
+                ('emails_off_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('site', models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='sending_policy', to='sites.site')),
+            ],
+            options={
+                'verbose_name': 'sending policy',
+                'verbose_name_plural': 'sending policies',
+                'default_permissions': ('change', 'view'),
+                'constraints': [models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('site_id', 0), name='policy_one_a_site'), models.CheckConstraint(condition=models.Q(('site__isnull', False), models.Q(('emails_enabled__isnull', False), ('queue_enabled__isnull', False), ('simulated_failures__isnull', False), models.Q(('debug_mode', ''), _negated=True)), _connector='OR'), name='policy_for_all_is_complete'), models.CheckConstraint(condition=models.Q(('site__isnull', True), models.Q(('batch_size__isnull', True), ('email_log', True), ('redirect_except', []), ('redirect_to', '')), _connector='OR'), name='policy_of_a_site_is_narrow'), models.CheckConstraint(condition=models.Q(('simulated_failures__isnull', True), ('simulated_failures__lte', 100), _connector='OR'), name='policy_percent_in_range'), models.CheckConstraint(condition=models.Q(('batch_size__isnull', True), ('batch_size__range', (1, 1000)), _connector='OR'), name='policy_batch_in_range')],
+            },
         ),
     ]

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from smtp_settings.models import Security, SMTPProfile, TestRun
+from smtp_settings.models import DeliveryMethod, Security, SMTPProfile, TestRun
 from smtp_settings.test_send import life, received
 
 _ENCRYPTION: Mapping[str, str | Promise] = {
@@ -73,9 +73,13 @@ def letter_of(profile: SMTPProfile, run: TestRun, *, sender: Address, when: str)
 def _facts(profile: SMTPProfile, run: TestRun, *, sender: Address, when: str) -> Iterator[tuple[str, str]]:
     """Yield what was tested, from where and by whom."""
     yield _("Profile"), profile.name or "-"
-    yield _("Server"), profile.host
-    yield _("Port"), str(profile.port)
-    yield _("Encryption"), str(_ENCRYPTION.get(profile.security, profile.security))
+    if profile.transport == DeliveryMethod.SMTP:
+        yield _("Server"), profile.host
+        yield _("Port"), str(profile.port)
+        yield _("Encryption"), str(_ENCRYPTION.get(profile.security, profile.security))
+    else:
+        yield _("Delivery method"), str(DeliveryMethod(profile.transport).label)
+        yield _("Through"), profile.way
     yield _("From"), str(sender)
     yield _("Started by"), run.user.get_username() if run.user is not None else _("a command")
     yield _("Sent from"), str(_PLACES.get(run.ran_on, run.ran_on))

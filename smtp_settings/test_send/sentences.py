@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from smtp_settings.diagnosis import Symptom
 from smtp_settings.explaining import explain_failure
-from smtp_settings.models import Auth, Security, SMTPProfile, TestRun
+from smtp_settings.models import Auth, DeliveryMethod, Security, SMTPProfile, TestRun
 from smtp_settings.sealing import SealingError
 from smtp_settings.test_send.session import Ended
 from transports.base import Outcome, Phase
@@ -46,7 +48,7 @@ def verdict_of(
     error = ended.error
     if error is None:
         return Verdict(state=TestRun.State.PASSED, sentence=_signed_in(profile))
-    pending = _after(last_phase, profile.security)
+    pending = _after(last_phase, profile.security) if profile.transport == "smtp" else Phase.DOT
     if isinstance(error, TransportError):
         reply = str(error.reply) if error.reply is not None else ""
         return Verdict(state=TestRun.State.FAILED, sentence="", phase=str(error.phase), reply=reply)
@@ -76,6 +78,8 @@ def _of_stop(ended: Ended) -> Verdict:
 
 
 def _signed_in(profile: SMTPProfile) -> str:
+    if profile.transport in _PREPARED:
+        return str(_PREPARED[profile.transport])
     if profile.auth == Auth.NONE:
         said = _("%(server)s answers. No sign-in was asked for, and no email was sent.")
     else:
@@ -93,7 +97,36 @@ def _of_outcome(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str
     return Verdict(state=TestRun.State.FAILED, sentence="", phase=str(phase), reply=reply)
 
 
+#: What a check without an email found.
+_PREPARED: Mapping[str, Promise] = {
+    DeliveryMethod.SENDMAIL: gettext_lazy("The program is there and may be run. No email was sent."),
+    DeliveryMethod.PICKUP: gettext_lazy("The directory is there and can be written to. No email was sent."),
+    DeliveryMethod.MAILGUN: gettext_lazy("Mailgun answers. No email was sent."),
+    DeliveryMethod.SES: gettext_lazy("Amazon SES answers. No email was sent."),
+}
+
+#: What it means that a message was taken.
+_TAKEN: Mapping[str, Promise] = {
+    DeliveryMethod.SENDMAIL: gettext_lazy(
+        "The mail program took the email for %(recipients)s. What it does with it, only its log knows."
+    ),
+    DeliveryMethod.PICKUP: gettext_lazy(
+        "Written to the directory, for %(recipients)s. What empties it sends the message."
+    ),
+    DeliveryMethod.MAILGUN: gettext_lazy(
+        "Mailgun accepted the email for %(recipients)s in %(ms)d ms. "
+        "Accepted is not the same as delivered: look in the inbox, and in the spam folder."
+    ),
+    DeliveryMethod.SES: gettext_lazy(
+        "Amazon SES accepted the email for %(recipients)s in %(ms)d ms. "
+        "Accepted is not the same as delivered: look in the inbox, and in the spam folder."
+    ),
+}
+
+
 def _accepted(outcome: Outcome, profile: SMTPProfile, recipients: Sequence[str]) -> str:
+    if (taken := _TAKEN.get(profile.transport)) is not None:
+        return str(taken) % {"recipients": ", ".join(recipients), "ms": round(outcome.ms)}
     return _(
         "%(server)s accepted the email for %(recipients)s in %(ms)d ms. "
         "Accepted is not the same as delivered: look in the inbox, and in the spam folder."

@@ -18,6 +18,7 @@ _KEPT = frozenset(
         "certificate_names", "certificate_server", "certificate_sha256", "certificate_starts_at",
         "explanation", "failed_addresses", "greeting", "mail_from", "mechanism", "mechanisms", "our_address",
         "password_letters", "rcpt_to", "size", "size_bytes", "tls_from_the_first_byte", "tls_version",
+        "worker_user",
     }
 )  # fmt: skip
 
@@ -85,8 +86,8 @@ def _of_error(error: TransportError, seen: Mapping[str, str]) -> Symptom:
 def _of_outcome(outcome: Outcome, seen: Mapping[str, str]) -> Symptom:
     """Return the symptom of a message that was not accepted for everybody."""
     if outcome.error is not None and outcome.reply is None:
-        reason = outcome.error.reason
-        return Symptom(str(outcome.phase), reason, seen=seen, detail=str(outcome.error))
+        # Of what is uncertain the error knows where it really was.
+        return _of_error(outcome.error, seen)
     if outcome.uncertain:
         return Symptom(str(Phase.DOT), "unreadable", seen=seen)
     if outcome.accepted:  # not for all of them

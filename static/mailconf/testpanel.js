@@ -4,6 +4,9 @@
 (() => {
     "use strict";
 
+    // The field that says where a method leads that is no SMTP.
+    const WAYS = {sendmail: "program", pickup: "directory", mailgun: "api_domain", ses: "region"};
+
     const id = (name) => document.getElementById(name);
     const fill = (text, facts) => text.replace(/%\((\w+)\)s/g, (_, name) => facts[name]);
 
@@ -259,7 +262,8 @@
         id("mc-route").textContent = fill(say.route, {
             to: text("test_to") || say.nobody,
             from: text("from_address") || text("test_to") || say.nobody,
-            server: text("host") ? `${text("host")}:${text("port")}` : say.nowhere,
+            server: text("transport") in WAYS ? text(WAYS[text("transport")]) || say.nowhere
+                : text("host") ? `${text("host")}:${text("port")}` : say.nowhere,
         });
     }
 

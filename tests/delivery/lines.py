@@ -23,6 +23,7 @@ from delivery.dispatcher.line import Line
 from delivery.dispatcher.server import Server
 from delivery.dispatcher.sizes import Sizes
 from delivery.queue import ProfileStateRow, SmallState
+from smtp_settings.policy import Policies
 from tests.delivery import works
 from tests.delivery.works import NOW, WAY
 from transports.base import Outcome, Phase
@@ -141,6 +142,7 @@ class Desk:
         self.journal = Journal(self.lease)
         self.blobs = Blobs(NoDatabase())
         self.recorder = self
+        self.policies = Policies()
         self.sizes = Sizes(self.forget, timezone.now)
         self.results = []
         self.taken_back = []

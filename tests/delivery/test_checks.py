@@ -6,6 +6,7 @@ import pytest
 from django.core import checks
 
 from delivery.checks import TAG
+from tests.builders import a_profile
 
 pytestmark = pytest.mark.django_db  # the tag's other checks look at the keys' check values
 
@@ -35,3 +36,14 @@ def test_a_folder_without_permission_is_w001(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # root may write everywhere
     settings.MAILCONF_STATE_DIR = tmp_path
     assert len(found()) == 1
+
+
+def test_without_a_live_profile_the_check_of_the_database_says_that_mail_waits():
+    def said():
+        found = checks.run_checks(tags=[TAG], databases=["default"])
+        return [one.msg for one in found if one.id == "mailconf.W005"]
+
+    a_profile(enabled=False)
+    assert said() == ["No profile is live: messages wait."]
+    a_profile()
+    assert said() == []

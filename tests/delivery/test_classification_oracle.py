@@ -108,9 +108,36 @@ def oracle(phase, code, detail, after_accepted, crowded):
         return not_its_fault(Sign.NONE)
     if phase in OPENING or phase is P.AUTH:
         return before_a_message(phase, code, crowded)
+    if phase is P.LOCAL:
+        return by_a_program(code)
+    if phase is P.API:
+        return over_http(code)
+    if phase not in BEGUN:  # a look before anything is sent
+        is_weather = code in (408, 429) or 500 <= code <= 599
+        return not_its_fault(Sign.BREAKER if is_weather else Sign.PAUSE)
     if 200 <= code <= 299 and phase in (P.RCPT, P.DOT):
         return Said(Action.SENT, Sign.SUCCESS)
     return while_sending(phase, code, detail, after_accepted)
+
+
+def by_a_program(status):
+    """An exit status (sysexits.h): later, never, or not set up."""
+    if status in (71, 74, 75):
+        return Said(Action.RETRY)
+    if status in (65, 67, 68):
+        return Said(Action.FAIL, cause="content" if status == 65 else "recipient")
+    return not_its_fault(Sign.PAUSE)
+
+
+def over_http(status):
+    """A status that is no acceptance: key, domain and address are settings; 413 is the message's size."""
+    if status in (408, 429) or 500 <= status <= 599:
+        return Said(Action.RETRY)
+    if status == 413:
+        return Said(Action.ELSEWHERE, cause="size")
+    if status in (401, 402, 403, 404, 405, 407) or not 400 <= status <= 499:
+        return not_its_fault(Sign.PAUSE)
+    return Said(Action.FAIL, cause="content")
 
 
 def while_sending(phase, code, detail, after_accepted):
@@ -152,7 +179,7 @@ def judged(phase, reply, after_accepted, **options):
     """What becomes of the (last) recipient, judged as a session would report it."""
     if phase in (P.RSET, P.QUIT):
         return rule_on_reply(phase, reply, **options)
-    if phase not in BEGUN:
+    if phase not in (*BEGUN, P.LOCAL, P.API):
         return judge_error(ReplyRefused("Refused.", phase=phase, reply=reply), **options)
     before = (OK,) if after_accepted else ()
     if phase is P.RCPT and (reply.is_success or (after_accepted and reply.code != 421)):

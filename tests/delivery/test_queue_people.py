@@ -162,7 +162,10 @@ def test_a_copy_is_a_new_message_that_names_the_old():
     data = bytes(models.Content.objects.get(pk=copy.id).data)
     assert data == f"Message-ID: {copy.message_id}\r\n".encode() + composed().data
     assert copy.message_id != old.message_id
-    assert Event.objects.get().kind == "message.sent_again"
+    assert list(Event.objects.order_by("id").values_list("kind", "message_id", "data")) == [
+        ("message.sent_again", old.id, {"copy": copy.id}),
+        ("message.is_copy", copy.id, {"copy_of": f"#{old.id}"}),
+    ]
 
 
 def test_a_copy_has_one_message_id_even_where_the_sender_gave_a_folded_one():
@@ -201,6 +204,15 @@ def test_a_message_whose_content_is_gone_is_not_copied():
 
     assert queue.send_again([message_id]) == {}
     assert models.Message.objects.count() == 1
+
+
+def test_a_message_whose_large_parts_go_while_it_is_copied_is_left_out():
+    """Retention removes a content and its parts between our reading the one and the other."""
+    large = {"blobs": (b"blob\r\n",), "cuts": (len(composed().data),)}
+    gone, whole = (queue.enqueue([a_handover(composed=composed(**fields))])[0].id for fields in (large, {}))
+    models.Blob.objects.all().delete()
+
+    assert list(queue.send_again([gone, whole])) == [whole]
 
 
 # The tables

@@ -169,6 +169,8 @@ def everything_over():
     models.Attempt.objects.update(at=long_ago)
     Event.objects.create(kind="profile.saved")
     Event.objects.update(at=long_ago)
+    models.Incident.objects.create(kind="paused", began_at=long_ago, ended_at=long_ago)
+    models.WebhookCall.objects.create(body="{}", created_at=long_ago, due_at=None)
     queue.add_stats([queue.StatRow(long_ago, 7, 1, sent=1)])
     models.Worker.objects.update(started_at=long_ago, heartbeat_at=long_ago, state=models.Worker.State.DEAD)
     enqueued(idempotency_key="order-1")
@@ -177,7 +179,7 @@ def everything_over():
 
 def rows_of_everything(cursor):
     tables = [models.Message, models.Content, models.Blob, models.Attempt, models.Stat, models.Worker]
-    tables += [models.Failure, models.IdempotencyKey, Event]
+    tables += [models.Failure, models.IdempotencyKey, models.Incident, models.WebhookCall, Event]
     return [tuple(table.objects.order_by("pk").values_list("pk", flat=True)) for table in tables]
 
 

@@ -27,6 +27,7 @@ from delivery.waiting import (
     route,
 )
 from delivery.waiting_words import Telling, say
+from smtp_settings.policy.deciding import Course, Effective, Policies
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=10)
@@ -362,6 +363,18 @@ def test_what_does_not_wait_has_no_explanation():
 # In words
 
 EVERY_REASON = [
+    (
+        reasons.SwitchedOff("sam", NOW),
+        "Sending is switched off by sam since {now}. The message waits and is not lost.",
+    ),
+    (
+        reasons.Unconfirmed(),
+        "This database may be a copy: nothing is sent until a person confirms where it is.",
+    ),
+    (
+        reasons.OnlyLogged(),
+        "Debug mode is on: the message will be recorded as Suppressed and not sent.",
+    ),
     (reasons.Held("person"), "A person holds this message. Release it to send it, or cancel it."),
     (reasons.Held("new"), "This message is held: release it or cancel it."),
     (
@@ -493,3 +506,35 @@ def test_who_may_not_see_profiles_is_told_no_name_and_no_servers_words(reason, _
         return  # the reply to the message itself is masked by the page; hosts are on the timeline
     text = written(reason, None)
     assert not any(secret in text for secret in ("One", "ana ", "421", "535"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "needs_a_person"),
+    [
+        (Effective(Course.OFF, off_by="sam", off_at=NOW), "switched_off", True),
+        (Effective(Course.UNCONFIRMED), "unconfirmed", True),
+        (Effective(Course.LOG), "only_logged", False),
+        (Effective(), "is_next", False),
+    ],
+)
+def test_what_the_policy_says_comes_before_every_server(policy, kind, needs_a_person):
+    snapshot = Snapshot(
+        NOW, heard_at=NOW, servers=(ONE,), message=MessageFacts(1, Route()), policies=Policies(policy)
+    )
+    explanation = explain(snapshot)
+    assert (explanation.first.kind, explanation.needs_a_person) == (kind, needs_a_person)
+
+
+def test_only_the_site_that_is_off_is_told_so():
+    off = Policies(of_sites={3: Effective(Course.OFF)})
+    kinds = [
+        explain(Snapshot(NOW, NOW, (ONE,), MessageFacts(1, Route(site_id=site_id)), policies=off)).first.kind
+        for site_id in (3, 4, None)
+    ]
+    assert kinds == ["switched_off", "is_next", "is_next"]
+
+
+def test_who_switched_it_off_is_named_to_those_who_may_know():
+    reason = reasons.SwitchedOff("sam", NOW)
+    assert "by sam since" in say(reason, Telling({}, NOW)).text
+    assert "sam" not in say(reason, Telling(None, NOW)).text

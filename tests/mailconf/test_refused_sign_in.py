@@ -51,6 +51,15 @@ def test_the_list_and_the_page_say_what_the_reply_means():
 
 
 @pages
+def test_a_provider_that_gives_no_token_is_a_refused_sign_in():
+    profile = a_refused_profile("400 invalid_grant AADSTS700082: The refresh token has expired.")
+    for address in (LIST, reverse("admin:smtp_settings_smtpprofile_change", args=[profile.pk])):
+        page = shown(address, "viewer")
+        assert "Paused: sign-in refused since " in page
+    assert "has expired or was revoked. (400 invalid_grant AADSTS700082" in page
+
+
+@pages
 @pytest.mark.parametrize(
     "reason",
     ["The certificate expired.", "550 5.7.1 Blocked", "530 5.7.0 Must issue a STARTTLS command first"],

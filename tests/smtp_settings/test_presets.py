@@ -13,10 +13,9 @@ from smtp_settings import presets
 from smtp_settings.admin.form.sections import SECTIONS
 from smtp_settings.checks import TAG
 from smtp_settings.entries.judges import domain, host_name
-from smtp_settings.entries.rules import AVAILABLE_METHODS
 from smtp_settings.forms import Act, ProfileForm
 from smtp_settings.hints import Known, Tone, hints, shape_of
-from smtp_settings.models import SMTPProfile
+from smtp_settings.models import OAuthCredential, SMTPProfile
 from smtp_settings.presets import Kind, User, by_key, filling, loading, spelling
 from smtp_settings.presets.catalog import _OURS
 from tests.builders import a_user
@@ -136,7 +135,9 @@ def test_a_preset_passes_the_checks_of_the_form(preset):
     blank = form_class()
     values = {name: blank[name].value() for name in blank.fields}
     values = {name: value for name, value in values.items() if value not in (None, []) and value is not False}
-    form = form_class(values | plausible(preset) | {"password": secret_for(preset)})
+    credential = OAuthCredential.objects.create(name="One", provider="google", flow="browser", client_id="1")
+    own = {"password": secret_for(preset), "oauth_credential": credential.pk}
+    form = form_class(values | plausible(preset) | own)
     assert form.errors == {}
 
 
@@ -317,11 +318,11 @@ def test_without_a_sign_in_nothing_asks_for_a_user_name():
     assert found.focus == "from_address"
 
 
-@pytest.mark.parametrize("preset", [one for one in ALL if one.transport not in AVAILABLE_METHODS], ids=ids)
-def test_a_method_that_does_not_work_yet_fills_nothing_in(preset):
+@pytest.mark.parametrize("preset", [one for one in ALL if one.transport != "smtp"], ids=ids)
+def test_a_preset_of_another_method_chooses_it(preset):
     found = filling(an_empty_form(), preset)
-    assert found.changes == {}
-    assert found.sentence == "This delivery method is not available yet."
+    assert found.changes["transport"] == preset.transport
+    assert found.changes.get("file_style", "eml") == preset.values.get("file_style", "eml")
 
 
 @pytest.mark.parametrize("preset", SMTP, ids=ids)

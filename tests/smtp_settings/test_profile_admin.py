@@ -684,8 +684,9 @@ def test_a_save_without_the_version_is_refused(client, server):
         ({"ca": "x"}, "This is not a certificate in PEM form"),
         ({"retry_delay": "600", "retry_cap": "60"}, "The retry cap cannot be less than the retry delay."),
         ({"ehlo_name": "a b"}, "“a b” is not a host name."),
-        ({"transport": "mailgun"}, "This delivery method is not available yet."),
-        ({"auth": "oauth2"}, "This sign-in is not available yet."),
+        ({"transport": "mailgun"}, "Enter the domain you send from at Mailgun."),
+        ({"transport": "pickup", "directory": "out"}, "Enter the whole path, beginning with “/”."),
+        ({"auth": "oauth2"}, "Choose the OAuth credential to sign in with."),
         ({"test_to": "a@example.com,b@example.com,c@example.com,d@example.com"}, "at most 3 addresses"),
     ],
 )

@@ -413,7 +413,7 @@ def test_the_groups_of_presets_are_those_a_person_looks_for(client):
     page = shown(client.get(ADD))
     groups = [part.split('"', 1)[0] for part in page.split('<optgroup label="')[1:]]
 
-    assert groups == ["Sending services", "Mailbox providers", "Own servers", "Development"]
+    assert groups == ["Sending services", "Mailbox providers", "Own servers", "Other methods", "Development"]
     assert "Other / own server" in page
 
 

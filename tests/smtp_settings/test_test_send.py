@@ -226,10 +226,10 @@ def test_a_run_whose_settings_were_edited_does_not_open_its_secret():
     assert run.state == TestRun.State.FAILED
 
 
-def test_a_method_that_is_not_there_yet_is_a_sentence():
-    run = send_test(unsaved_profile(transport="pickup", directory="/srv/out"))
+def test_a_method_that_is_not_known_is_a_sentence():
+    run = send_test(unsaved_profile(transport="mailgun", region="mars"))
     assert run.state == TestRun.State.FAILED
-    assert "not available yet" in run.sentence
+    assert "cannot be used with these values" in run.sentence
 
 
 def test_a_run_is_carried_out_once():

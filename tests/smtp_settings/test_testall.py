@@ -63,7 +63,7 @@ def test_one_email_goes_through_each_and_the_page_counts_and_names_the_cause():
     assert "html" not in state_of(client, batch, seq=state["seq"])
     page = client.get(started.url)
     assert_strict(page)
-    assert "testall.js" not in page.content.decode()
+    assert "follow.js" not in page.content.decode()
     assert "http-equiv" not in page.content.decode()
     text = text_of(page)
     assert "To qa@example.com." in text

@@ -168,10 +168,24 @@ def test_the_ports_and_networks_of_the_installation_guard_every_transport(settin
     assert not guard.allow_private
 
 
-@pytest.mark.parametrize("fields", [{"transport": "sendmail"}, {"transport": "mailgun"}, {"auth": "oauth2"}])
-def test_what_cannot_be_used_yet_is_a_sentence(fields):
-    with pytest.raises(wire.MethodNotAvailable, match="not available yet"):
-        wire.transport_for(unsaved_profile(**fields))
+def test_a_region_that_nobody_knows_is_a_sentence():
+    with pytest.raises(wire.MethodNotAvailable, match="cannot be used with these values"):
+        wire.transport_for(unsaved_profile(transport="mailgun", region="mars"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "expected"),
+    [
+        ({"transport": "sendmail", "program_arguments": "-Nnever -G"}, "arguments", ("-Nnever", "-G")),
+        ({"transport": "pickup", "directory": "/srv/out"}, "directory", "/srv/out"),
+        ({"transport": "mailgun", "region": "eu"}, "base", "https://api.eu.mailgun.net"),
+        ({"transport": "mailgun", "region": "us"}, "base", "https://api.mailgun.net"),
+        ({"transport": "ses", "region": "eu-west-1", "uses_machine_role": True}, "key", None),
+        ({"transport": "ses", "region": "eu-west-1", "from_address": "a@b.c"}, "sender", "a@b.c"),
+    ],
+)
+def test_each_method_has_its_transport(fields, name, expected):
+    assert getattr(wire.transport_for(unsaved_profile(**fields)).settings, name) == expected
 
 
 def test_nothing_shows_the_password_of_a_transport():

@@ -3,10 +3,12 @@
 What becomes of the secret in a server's mouth is in test_secrets.py.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
+import threading
 
 import pytest
 
@@ -20,6 +22,7 @@ from transports.errors import (
     CredentialsNotUsable,
     ProtocolError,
     ReplyRefused,
+    TokenRefused,
     TransportError,
 )
 
@@ -481,3 +484,85 @@ async def test_every_refusal_ends_every_mechanism_at_once(mechanism, code):
     step = recorder.steps[-1]
     assert (step.phase, step.verdict, step.reply.code) == (Phase.AUTH, StepVerdict.FAILED, code)
     assert step.evidence["mechanism"] == mechanism.upper()
+
+
+# A token that is renewed
+
+
+def renewing(answers, *, renew):
+    """Sign in with a first token; `answers` come one after another, `renew` gives the next token."""
+    heard = []
+
+    async def act(peer, honest):
+        heard.append(honest)
+        await peer.write(answers[len(heard) - 1].encode() + b"\r\n")
+
+    asked = []
+
+    def another(refused):
+        asked.append(refused.reveal())
+        return renew(refused)
+
+    return act, asked, SIGN_INS["xoauth2"] | {"renew_token": another}
+
+
+async def test_a_refused_token_is_renewed_once_on_the_same_connection():
+    act, asked, settings = renewing(
+        ["535 5.7.3 Authentication unsuccessful", "235 2.7.0 Ok"], renew=lambda refused: Secret("second" * 9)
+    )
+    recorder = Recorder()
+    async with evil_server({"auth": act}, ehlo=ALL) as server:
+        session = await a_transport(server.port, **settings).open(recorder)
+        await session.close()
+        lines = [line for line in server.heard if line.startswith("AUTH")]
+    assert asked == [TOKEN]
+    assert len(lines) == 2
+    assert b"auth=Bearer secondsecond" in base64.b64decode(lines[1].removeprefix("AUTH XOAUTH2 "))
+    assert [step.phase for step in recorder.steps].count(Phase.AUTH) == 1
+    assert recorder.evidence(Phase.AUTH)["renewed"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("answer", "renew", "asks"),
+    [
+        ("535 5.7.3 No", lambda refused: refused, 1),  # there is no other
+        ("454 4.7.0 Later", lambda refused: Secret("second"), 0),  # it was not the token
+        ("432 4.3.2 Concurrent connections limit exceeded", lambda refused: Secret("second"), 0),
+        ("550 5.7.30 Basic authentication is not supported", lambda refused: Secret("second"), 0),
+    ],
+)
+async def test_a_token_is_renewed_only_when_it_was_the_token(answer, renew, asks):
+    act, asked, settings = renewing([answer, answer], renew=renew)
+    async with evil_server({"auth": act}, ehlo=ALL) as server:
+        error = await refusal(server, **settings)
+    assert (type(error), len(asked)) == (ReplyRefused, asks)
+
+
+async def test_a_token_is_got_before_the_server_is_reached():
+    def nothing():
+        raise TokenRefused("No token.", phase=Phase.TOKEN, reason="invalid_grant")
+
+    recorder = Recorder()
+    async with evil_server({}, ehlo=ALL) as server:
+        error = await refusal(server, recorder, **(SIGN_INS["xoauth2"] | {"token": nothing}))
+        assert server.heard == []
+    assert (type(error), error.reason) == (TokenRefused, "invalid_grant")
+    assert [step.phase for step in recorder.steps] == [Phase.TOKEN]
+
+
+async def test_a_slow_token_leaves_the_other_sessions_alone():
+    """It is got in a thread: the loop that carries everybody else's mail goes on."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly():
+        begun.set()
+        assert go_on.wait(60)
+        return Secret(TOKEN)
+
+    async with evil_server({"auth": say("235 2.7.0 Ok")}, ehlo=ALL) as server:
+        transport = a_transport(server.port, **(SIGN_INS["xoauth2"] | {"token": slowly}))
+        opening = asyncio.create_task(transport.open())
+        assert await asyncio.to_thread(begun.wait, 60)
+        go_on.set()  # only a loop that goes on gets here
+        session = await opening
+        await session.close()

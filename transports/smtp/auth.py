@@ -1,8 +1,9 @@
 """Signing in (RFC 4954): one mechanism, one try. More tries with one password are what locks accounts."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
-from transports.base import Phase, StepVerdict
+from transports.base import Phase, Secret, StepVerdict
 from transports.errors import (
     AuthNotEncrypted,
     AuthNotOffered,
@@ -33,10 +34,12 @@ async def sign_in(
     *,
     is_encrypted: bool,
     trace: Trace | None = None,
+    token: Secret | None = None,
 ) -> None:
     """Sign in, where the settings want it. Raises a TransportError of phase AUTH; only 235 is success.
 
-    The secret is opened here and dropped here; what is kept is the redactor of the connection.
+    The secret is opened here and dropped here; what is kept is the redactor of the connection. A refused
+    token is renewed once, and tried on the same connection (RFC 4954 section 4 lets a client go on).
     """
     with stage(trace, Phase.AUTH) as it:
         if not settings.signs_in:
@@ -49,7 +52,7 @@ async def sign_in(
             )
         mechanism = choose(settings, capabilities, is_encrypted=is_encrypted)
         it.evidence["mechanism"] = mechanism
-        credentials = Credentials.of(settings)
+        credentials = Credentials.of(settings, token)
         protocol.redactor = credentials.redactor()
 
         def explain(words: str) -> None:
@@ -62,7 +65,21 @@ async def sign_in(
         except ReplyRefused as error:
             if settings.auth != OAUTH and not credentials.key.isascii():
                 error.evidence["password_letters"] = "not only English"  # noqa: S105
-            raise
+            renewed = await _renewed(settings, credentials.secret, error)
+            if renewed is None:
+                raise
+            it.evidence["renewed"] = "yes"
+            old, credentials = credentials, Credentials.of(settings, renewed)
+            protocol.redactor = credentials.redactor(old.key, old.xoauth2)
+            await _converse(protocol, MECHANISMS[mechanism](Attempt(credentials, protocol, explain)))
+
+
+async def _renewed(settings: SMTPSettings, refused: Secret, error: ReplyRefused) -> Secret | None:
+    """Return another token than the refused one; None when there is none, or it was not the token."""
+    if settings.renew_token is None or error.reply is None or error.reply.code != 535:
+        return None
+    renewed = await asyncio.to_thread(settings.renew_token, refused)
+    return renewed if renewed.reveal() != refused.reveal() else None
 
 
 def choose(settings: SMTPSettings, capabilities: Mapping[str, str], *, is_encrypted: bool) -> str:

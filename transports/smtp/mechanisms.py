@@ -39,11 +39,11 @@ class Credentials:
     secret: Secret
 
     @classmethod
-    def of(cls, settings: SMTPSettings) -> "Credentials":
-        """Open the secret. Raises CredentialsNotUsable for what cannot be said, and the opener's errors."""
+    def of(cls, settings: SMTPSettings, token: Secret | None = None) -> "Credentials":
+        """Open the password, or take the token. Raises CredentialsNotUsable for what cannot be said."""
         is_token = settings.auth == OAUTH
-        opener = settings.token if is_token else settings.password
-        secret = opener() if opener is not None else Secret("")
+        secret = token if is_token else settings.password() if settings.password is not None else None
+        secret = secret or Secret("")
         fault = _fault(settings.username, secret, what="token" if is_token else "password")
         if fault is not None:
             raise CredentialsNotUsable(fault, phase=Phase.AUTH)

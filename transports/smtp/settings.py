@@ -62,9 +62,11 @@ class SMTPSettings:
     """How to reach a server and sign in.
 
     `ca_pem` is added to the system's authorities. `ehlo_name` "" introduces us by our address (RFC 5321
-    section 4.1.4), never by the machine's name. `auth` is "none", "password" or "oauth"; the opener of the
-    secret, `password` or `token`, is called at AUTH and its result dropped there. `mechanism` "auto" never
-    means CRAM-MD5. `looks_closer` is for a person's test: after a failure it finds out what would have worked
+    section 4.1.4), never by the machine's name. `auth` is "none", "password" or "oauth"; the opener of a
+    `password` is called at AUTH and its result dropped there. `token` is called in a thread before anything
+    is connected, because it may have to be fetched; `renew_token` gets one that a server refused and returns
+    another, once a session. Both may raise TransportError. `mechanism` "auto" never means CRAM-MD5.
+    `looks_closer` is for a person's test: after a failure it finds out what would have worked
     (`transports.smtp.look`).
     """
 
@@ -82,6 +84,7 @@ class SMTPSettings:
     username: str = ""
     password: Callable[[], Secret] | None = field(default=None, repr=False)
     token: Callable[[], Secret] | None = field(default=None, repr=False)
+    renew_token: Callable[[Secret], Secret] | None = field(default=None, repr=False)
     allow_clear_auth: bool = False
     pipelining: str = "auto"
     timeouts: Timeouts = Timeouts()

@@ -1,18 +1,19 @@
 """The way out by SMTP: opens signed-in sessions with fixed settings."""
 
+import asyncio
 import ssl
 from functools import cached_property
 
-from transports.base import Observer, Security, Session
+from transports.base import Observer, Phase, Secret, Security, Session
 from transports.errors import TransportError
 from transports.smtp.auth import sign_in
 from transports.smtp.connect import connect
 from transports.smtp.greeting import Connection
 from transports.smtp.redaction import Redactor
 from transports.smtp.session import SMTPSession
-from transports.smtp.settings import SMTPSettings
+from transports.smtp.settings import OAUTH, SMTPSettings
 from transports.smtp.tls import make_context
-from transports.smtp.transcript import Opening, Trace
+from transports.smtp.transcript import Opening, Trace, stage
 
 
 class SMTPTransport:
@@ -54,6 +55,7 @@ class SMTPTransport:
 
     async def _connect(self, trace: Trace) -> Connection:
         """Return a signed-in connection; nothing stays open when that fails."""
+        token = await self._token(trace)
         connection = await connect(self.settings, self._context, trace, self._redactor)
         try:
             await sign_in(
@@ -62,6 +64,7 @@ class SMTPTransport:
                 connection.capabilities,
                 is_encrypted=connection.is_encrypted,
                 trace=trace,
+                token=token,
             )
         except BaseException:
             connection.protocol.abort()
@@ -69,3 +72,10 @@ class SMTPTransport:
         finally:
             self._redactor = connection.protocol.redactor
         return connection
+
+    async def _token(self, trace: Trace) -> Secret | None:
+        """Get the token to sign in with; before a connection is open, that would wait with us."""
+        if self.settings.auth != OAUTH or self.settings.token is None:
+            return None
+        with stage(trace, Phase.TOKEN):
+            return await asyncio.to_thread(self.settings.token)

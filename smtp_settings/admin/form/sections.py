@@ -33,10 +33,6 @@ _SERVER = [
     "port",
     "auth",
     "accepts_clear_auth",
-    "username",
-    "password",
-    "remove_password",
-    "oauth_credential",
     "program",
     "program_arguments",
     "directory",
@@ -44,6 +40,10 @@ _SERVER = [
     "api_domain",
     "region",
     "uses_machine_role",
+    "username",
+    "password",
+    "remove_password",
+    "oauth_credential",
     "configuration_set",
 ]
 _SENDER = [

@@ -195,7 +195,8 @@ def run_context(
 
 def sentence(run: TestRun) -> SafeString | str:
     """Say how a run ended; what the server called the message stands as its own word."""
-    if run.state != TestRun.State.PASSED or run.kind != TestRun.Kind.SEND:
+    is_smtp = run.settings.get("transport", "smtp") == "smtp"
+    if run.state != TestRun.State.PASSED or run.kind != TestRun.Kind.SEND or not is_smtp:
         return run.sentence
     name = steps.queue_id(run.reply)
     as_name = format_html(" {} <code>{}</code>", _("as"), name) if name else ""

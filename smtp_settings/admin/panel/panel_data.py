@@ -73,8 +73,15 @@ def route(form: ProfileForm) -> str:
     return str(_SAID["route"]) % {
         "to": to or _SAID["nobody"],
         "from": value["from_address"] or to or _SAID["nobody"],
-        "server": f"{value['host']}:{value['port']}" if value["host"] else _SAID["nowhere"],
+        "server": _way(form) or (f"{value['host']}:{value['port']}" if value["host"] else _SAID["nowhere"]),
     }
+
+
+def _way(form: ProfileForm) -> str:
+    """Return what a method that is no SMTP leads to, "" for SMTP."""
+    names = {"sendmail": "program", "pickup": "directory", "mailgun": "api_domain", "ses": "region"}
+    method = str(form["transport"].value() or "") if "transport" in form.fields else ""
+    return str(form[names[method]].value() or _SAID["nowhere"]) if method in names else ""
 
 
 def run_data(run: TestRun) -> dict[str, str]:

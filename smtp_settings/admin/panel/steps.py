@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import explaining
-from smtp_settings.models import Security, TestRun
+from smtp_settings.models import Auth, Security, TestRun
 from smtp_settings.test_send import LIMIT
 from transports.base import Phase, StepVerdict
 
@@ -30,6 +30,13 @@ _ORDER: tuple[str, ...] = (
 )
 #: TLS from the first byte comes before the greeting.
 _ORDER_TLS_FIRST = (*_ORDER[:2], Phase.TLS, *(phase for phase in _ORDER[2:] if phase != Phase.TLS))
+#: What the other methods do.
+_ORDERS: dict[str, tuple[str, ...]] = {
+    "sendmail": (Phase.FIND, Phase.PERMISSION, Phase.DOT),
+    "pickup": (Phase.FIND, Phase.PERMISSION, Phase.SPACE, Phase.DOT),
+    "mailgun": (Phase.DNS, Phase.CONNECT, Phase.KEY, Phase.IDENTITY, Phase.DOT),
+    "ses": (Phase.FIND, Phase.KEY, Phase.IDENTITY, Phase.DOT),
+}
 #: What a connection check leaves out.
 _WITH_A_MESSAGE = (Phase.MAIL, Phase.RCPT, Phase.DOT)
 
@@ -51,9 +58,24 @@ _DETAILS: dict[str, Promise] = {
     ),
     "No sign-in.": gettext_lazy("Skipped: no sign-in"),
     "The server refused.": gettext_lazy("The server refused."),
+    "This key may not read the domain's state. Sending shows whether it may send.": gettext_lazy(
+        "This key may not read the domain's state. Sending shows whether it may send."
+    ),
+    "This key may not read the account's state. Sending shows whether it may send.": gettext_lazy(
+        "This key may not read the account's state. Sending shows whether it may send."
+    ),
+    "Mailgun has not verified this domain.": gettext_lazy("Mailgun has not verified this domain."),
+    "Amazon SES has not verified the sender here.": gettext_lazy(
+        "Amazon SES has not verified the sender in this region."
+    ),
+    "The account is in the sandbox: only verified recipients get mail.": gettext_lazy(
+        "The account is in the sandbox: only verified recipients get mail."
+    ),
+    "Not told.": gettext_lazy("Not told: this key may only send"),
 }
 
 _STILL: dict[str, Promise] = {
+    Phase.TOKEN: gettext_lazy("Still waiting for a token"),
     Phase.DNS: gettext_lazy("Still looking up the name"),
     Phase.CONNECT: gettext_lazy("Still connecting"),
     Phase.BANNER: gettext_lazy("Still waiting for the greeting"),
@@ -63,6 +85,11 @@ _STILL: dict[str, Promise] = {
     Phase.MAIL: gettext_lazy("Still waiting for the answer about the sender"),
     Phase.RCPT: gettext_lazy("Still waiting for the answer about the recipient"),
     Phase.DOT: gettext_lazy("Still sending the message"),
+    Phase.FIND: gettext_lazy("Still looking for it"),
+    Phase.PERMISSION: gettext_lazy("Still looking whether it may be used"),
+    Phase.SPACE: gettext_lazy("Still looking for free space"),
+    Phase.KEY: gettext_lazy("Still waiting for the answer about the key"),
+    Phase.IDENTITY: gettext_lazy("Still waiting for the answer about the sender"),
 }
 #: A step that takes longer than this, in seconds, says that it is still at it.
 _PATIENCE = 5
@@ -97,7 +124,9 @@ def step_rows(run: TestRun) -> list[StepRow]:
     told = _told(run)
     if run.failed_phase and run.state == TestRun.State.FAILED:
         # A run that ended at its limit leaves the stage it hung in without a step of its own.
-        told.setdefault(_stage(run.failed_phase), {"verdict": StepVerdict.FAILED})
+        told.setdefault(
+            _stage(run.failed_phase, str(run.settings.get("transport"))), {"verdict": StepVerdict.FAILED}
+        )
     pending = running_phase(run)
     return [
         _row(run, phase, told[phase]) if phase in told else _untold(run, phase, is_running=phase == pending)
@@ -116,7 +145,10 @@ def running_phase(run: TestRun) -> str:
 
 def step_name(run: TestRun, phase: str) -> str:
     """Return what a stage is called, "" for none."""
-    phase = _stage(phase)
+    method = str(run.settings.get("transport") or "smtp")
+    phase = _stage(phase, method)
+    if method != "smtp":
+        return explaining.step_name(phase, method)
     if phase == Phase.TLS and run.settings.get("security") == Security.TLS:
         return _("TLS and certificate")
     return explaining.step_name(phase)
@@ -184,19 +216,26 @@ def transcript_rows(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]
 
 
 def _order(run: TestRun) -> tuple[str, ...]:
-    return _ORDER_TLS_FIRST if run.settings.get("security") == Security.TLS else _ORDER
+    if (others := _ORDERS.get(str(run.settings.get("transport")))) is not None:
+        return others
+    order = _ORDER_TLS_FIRST if run.settings.get("security") == Security.TLS else _ORDER
+    return (Phase.TOKEN, *order) if run.settings.get("auth") == Auth.OAUTH2 else order
 
 
-def _stage(phase: str) -> str:
-    """Count DATA, the body and the final dot as one stage."""
-    return Phase.DOT if phase in (Phase.DATA, Phase.BODY, Phase.DOT) else phase
+def _stage(phase: str, method: str) -> str:
+    """Count DATA, the body and the final dot as one stage, and what goes wrong in their place elsewhere."""
+    if phase in (Phase.DATA, Phase.BODY, Phase.DOT, Phase.LOCAL, Phase.API):
+        return Phase.DOT
+    if method == "ses" and phase in (Phase.DNS, Phase.CONNECT, Phase.TLS):
+        return Phase.KEY
+    return Phase.CONNECT if method == "mailgun" and phase == Phase.TLS else phase
 
 
 def _told(run: TestRun) -> dict[str, Mapping[str, Any]]:  # Any: JSON of `TestRun.steps`
     """Return what is known of each stage; of two steps in one stage the failed one, or the later."""
     told: dict[str, Mapping[str, Any]] = {}
     for step in run.steps:
-        stage = _stage(str(step.get("phase", "")))
+        stage = _stage(str(step.get("phase", "")), str(run.settings.get("transport")))
         if told.get(stage, {}).get("verdict") != StepVerdict.FAILED:
             told[stage] = step
     return told
@@ -279,6 +318,13 @@ def _repeated(phase: str, found: Mapping[str, str]) -> tuple[str, ...]:
 
 #: What is shown of a step's evidence, in this order; the rest repeats it or is for the conversation.
 _SHOWN: dict[str, str | Promise] = {
+    "path": "",
+    "free_bytes": gettext_lazy("free"),
+    "region": gettext_lazy("region"),
+    "quota": gettext_lazy("sent of the daily quota"),
+    "rate": gettext_lazy("messages per second"),
+    "domain_state": gettext_lazy("state"),
+    "identity": gettext_lazy("sender"),
     "addresses": "",
     "address": "",
     "tls_version": "",
@@ -307,6 +353,8 @@ def _as_text(key: str, value: str) -> str:
             if value.strip("0")
             else _("any")
         )
+    if key == "free_bytes":
+        return _("%(size)s MB") % {"size": int(value) // 1_000_000}
     if key == "size_bytes":
         return _("%(size)s kB") % {"size": f"{int(value) / 1000:.1f}"}
     if key in ("certificate_starts_at", "certificate_expires_at"):

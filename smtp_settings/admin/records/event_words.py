@@ -5,13 +5,14 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from smtp_settings import test_send
 from smtp_settings.admin.panel.steps import step_name
 from smtp_settings.clearance.verdicts import field_label
-from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
 
 Data = Mapping[str, Any]  # Any: JSON
 
@@ -25,6 +26,12 @@ NAMES: dict[str, Promise] = {
     "profile.draft": gettext_lazy("Saved as a draft"),
     "profile.cleared": gettext_lazy("Profile cleared"),
     "profile.deleted": gettext_lazy("Profile deleted"),
+    "oauth.added": gettext_lazy("OAuth credential added"),
+    "oauth.saved": gettext_lazy("OAuth credential saved"),
+    "oauth.deleted": gettext_lazy("OAuth credential deleted"),
+    "oauth.connected": gettext_lazy("OAuth credential connected"),
+    "oauth.refused": gettext_lazy("Provider gave no token"),
+    "oauth.answered": gettext_lazy("Provider gives tokens again"),
     "server.paused": gettext_lazy("Profile paused"),
     "server.resumed": gettext_lazy("Profile resumed"),
     "server.try_now": gettext_lazy("Next try brought forward"),
@@ -50,6 +57,23 @@ NAMES: dict[str, Promise] = {
     "message.cancelled": gettext_lazy("Message cancelled"),
     "message.held": gettext_lazy("Message held"),
     "message.sent_again": gettext_lazy("Message sent again as a copy"),
+    "message.resent": gettext_lazy("Message sent again to other recipients"),
+    "message.is_copy": gettext_lazy("Message queued as a copy"),
+    "job.started": gettext_lazy("Job begun"),
+    "job.stopped": gettext_lazy("Job stopped"),
+    "job.done": gettext_lazy("Job done"),
+    "queue.taken_over": gettext_lazy("Waiting mail of another package taken over"),
+    "notifications.saved": gettext_lazy("Notifications saved"),
+    "notifications.tested": gettext_lazy("Notifications tested"),
+    "notification.no_way": gettext_lazy("No server could carry a notification"),
+    "webhook.given_up": gettext_lazy("A call of the webhook was given up"),
+    "password.leak_answered": gettext_lazy("A leaked password was taken out of use"),
+    "keys.rotated": gettext_lazy("Secrets sealed with the new key"),
+    "log.exported": gettext_lazy("Log exported"),
+    "policy.saved": gettext_lazy("Sending policy saved"),
+    "policy.place_confirmed": gettext_lazy("Place of the database confirmed"),
+    "message.suppressed": gettext_lazy("Log only: not sent"),
+    "message.simulated_failure": gettext_lazy("Sending failed (simulated)"),
     "worker.lost": gettext_lazy("Worker lost"),
     "journal.replayed": gettext_lazy("Worker ended without a goodbye"),
     "journal.given_up": gettext_lazy("Worker goes on without a journal"),
@@ -193,7 +217,17 @@ def _other(key: str) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
     return lambda _event, value: [f"{words}: {value}"] if value not in (None, "", [], {}) else []
 
 
+def _columns(_event: Event, names: Iterable[str]) -> Iterable[str]:
+    for name in names:
+        label = OAuthCredential._meta.get_field(name).verbose_name  # type: ignore[union-attr]  # a column
+        yield str(_SECRET["changed"]) % {"field": capfirst(str(label))}
+
+
 _PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
+    "credential": _say(gettext_lazy("%(value)s")),
+    "changed": _columns,
+    "words": _say(gettext_lazy("%(value)s")),
+    "account": _say(gettext_lazy("as %(value)s")),
     "changes": _changes,
     "reason": _reason,
     "default_lost_by": _say(gettext_lazy("no longer the default: %(value)s")),
@@ -208,6 +242,11 @@ _PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
     "ran_on": _where,
     "part": _say(gettext_lazy("%(value)s")),
     "act": _say(gettext_lazy("act: %(value)s")),
+    "copy": _say(gettext_lazy("as #%(value)s")),
+    "done": _count("%(n)d message done", "%(n)d messages done"),
+    "skipped": _count("%(n)d skipped", "%(n)d skipped"),
+    "per_minute": _count("%(n)d a minute at most", "%(n)d a minute at most"),
+    "rcpt_count": _count("to %(n)d other recipient", "to %(n)d other recipients"),
     "why": _say(gettext_lazy("why: %(value)s")),
     "worker": _say(gettext_lazy("worker %(value)s")),
     "workers": _say(gettext_lazy("worker %(value)s")),

@@ -4,59 +4,37 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
 
+from smtp_settings import email_log
 from smtp_settings.admin import words
-from smtp_settings.admin.records import event_words
-from smtp_settings.admin.records.bounded import BeforeFilter
+from smtp_settings.admin.records import event_words, exporting
+from smtp_settings.admin.records.bounded import WINDOW, BeforeFilter
+from smtp_settings.admin.records.event_filters import (
+    LEVELS,
+    KindChip,
+    LevelChip,
+    PeriodChip,
+    PersonChip,
+    ProfileChip,
+)
 from smtp_settings.admin.records.test_runs import ReadOnly, sees_all
 from smtp_settings.models import Event, SMTPProfile
 
-_LEVELS = {
-    "info": (gettext_lazy("Information"), "is-quiet"),
-    "warning": (gettext_lazy("Warning"), "is-warn"),
-    "error": (gettext_lazy("Error"), "is-bad"),
-}
 _VIEW = "smtp_settings.view_event"
+_EXPORT = "smtp_settings.export_event"
 #: Details of one line that are shown; the rest is on the event's page.
 _SHOWN = 6
 #: Longer ones have a line of their own.
 _LONG = 40
-
-
-class LevelChip(admin.SimpleListFilter):
-    """By how grave it is."""
-
-    title = gettext_lazy("Level")
-    parameter_name = "level"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # Any: as Django's
-        """Offer the three."""
-        return [(level, text) for level, (text, _tone) in _LEVELS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        """Narrow down."""
-        return queryset.filter(level=self.value()) if self.value() is not None else queryset
-
-
-class KindChip(admin.SimpleListFilter):
-    """By what happened, in words."""
-
-    title = gettext_lazy("What")
-    parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # Any: as Django's
-        """Offer every kind there is; counting those in the log would read all of it."""
-        return list(event_words.NAMES.items())
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        """Narrow down."""
-        return queryset.filter(kind=self.value()) if self.value() is not None else queryset
 
 
 @admin.register(Event)
@@ -66,7 +44,7 @@ class EventAdmin(ReadOnly):
     list_title = gettext_lazy("Event log")
     list_display = ("time", "level_badge", "what", "who", "about", "ip_address")
     list_display_links = None
-    list_filter = (LevelChip, KindChip, BeforeFilter)
+    list_filter = (PeriodChip, LevelChip, KindChip, ProfileChip, PersonChip, BeforeFilter)
     search_fields = ("data__name",)
     search_help_text = gettext_lazy("Name of a profile")
     readonly_fields = ("time", "level_badge", "what", "who", "about", "ip_address")
@@ -85,6 +63,45 @@ class EventAdmin(ReadOnly):
         page.result_list = rows
         return page
 
+    def get_urls(self) -> list[URLPattern]:
+        """Add the downloads."""
+        wrap = self.admin_site.admin_view
+        export, log = require_safe(self.export_view), require_safe(self.email_log_view)
+        return [
+            path("export/", wrap(export), name="smtp_settings_event_export"),
+            path("email-log/", wrap(log), name="smtp_settings_event_email_log"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list, with the downloads for those who may."""
+        may_export = request.user.has_perm(_EXPORT)
+        context = {"may_export": may_export, "has_email_log": may_export and bool(email_log.files())}
+        return super().changelist_view(request, (extra_context or {}) | context)
+
+    def export_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """Answer with what the list's filters leave, as CSV; an event says who took it."""
+        self._require_export(request)
+        page = super().get_changelist_instance(request)
+        rows = page.queryset.order_by("-id")[:WINDOW]
+        _exported(request, "events")
+        return exporting.as_csv(rows, _name)
+
+    def email_log_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """Answer with the email log's files, the oldest first; an event says who took them."""
+        self._require_export(request)
+        files = email_log.files()
+        if not files:
+            raise Http404(_("No email log is kept where this page is served from."))
+        _exported(request, "email log")
+        return exporting.as_it_stands(files)
+
+    def _require_export(self, request: HttpRequest) -> None:
+        if not request.user.has_perm(_EXPORT) or not sees_all(request, _VIEW):
+            raise PermissionDenied(_("Can export the event log and the email log"))
+
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Event | None:  # Any: as Django's
         """Fetch the names of one event's person and profile."""
         event: Event | None = super().get_object(request, *args, **kwargs)
@@ -100,7 +117,7 @@ class EventAdmin(ReadOnly):
     @admin.display(description=gettext_lazy("Level"))
     def level_badge(self, event: Event) -> SafeString:
         """Return how grave it is."""
-        text, tone = _LEVELS.get(event.level, (event.level, "is-quiet"))
+        text, tone = LEVELS.get(event.level, (event.level, "is-quiet"))
         return words.badge(str(text), tone)
 
     @admin.display(description=gettext_lazy("What"))
@@ -131,6 +148,8 @@ class EventAdmin(ReadOnly):
             return str(event.data["name"])
         if event.message_id:
             return _("Message %(id)s") % {"id": event.message_id}
+        if event.job_id:
+            return _("Job %(id)s") % {"id": event.job_id}
         if event.listed_profile:
             return str(event.listed_profile)
         return _("Profile %(id)s (deleted)") % {"id": event.profile_id} if event.profile_id else "-"
@@ -139,6 +158,11 @@ class EventAdmin(ReadOnly):
     def ip_address(self, event: Event) -> str:
         """Return from where it was asked; none for what a worker or a command did."""
         return event.ip or "-"
+
+
+def _exported(request: HttpRequest, what: str) -> None:
+    user_id = cast("int", request.user.pk)
+    Event.objects.create(kind="log.exported", user_id=user_id, data={"part": what})
 
 
 def _lines(details: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from smtp_settings import rotation, sealing, test_send
+from smtp_settings.models import Event
 
 
 class Command(BaseCommand):
@@ -30,6 +31,8 @@ class Command(BaseCommand):
         for kid, count in sorted(counts.items()):
             self.stdout.write(f"{kid}: {count}" + (" (primary)" if kid == primary else ""))
         self.stdout.write(f"{progress.resealed} sealed anew.")
+        if progress.resealed:
+            Event.objects.create(kind="keys.rotated", data={"key": primary, "resealed": progress.resealed})
         left = sum(count for kid, count in counts.items() if kid != primary)
         if left:
             raise CommandError(f"{left} secrets are still on another key. Keep that key.")

@@ -1,8 +1,8 @@
-/* Follows a batch of test emails; without it the page reloads itself. */
+/* Follows what goes on elsewhere: a batch of test emails, a job. Without it the page reloads itself. */
 (() => {
     "use strict";
 
-    const box = document.getElementById("mc-batch"), status = document.getElementById("mc-batch-status");
+    const box = document.getElementById("mc-follow"), status = document.getElementById("mc-follow-status");
     let seq = box.dataset.seq, failures = 0;
 
     async function poll() {
@@ -19,7 +19,7 @@
                 status.textContent = state.announce;
             }
             if (state.done) {
-                document.getElementById("mc-batch-stop")?.remove();
+                document.getElementById("mc-follow-stop")?.remove();
                 return;
             }
         } catch {

@@ -1,0 +1,166 @@
+"""The filters of the list of messages, and the choice that a job gets of them."""
+
+from typing import Any
+
+from django.contrib.admin import ModelAdmin, SimpleListFilter
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, QueryDict
+from django.utils.translation import gettext_lazy as _
+
+from delivery import jobs
+from delivery.admin.sentences import cause_words
+from delivery.admin.states import FAILURES, State, any_of, messages_in
+from delivery.models import Failure, Message, MessageState, QueueEntry
+from smtp_settings.admin.records.bounded import COUNT_LIMIT, BeforeFilter, before_of
+from smtp_settings.models import SMTPProfile
+
+#: What no number of a row passes.
+_LARGEST_INT = 2**31 - 1
+
+
+class StateFilter(SimpleListFilter):
+    """The tabs."""
+
+    title = _("Status")
+    parameter_name = "state"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the nine states."""
+        return list(State.choices)
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Narrow to the chosen state and by what belongs to its list; an unknown word narrows nothing."""
+        chosen = self.value()
+        if chosen not in State.values:
+            return queryset
+        # A search, or another order, is not about the newest.
+        is_plain = not request.GET.keys() & {SEARCH_VAR, ORDER_VAR}
+        newest = COUNT_LIMIT + 1 if is_plain else None
+        narrowed = _of_failures(request.GET) if chosen in FAILURES else None
+        return messages_in(
+            State(chosen), queryset, newest=newest, before=before_of(request), narrowed=narrowed
+        )
+
+
+class _Chosen(SimpleListFilter):
+    """What a link chose: shown to be taken away, not offered. The state's filter narrows by it."""
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer only what is chosen."""
+        is_of_tab = request.GET.get(StateFilter.parameter_name) in FAILURES
+        chosen = request.GET.get(str(self.parameter_name)) if is_of_tab else None
+        return [] if chosen is None else [(chosen, self.words(chosen, request))]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Change nothing: see the state's filter."""
+        return queryset
+
+    def words(self, chosen: str, request: HttpRequest) -> str:
+        """Say what was chosen."""
+        raise NotImplementedError
+
+
+class CauseFilter(_Chosen):
+    """Why it failed, is held or expired."""
+
+    title = _("Cause")
+    parameter_name = "cause"
+
+    def words(self, chosen: str, request: HttpRequest) -> str:
+        """Say the cause."""
+        return cause_words(request.GET.get("state", ""), chosen)
+
+
+class ProfileFilter(_Chosen):
+    """Who had it last."""
+
+    title = _("Profile")
+    parameter_name = "profile"
+
+    def words(self, chosen: str, request: HttpRequest) -> str:
+        """Say the name."""
+        return profile_name(number_of(chosen))
+
+
+class UncertainFilter(SimpleListFilter):
+    """Messages handed over without a readable answer."""
+
+    title = _("Mark")
+    parameter_name = "uncertain"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the one mark there is."""
+        return [("1", _("Uncertain"))]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Narrow to marked messages: the mark is kept while they wait or need a person."""
+        if self.value() != "1":
+            return queryset
+        waiting = QueueEntry.objects.filter(uncertain=True).values_list("pk", flat=True)
+        needing = Failure.objects.filter(uncertain=True).values_list("pk", flat=True)
+        some = [any_of(rows.order_by("-pk")[: COUNT_LIMIT + 1]) for rows in (waiting, needing)]
+        return queryset.filter(Q(some[0]) | Q(some[1]))
+
+
+#: The filters an address may name; with any other, a column could be searched by guessing.
+FILTERS = frozenset(
+    kind.parameter_name for kind in (StateFilter, UncertainFilter, CauseFilter, ProfileFilter, BeforeFilter)
+)
+#: Those that only the lists of what needs a person have.
+OF_FAILURES = frozenset({CauseFilter.parameter_name, ProfileFilter.parameter_name})
+
+
+def choice_of(asked: QueryDict) -> jobs.Choice:
+    """Read the filter of an address as the list does: what it would ignore is ignored."""
+    state = asked.get("state", "")
+    has_cause = state in FAILURES
+    before = number_of(asked.get("before", ""), most=2**63 - 1)
+    return jobs.Choice(
+        state=MessageState(state) if state in State.values else None,
+        cause=asked.get("cause") if has_cause else None,
+        profile_id=number_of(asked.get("profile", "")) if has_cause else None,
+        recipient=asked.get(SEARCH_VAR, "").strip(),
+        before=before,
+        only_uncertain=asked.get("uncertain") == "1",
+    )
+
+
+def address_of(choice: jobs.Choice) -> dict[str, str]:
+    """Give the parameters of the list that shows what a choice means."""
+    wanted = {
+        "state": choice.state.value if choice.state is not None else "",
+        "cause": choice.cause,
+        "profile": "" if choice.profile_id is None else str(choice.profile_id),
+        SEARCH_VAR: choice.recipient,
+        "before": "" if choice.before is None else str(choice.before),
+        "uncertain": "1" if choice.only_uncertain else "",
+    }
+    return {name: value for name, value in wanted.items() if value or (name == "cause" and value is not None)}
+
+
+def number_of(text: str, *, most: int = _LARGEST_INT) -> int | None:
+    """Read a number of a row; None for anything else."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if is_number and int(text) <= most else None
+
+
+def profile_name(profile_id: int | None) -> str:
+    """Name a profile."""
+    name = SMTPProfile.objects.filter(pk=profile_id or 0).values_list("name", flat=True).first()
+    return str(name) if name is not None else str(_("a removed profile"))
+
+
+def _of_failures(asked: QueryDict) -> Q:
+    wanted = Q()
+    if (cause := asked.get("cause")) is not None:
+        wanted &= Q(cause=cause)
+    if (profile_id := number_of(asked.get("profile", ""))) is not None:
+        wanted &= Q(profile_id=profile_id)
+    return wanted

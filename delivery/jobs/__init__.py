@@ -1,0 +1,28 @@
+"""Long acts over many messages: a row each, done in chunks by whichever worker comes, until the end.
+
+A chunk is one transaction: the moves, the cursor and the counts. So nothing is done twice or left out however
+often a process is killed, and no job is any worker's own: the next one goes on from the cursor. `upper_id` is
+fixed at the start, and ids only grow: mail that comes in meanwhile is not meant, and what comes back a second
+time is behind the cursor.
+"""
+
+from delivery.jobs.acts import ACTS, Act, Move
+from delivery.jobs.choosing import COUNT_LIMIT, Choice, Estimate, estimate
+from delivery.jobs.life import IDLE_SECONDS, JobState, NothingToDo, start, stop
+from delivery.jobs.stepping import step
+
+__all__ = [
+    "ACTS",
+    "COUNT_LIMIT",
+    "IDLE_SECONDS",
+    "Act",
+    "Choice",
+    "Estimate",
+    "JobState",
+    "Move",
+    "NothingToDo",
+    "estimate",
+    "start",
+    "step",
+    "stop",
+]
