@@ -220,7 +220,7 @@ async def test_a_secret_that_comes_back_in_a_refusal_is_taken_out(provider, capl
         (200, [1], {}, "unreadable", None),
         (200, b"\xff\xfe", {}, "unreadable", None),
         (200, "[" * 60_000, {}, "unreadable", None),
-        (200, "x" * 70_000, {}, "unreadable", None),
+        (200, {"access_token": "x", "token_type": "Bearer", "more": "x" * 70_000}, {}, "unreadable", None),
     ],
 )
 async def test_what_may_pass_is_told_from_a_refusal(provider, status, body, headers, reason, wait):
