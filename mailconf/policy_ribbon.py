@@ -114,7 +114,8 @@ def _read() -> _Known:
     known: _Known | None = cache.get(KEY)
     if known is None:
         found = recent()
-        is_usual = found.is_confirmed and found.overall.course is Course.SEND and not found.of_sites
+        courses = {own.course for own in (found.overall, *found.of_sites.values())}
+        is_usual = found.is_confirmed and courses == {Course.SEND}
         domains = {} if is_usual else dict(Site.objects.values_list("pk", "domain"))
         counted = [None, *domains] if found.overall.course.waits else []
         known = _Known(found, domains, waiting_mail.waiting(counted) if counted else 0)

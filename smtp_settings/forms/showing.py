@@ -1,9 +1,15 @@
 """What the form says about its fields before anything is typed: defaults, and help for this row."""
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.sites.models import Site
+from django.db.models import F, QuerySet, Value
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
 from smtp_settings import sealing
@@ -24,10 +30,10 @@ _REAL = frozenset({"", "production", "prod", "live"})
 
 def describe(form: "ProfileFields") -> None:
     """Say about each field what depends on the row, the user or the installation."""
-    other_default = _other_default(form)
+    other_default = cache(partial(_other_default, form))  # asked where it is shown, not in a form that tests
     if not form.is_bound and form.saved is None:
         form.initial["notify_user"] = form.user.pk
-        form.initial["is_default"] = other_default is None
+        form.initial["is_default"] = other_default() is None
         form.initial["subject_prefix"] = proposed_prefix(settings.MAILCONF_ENVIRONMENT)
     form.initial["test_to"] = [form.user.email] if form.user.email else []
     form.fields["test_to"].help_text = (
@@ -36,11 +42,12 @@ def describe(form: "ProfileFields") -> None:
         else _("Your account has no email address. Enter one here.")
     )
     if "is_default" in form.fields:
-        form.fields["is_default"].help_text = _default_help(other_default)
+        form.fields["is_default"].help_text = lazy(_default_help, str)(other_default)
     if "password" in form.fields:
         _describe_password(form)
     if "oauth_credential" in form.fields:
         _describe_credential(form)
+    _describe_choices(form)
 
 
 def proposed_prefix(environment: str) -> str:
@@ -59,8 +66,8 @@ def _other_default(form: "ProfileFields") -> SMTPProfile | None:
     return SMTPProfile.objects.filter(is_default=True).exclude(pk=form.instance.pk).first()
 
 
-def _default_help(loser: SMTPProfile | None) -> str:
-    text = _("Used first for every message it may carry.")
+def _default_help(other_default: Callable[[], SMTPProfile | None]) -> str:
+    text, loser = _("Used first for every message it may carry."), other_default()
     if loser is None:
         return text
     lost = _("%(name)s is the default now. Ticked here, it stops being the default.") % {"name": loser.name}
@@ -73,6 +80,37 @@ def _describe_credential(form: "ProfileFields") -> None:
     field.queryset = OAuthCredential.objects.only("name")
     field.empty_label = _("None chosen")
     field.help_text = _("Made under “OAuth credentials”; several profiles may share one.")
+
+
+def _describe_choices(form: "ProfileFields") -> None:
+    """Let the lists of rows be read together, with one statement, when the first of them is shown."""
+    found = cache(_rows_to_choose)
+    for name in ("sites", "oauth_credential", "notify_user"):
+        if name in form.fields:
+            field = cast("forms.ModelChoiceField[Any]", form.fields[name])  # Any: one of three models
+            field.choices = partial(_choices, name, field.empty_label, found)
+
+
+def _choices(
+    name: str, empty_label: str | None, found: Callable[[], dict[str, list[tuple[int, str]]]]
+) -> list[tuple[int | str, str]]:
+    return [*([] if empty_label is None else [("", empty_label)]), *found().get(name, [])]
+
+
+def _rows_to_choose() -> dict[str, list[tuple[int, str]]]:
+    """Return ids and names by the field that offers them."""
+    people = get_user_model()
+    staff = people._default_manager.filter(is_active=True, is_staff=True)
+    sources: list[QuerySet[Any]] = [  # Any: of three models
+        Site.objects.annotate(field=Value("sites"), label=F("domain")),
+        OAuthCredential.objects.annotate(field=Value("oauth_credential"), label=F("name")),
+        staff.annotate(field=Value("notify_user"), label=F(people.USERNAME_FIELD)),
+    ]
+    first, *others = (rows.order_by().values_list("field", "pk", "label") for rows in sources)
+    found: dict[str, list[tuple[int, str]]] = {}
+    for field, pk, label in first.union(*others, all=True).order_by("label"):
+        found.setdefault(field, []).append((pk, label))
+    return found
 
 
 def _describe_password(form: "ProfileFields") -> None:
