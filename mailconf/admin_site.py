@@ -35,6 +35,17 @@ NAVIGATION: tuple[tuple[str, Promise], ...] = (
     ("sites.Site", _("Sites")),
 )
 
+#: What is set up once and seldom looked at: one menu at the end of the row, so that the row fits a window.
+SELDOM = frozenset(
+    {
+        "smtp_settings.OAuthCredential",
+        "smtp_settings.NotificationSettings",
+        "auth.User",
+        "auth.Group",
+        "sites.Site",
+    }
+)
+
 #: How loud the name of the environment is; every other name is shown without a tone.
 ENVIRONMENT_TONES = {"production": "is-bad", "staging": "is-warn"}
 
@@ -50,6 +61,8 @@ class Way:
     url: str
     is_current: bool
     count: str = ""
+    #: In the menu at the end of the row.
+    is_seldom: bool = False
 
 
 class MailconfAdminSite(AdminSite):
@@ -77,8 +90,11 @@ class MailconfAdminSite(AdminSite):
         """Add what every page shows: the navigation and the environment."""
         environment = getattr(settings, "MAILCONF_ENVIRONMENT", "")
         is_in = self.has_permission(request)
+        ways = self.navigation(request) if is_in else []
         return super().each_context(request) | {
-            "navigation": self.navigation(request) if is_in else [],
+            "navigation": ways,
+            "menu": [way for way in ways if way.is_seldom],
+            "menu_is_current": any(way.is_seldom and way.is_current for way in ways),
             "ribbon": ribbon.lines(request) if is_in else [],
             "environment": environment,
             "is_django_6": django.VERSION >= (6,),
@@ -93,7 +109,7 @@ class MailconfAdminSite(AdminSite):
             if (url := self._url_of(label, request)) is not None:
                 count = _queued() if label == "delivery.Message" else ""
                 is_current = request.path.startswith(url)
-                ways.append(Way(title, url, is_current=is_current, count=count))
+                ways.append(Way(title, url, is_current=is_current, count=count, is_seldom=label in SELDOM))
         if inbox.is_there() and inbox.may_list(request):
             url = reverse("admin:sandbox", current_app=self.name)
             ways.append(Way(_("Sandbox inbox"), url, is_current=request.path.startswith(url)))

@@ -73,6 +73,28 @@ def test_no_page_is_wider_than_the_window(browser, person, pages, keep):
     assert wide == {}
 
 
+@pytest.mark.parametrize("javascript", [True, False])
+@pytest.mark.parametrize("width", [DESKTOP, 1024, PHONE])
+def test_the_whole_navigation_is_in_the_window_and_its_menu_opens_by_keyboard(
+    browser, person, keep, width, javascript
+):
+    page = browser.window(user=person, width=width, javascript=javascript)
+    page.goto("/admin/auth/group/")
+    lines = {round(one.bounding_box()["y"]) for one in page.locator(".mc-nav > ul > li").all()}
+    page.focus(".mc-menu > summary")
+    page.keyboard.press("Enter")
+    keep(page, f"navigation-{width}", full_page=False)
+
+    ways = page.locator(".mc-nav a")
+    boxes = [way.bounding_box() for way in ways.all()]
+    assert ways.all_inner_texts()[-5:] == ["OAuth credentials", "Notifications", "Users", "Groups", "Sites"]
+    assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    assert width == PHONE or len(lines) == 1
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/oauthcredential/")
+
+
 def test_a_test_with_tls_and_a_sign_in_passes_and_is_the_picture_of_the_project(browser, person, keep):
     page = browser.window(user=person)
     page.set_viewport_size({"width": 1060, "height": 1230})
