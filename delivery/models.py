@@ -483,7 +483,7 @@ class BulkJob(_Row):
     action = models.CharField(max_length=30)
     filter = models.JSONField(default=dict)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING)
     lower_id = models.BigIntegerField(default=0)  # the first message it is for, when it was started
     cursor_id = models.BigIntegerField(default=0)
     upper_id = models.BigIntegerField()

@@ -4,6 +4,8 @@ from typing import Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.contrib.sites.models import Site
+from django.core.cache import cache
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +17,11 @@ from delivery.models import Failure, Message, MessageState, QueueEntry
 from smtp_settings.admin.records.bounded import COUNT_LIMIT, BeforeFilter, before_of
 from smtp_settings.models import SMTPProfile
 
+#: Sites that are offered, and seconds for which the same are.
+_MOST_SITES, _KEPT_SECONDS = 200, 10
+_SITES = "mailconf.messages.sites"
+#: The word of an address for messages that have no site.
+_NO_SITE = "none"
 #: What no number of a row passes.
 _LARGEST_INT = 2**31 - 1
 
@@ -36,8 +43,8 @@ class StateFilter(SimpleListFilter):
         chosen = self.value()
         if chosen not in State.values:
             return queryset
-        # A search, or another order, is not about the newest.
-        is_plain = not request.GET.keys() & {SEARCH_VAR, ORDER_VAR}
+        # A search, a site or another order is not about the newest.
+        is_plain = not request.GET.keys() & {SEARCH_VAR, ORDER_VAR, SiteFilter.parameter_name}
         newest = COUNT_LIMIT + 1 if is_plain else None
         narrowed = _of_failures(request.GET) if chosen in FAILURES else None
         return messages_in(
@@ -109,9 +116,39 @@ class UncertainFilter(SimpleListFilter):
         return queryset.filter(Q(some[0]) | Q(some[1]))
 
 
+class SiteFilter(SimpleListFilter):
+    """Whose mail it is; the list looks at the newest messages only, for no index knows sites."""
+
+    title = _("Site")
+    parameter_name = "site"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer no site, and the sites there are; one that is gone can still be asked for by its number."""
+        kept: list[tuple[str, str]] | None = cache.get_or_set(_SITES, _read_sites, _KEPT_SECONDS)
+        offered, chosen = kept or [], site_of(request.GET)
+        is_known = not chosen or str(chosen) in {pk for pk, _domain in offered}
+        gone = [] if is_known else [(str(chosen), f"#{chosen}")]
+        return [(_NO_SITE, _("No site")), *offered, *gone]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Narrow down; an unknown word narrows nothing."""
+        chosen = site_of(request.GET)
+        if chosen is None:
+            return queryset
+        return queryset.filter(site_id=chosen) if chosen else queryset.filter(site__isnull=True)
+
+
+def _read_sites() -> list[tuple[str, str]]:
+    rows = Site.objects.order_by("domain").values_list("pk", "domain")[:_MOST_SITES]
+    return [(str(pk), domain) for pk, domain in rows]
+
+
 #: The filters an address may name; with any other, a column could be searched by guessing.
 FILTERS = frozenset(
-    kind.parameter_name for kind in (StateFilter, UncertainFilter, CauseFilter, ProfileFilter, BeforeFilter)
+    kind.parameter_name
+    for kind in (StateFilter, UncertainFilter, SiteFilter, CauseFilter, ProfileFilter, BeforeFilter)
 )
 #: Those that only the lists of what needs a person have.
 OF_FAILURES = frozenset({CauseFilter.parameter_name, ProfileFilter.parameter_name})
@@ -129,6 +166,7 @@ def choice_of(asked: QueryDict) -> jobs.Choice:
         recipient=asked.get(SEARCH_VAR, "").strip(),
         before=before,
         only_uncertain=asked.get("uncertain") == "1",
+        site_id=site_of(asked),
     )
 
 
@@ -141,8 +179,15 @@ def address_of(choice: jobs.Choice) -> dict[str, str]:
         SEARCH_VAR: choice.recipient,
         "before": "" if choice.before is None else str(choice.before),
         "uncertain": "1" if choice.only_uncertain else "",
+        "site": "" if choice.site_id is None else str(choice.site_id or _NO_SITE),
     }
     return {name: value for name, value in wanted.items() if value or (name == "cause" and value is not None)}
+
+
+def site_of(asked: QueryDict) -> int | None:
+    """Read which site an address asks for: its number, 0 for none, None for any."""
+    text = asked.get("site", "")
+    return 0 if text == _NO_SITE else number_of(text) or None
 
 
 def number_of(text: str, *, most: int = _LARGEST_INT) -> int | None:
@@ -155,6 +200,14 @@ def profile_name(profile_id: int | None) -> str:
     """Name a profile."""
     name = SMTPProfile.objects.filter(pk=profile_id or 0).values_list("name", flat=True).first()
     return str(name) if name is not None else str(_("a removed profile"))
+
+
+def site_name(site_id: int) -> str:
+    """Name a site, or say that there is none."""
+    if not site_id:
+        return str(_("No site"))
+    domain = Site.objects.filter(pk=site_id).values_list("domain", flat=True).first()
+    return str(domain) if domain is not None else f"#{site_id}"
 
 
 def _of_failures(asked: QueryDict) -> Q:

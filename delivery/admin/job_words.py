@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from delivery import jobs
 from delivery.admin import actions
-from delivery.admin.filters import address_of, profile_name
+from delivery.admin.filters import address_of, profile_name, site_name
 from delivery.admin.sentences import cause_words
 from delivery.admin.states import State
 from delivery.models import BulkJob
@@ -89,18 +89,24 @@ def choice_of(job: BulkJob) -> jobs.Choice:
     )
 
 
-def filter_words(choice: jobs.Choice) -> list[tuple[str, str]]:
-    """Say which messages a filter shows, a pair each: what it looks at, and for what."""
-    return list(_filter(choice))
+def filter_words(choice: jobs.Choice, *, with_names: bool = True) -> list[tuple[str, str]]:
+    """Say which messages a filter shows, a pair each: what it looks at, and for what.
+
+    Without names profiles and sites are numbers, and nothing is asked for.
+    """
+    return list(_filter(choice, with_names=with_names))
 
 
-def _filter(choice: jobs.Choice) -> Iterator[tuple[str, str]]:
+def _filter(choice: jobs.Choice, *, with_names: bool) -> Iterator[tuple[str, str]]:
     state = State(choice.state.value) if choice.state is not None else None
     yield _("Status"), str(state.label) if state else _("any that waits or needs a person")
     if choice.cause is not None:
         yield _("Cause"), cause_words(state or "", choice.cause)
     if choice.profile_id is not None:
-        yield _("Profile"), profile_name(choice.profile_id)
+        yield _("Profile"), profile_name(choice.profile_id) if with_names else f"#{choice.profile_id}"
+    if choice.site_id is not None:
+        is_plain = with_names or not choice.site_id
+        yield _("Site"), site_name(choice.site_id) if is_plain else f"#{choice.site_id}"
     if choice.recipient:
         yield _("Recipient or number"), one_line(choice.recipient, 100)
     if choice.only_uncertain:

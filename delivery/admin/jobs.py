@@ -24,7 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from delivery import jobs, tasks
 from delivery.admin import actions, job_words
-from delivery.admin.filters import address_of, choice_of, number_of
+from delivery.admin.filters import choice_of, number_of
 from delivery.models import BulkJob
 from delivery.showing import when
 from smtp_settings.admin.records.bounded import BeforeFilter
@@ -220,9 +220,9 @@ class BulkJobAdmin(ReadOnly):
 
     @display(description=gettext_lazy("Which messages"))
     def which(self, job: BulkJob) -> str:
-        """Return its filter; names of profiles are on its page."""
-        asked = address_of(job_words.choice_of(job))
-        return ", ".join(f"{name}: {value}" for name, value in asked.items()) or _("all that wait")
+        """Return its filter; names of profiles and sites are on its page."""
+        words = job_words.filter_words(job_words.choice_of(job), with_names=False)
+        return ", ".join(f"{name}: {value}" for name, value in words)
 
     @display(description=gettext_lazy("Progress"))
     def progress(self, job: BulkJob) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.content import PERMISSION
-from delivery.admin.filters import FILTERS, OF_FAILURES, StateFilter
+from delivery.admin.filters import FILTERS, OF_FAILURES, StateFilter, site_of
 from delivery.admin.sentences import words_of
 from delivery.admin.states import ENDED, FAILURES, Standing, State, standings
 from delivery.models import Attempt, Message
@@ -52,10 +52,10 @@ class MessageList(ChangeList):
     floor: int | None = None
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> "QuerySet[Message]":
-        """Find sent, cancelled and suppressed messages among the newest only: no index tells them apart."""
+        """Find a site's, sent, cancelled or suppressed messages among the newest: no index knows them."""
         # Any: as ChangeList
         rows = super().get_queryset(request, exclude_parameters)
-        if self.params.get(StateFilter.parameter_name) not in ENDED:
+        if self.params.get(StateFilter.parameter_name) not in ENDED and site_of(request.GET) is None:
             return rows
         self.floor = floor_of(Message.objects.all(), before_of(request))
         return rows if self.floor is None else rows.filter(pk__gt=self.floor)

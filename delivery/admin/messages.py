@@ -28,7 +28,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from delivery.admin import actions, content, grouping, resending, routing
-from delivery.admin.filters import FILTERS, CauseFilter, ProfileFilter, StateFilter, UncertainFilter
+from delivery.admin.filters import (
+    FILTERS,
+    CauseFilter,
+    ProfileFilter,
+    SiteFilter,
+    StateFilter,
+    UncertainFilter,
+)
 from delivery.admin.listing import PAGE_SIZE, Line, MessageList
 from delivery.admin.page import page_of
 from delivery.admin.states import standings
@@ -68,7 +75,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     )
     list_display_links = None
     empty_value_display = ""
-    list_filter = (StateFilter, UncertainFilter, CauseFilter, ProfileFilter, BeforeFilter)
+    list_filter = (StateFilter, UncertainFilter, SiteFilter, CauseFilter, ProfileFilter, BeforeFilter)
     list_per_page = PAGE_SIZE
     list_max_show_all = PAGE_SIZE
     ordering = ("-pk",)

@@ -34,6 +34,7 @@ class Choice:
 
     `cause` is the stable word of a failure, `recipient` the start of the first recipient's address or "#12".
     `before` leaves out that message and newer ones, `only_uncertain` those that cannot have arrived.
+    `site_id` 0 is mail of no site.
     """
 
     state: MessageState | None = None
@@ -42,6 +43,7 @@ class Choice:
     recipient: str = ""
     before: int | None = None
     only_uncertain: bool = False
+    site_id: int | None = None
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON
         """Return it as it is stored."""
@@ -163,6 +165,8 @@ def _arm(choice: Choice, table: str) -> str:
         conditions.append("uncertain")
     if choice.recipient:
         conditions.append(_RECIPIENT)
+    if choice.site_id is not None:
+        conditions.append(_SITE)
     where = " AND ".join(conditions)
     return named(
         "(SELECT message_id, {state} AS state, uncertain AS is_uncertain FROM {table} listed WHERE {where}"
@@ -178,6 +182,9 @@ _RECIPIENT = named(
     "EXISTS (SELECT FROM {message} m WHERE m.id = listed.message_id"
     " AND (m.rcpt_first LIKE %(prefix)s OR m.id = %(number)s))"
 )
+_SITE = named(
+    "EXISTS (SELECT FROM {message} m WHERE m.id = listed.message_id AND coalesce(m.site_id, 0) = %(site_id)s)"
+)
 
 
 def _values(choice: Choice) -> dict[str, Any]:  # Any: statement parameters
@@ -189,6 +196,7 @@ def _values(choice: Choice) -> dict[str, Any]:  # Any: statement parameters
         "cause": choice.cause,
         "profile_id": choice.profile_id,
         "before": choice.before,
+        "site_id": choice.site_id,
         "prefix": f"{escaped}%",
         "number": int(number) if is_number else 0,
     }

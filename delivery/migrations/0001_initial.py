@@ -309,7 +309,7 @@ class Migration(migrations.Migration):
                 ('action', models.CharField(max_length=30)),
                 ('filter', models.JSONField(default=dict)),
                 ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('state', models.CharField(choices=[('running', 'Running'), ('done', 'Done'), ('stopped', 'Stopped')], default='running', max_length=10)),
+                ('state', models.CharField(choices=[('running', 'Running'), ('done', 'Done'), ('stopped', 'Stopped')], default='running', max_length=10, verbose_name='state')),
                 ('lower_id', models.BigIntegerField(default=0)),
                 ('cursor_id', models.BigIntegerField(default=0)),
                 ('upper_id', models.BigIntegerField()),

@@ -92,9 +92,10 @@ def _describe_choices(form: "ProfileFields") -> None:
 
 
 def _choices(
-    name: str, empty_label: str | None, found: Callable[[], dict[str, list[tuple[int, str]]]]
+    name: str, empty_label: object, found: Callable[[], dict[str, list[tuple[int, str]]]]
 ) -> list[tuple[int | str, str]]:
-    return [*([] if empty_label is None else [("", empty_label)]), *found().get(name, [])]
+    """Return what one field offers; `empty_label` None offers no "none"."""
+    return [*([] if empty_label is None else [("", str(empty_label))]), *found().get(name, [])]
 
 
 def _rows_to_choose() -> dict[str, list[tuple[int, str]]]:

@@ -4,12 +4,15 @@ from datetime import timedelta
 
 import django
 import pytest
+from django.contrib.sites.models import Site
+from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 
-from delivery import queue
+from delivery import jobs, queue
+from delivery.admin import job_words
 from delivery.composing import compose_message
-from delivery.models import Content, Failure, Message, QueueEntry
+from delivery.models import BulkJob, Content, Failure, Message, QueueEntry
 from delivery.queue import SmallState
 from smtp_settings.admin.records import bounded
 from smtp_settings.models import Event
@@ -675,3 +678,74 @@ def test_what_cannot_be_done_after_all_is_counted_not_forced():
     page = text_of(client_of("operator").post(url("action", message_id, "retry"), follow=True))
     assert "1 was skipped: 1 changed meanwhile or without content." in page
     assert state_of(message_id) == SmallState.FAILED
+
+
+def of_sites():
+    """A message that waits for each of two sites and for none; their sites' ids and theirs."""
+    one, two = (Site.objects.create(domain=name, name=name) for name in ("one.example", "two.example"))
+    cache.clear()  # what is offered is kept for seconds
+    ids = [enqueued(site_id=site_id)[0] for site_id in (one.pk, two.pk, None)]
+    return one, two, ids
+
+
+def listed(client, **asked):
+    return [message.pk for message in client.get(LIST, asked).context["cl"].result_list]
+
+
+@pytest.mark.parametrize("state", [{}, {"state": "queued"}, {"state": "held"}])
+def test_the_chip_of_a_site_shows_the_mail_of_that_site_or_of_none(state):
+    one, two, (of_one, of_two, of_none) = of_sites()
+    if state.get("state") == "held":
+        queue.hold([of_one, of_two, of_none])
+    client = client_of("viewer")
+
+    assert listed(client, site=one.pk, **state) == [of_one]
+    assert listed(client, site=two.pk, **state) == [of_two]
+    assert listed(client, site="none", **state) == [of_none]
+    assert listed(client, site=2**31 - 1, **state) == []
+    for word in ("", "0", "x", "-1", "9" * 30):
+        assert len(listed(client, site=word, **state)) == 3, word
+    page = client.get(LIST, {"site": one.pk, **state})
+    assert "Site: one.example" in text_of(page)
+
+
+def test_a_sites_messages_are_sought_among_the_newest_and_the_rest_is_a_link_away(monkeypatch):
+    monkeypatch.setattr(bounded, "WINDOW", 2)
+    one, _two, (of_one, _of_two, _of_none) = of_sites()
+    client = client_of("viewer")
+
+    page = client.get(LIST, {"site": one.pk}).context["cl"]
+    assert list(page.result_list) == []
+
+    assert listed(client, site=one.pk, before=page.floor + 1) == [of_one]
+
+
+def test_what_is_done_to_all_of_a_sites_list_is_done_to_that_site_only():
+    one, _two, (of_one, _of_two, of_none) = of_sites()
+    client = client_of("operator")
+
+    for chosen, message_id, words in ((str(one.pk), of_one, "one.example"), ("none", of_none, "No site")):
+        shown = client.get(LIST, {"state": "queued", "site": chosen})
+        address = next(act.url for act in shown.context["for_all"] if act.action.name == "hold")
+        question = client.get(address)
+        assert words in text_of(question)
+        assert question.context["fitting"] == 1
+        client.post(address)
+        choice = job_words.choice_of(BulkJob.objects.latest("pk"))
+        assert [found.id for found in jobs.choosing.walk(choice, after=0, upper=2**62, limit=9)] == [
+            message_id
+        ]
+
+
+def test_the_list_by_site_costs_no_more_statements_and_no_whole_count():
+    one, _two, _ids = of_sites()
+    enqueued(60, site_id=one.pk)
+    client = client_of("viewer")
+    client.get(LIST)
+
+    with statements() as seen:
+        response = client.get(LIST, {"site": one.pk, "state": "queued"})
+
+    assert len(response.context["cl"].result_list) == 50
+    assert len(seen) <= 10, seen
+    assert all("LIMIT" in sql for sql in seen if "COUNT(" in sql.upper() and '"delivery_message"' in sql)

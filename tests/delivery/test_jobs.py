@@ -262,7 +262,7 @@ def test_a_filter_narrows_by_cause_profile_recipient_number_and_age():
 
 
 def test_a_choice_is_stored_and_read_back():
-    choice = jobs.Choice(MessageState.HELD, "person", 3, "bo@", 12, only_uncertain=True)
+    choice = jobs.Choice(MessageState.HELD, "person", 3, "bo@", 12, only_uncertain=True, site_id=0)
 
     assert jobs.Choice.from_json(choice.as_json()) == choice
     assert jobs.Choice.from_json(jobs.Choice().as_json()) == jobs.Choice()
