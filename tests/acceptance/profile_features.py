@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from smtp_settings.models import TestRun
 from tests.acceptance.features import ADD, entries_for, form_of, press, text_of
+from tests.acceptance.processes import until
 from tests.builders import a_user
 
 SIGNS_IN = {"auth": "password", "username": "shop", "password": "right-7Qz", "accepts_clear_auth": "on"}
@@ -37,6 +38,14 @@ def tried(client, server, button="_send_test", **fields):
     client.force_login(a_user("superuser"))  # one person may make ten tests in ten minutes
     page = press(client, ADD, entries_for(client, server, **fields), button)
     return TestRun.objects.latest("id"), html.unescape(text_of(page))
+
+
+def checked(client, place, **fields):
+    """Press "Check connection", as the page's script does; the run when it has ended."""
+    values = entries_for(client, place, **fields) | {"_kind": "connect"}
+    started = client.post(reverse("admin:smtp_settings_testrun_start"), values).json()
+    until(lambda: TestRun.objects.get(uuid=started["id"]).finished_at)
+    return TestRun.objects.get(uuid=started["id"]), client.get(started["poll"]).json()["html"]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from django.urls import reverse
 from delivery import queue
 from delivery.models import Message, QueueEntry, SmallState
 from smtp_settings.clearance import activation
-from smtp_settings.models import Event, SMTPProfile, TestRun
+from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
 from tests.acceptance.features import (
     ADD,
     answering,
@@ -31,10 +31,13 @@ from tests.acceptance.features import (
     worked,
 )
 from tests.acceptance.processes import celery_worker, drains, until
+from tests.acceptance.profile_features import Place, checked, filled, hints_of, tried
+from tests.authorization import authorization_server
 from tests.builders import a_profile, a_user
 from tests.delivery.engine import attempts_of, queued
 from tests.delivery.policies import policy, site_policy
 from tests.servers import smtp_server
+from tests.smtp_settings.oauth import connected
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,6 +176,72 @@ def test_n8_the_server_user_signs_in():
         assert "AUTH" in closed.verbs()
 
 
+@pytest.fixture
+def provider():
+    with authorization_server() as running:
+        yield running
+
+
+def by_oauth(provider, credential):
+    """What of the form signs in with a credential."""
+    return {
+        "auth": "oauth2",
+        "username": provider.account,
+        "oauth_credential": str(credential.pk),
+        "accepts_clear_auth": "on",
+    }
+
+
+def test_n9_the_type_is_basic_or_oauth_and_who_ends_basic_is_warned_with_the_date(client):
+    page = client.get(ADD).content.decode()
+    assert all(f'name="auth" value="{kind}"' in page for kind in ("password", "oauth2", "none"))
+    changes, _said = filled(client, "m365")
+    assert (changes["host"], changes["auth"]) == ("smtp.office365.com", "oauth2")
+    hints = hints_of(
+        client, preset="m365", host="smtp.office365.com", auth="password", username="a@b.example"
+    )
+    assert "December 2026" in " ".join(hints.values())
+    mailbox = {"preset": "m365", "host": "smtp.office365.com", "username": "ann@contoso.example"}
+    for kind, is_warned in (("password", True), ("oauth2", False)):
+        said = " ".join(hints_of(client, **mailbox, auth=kind).values())
+        assert ("December 2026" in said) is is_warned
+
+
+def test_n10_a_stored_password_is_removed_when_the_profile_is_saved_with_oauth(client, provider):
+    with smtp_server(bearer=provider.accepts) as server:
+        profile = profile_of(server, password="kanari-7Qz")
+        url = change_url(profile)
+        entries = form_of(client.get(url)) | by_oauth(provider, connected(provider))
+        assert press(client, url, try_out(client, url, entries), "_save").status_code == 302
+        profile.refresh_from_db()
+        assert (profile.auth, profile.password) == ("oauth2", None)
+
+        queued()
+        worked()
+
+        assert len(server.messages) == 2  # the test email was the first
+    assert "•" not in client.get(url).content.decode()
+
+
+def test_n12_credentials_have_pages_of_their_own_and_profiles_share_them(client, provider):
+    names = ("client_id", "client_secret", "scope", "token_url", "account")
+    values = {name: getattr(provider, name) for name in names} | {"name": "Contoso", "version": "1"}
+    add, page = (reverse(f"admin:smtp_settings_oauthcredential_{one}") for one in ("add", "changelist"))
+    client.post(add, values | {"provider": "other", "flow": "application"})
+    credential = OAuthCredential.objects.get()
+    with smtp_server(bearer=provider.accepts) as one, smtp_server(bearer=provider.accepts) as two:
+        for name, server in (("One", one), ("Two", two)):
+            entries = entries_for(client, server, **by_oauth(provider, credential), name=name)
+            assert press(client, ADD, try_out(client, ADD, entries), "_save").status_code == 302
+        listed = text_of(client.get(page))
+        assert all(words in listed for words in ("Contoso", "One", "Two"))
+        for name in ("One", "Two"):
+            queued(profile=name)
+        worked()
+        assert [len(server.messages) for server in (one, two)] == [2, 2]
+    assert len(provider.posts) == 1  # one token does for both
+
+
 def test_n11_a_saved_password_shows_the_same_mask_whatever_its_length(client):
     masks = set()
     for password in ("x1", "a much longer password of many words"):
@@ -246,6 +315,44 @@ def test_n15_n16_one_form_for_every_server_and_smtp_is_the_method_to_begin_with(
     names = [set(form_of(client.get(change_url(one)))) - {"is_default"} for one in (default, extra)]
     assert names[0] == names[1]
     assert form_of(client.get(ADD))["transport"] == "smtp"
+
+
+def a_pickup(directory, **fields):
+    """What of the form hands mail to a directory."""
+    return {"transport": "pickup", "host": "", "directory": str(directory), **fields}
+
+
+def test_n17_a_pickup_directory_is_looked_at_by_the_test_and_gets_whole_files(client, tmp_path):
+    run, _page = checked(client, Place("", 587), **a_pickup(tmp_path))
+    assert [step["phase"] for step in run.steps] == ["find", "permission", "space"]
+    assert list(tmp_path.glob("*.eml")) == []
+    entries = entries_for(client, Place("", 587), **a_pickup(tmp_path, file_style="x-sender"))
+    assert press(client, ADD, try_out(client, ADD, entries), "_save").status_code == 302
+    [tested] = tmp_path.glob("*.eml")
+    tested.unlink()
+    queued(to=["bo@example.com", "cy@example.com"])
+
+    worked()
+
+    [file] = tmp_path.glob("*.eml")
+    front = b"X-Sender: shop@example.com\r\nX-Receiver: bo@example.com\r\nX-Receiver: cy@example.com\r\n"
+    assert file.read_bytes().startswith(front)
+    assert list((tmp_path / ".mailconf").iterdir()) == []
+
+
+def test_n18_the_preset_of_microsofts_service_fills_the_style_and_says_feature_and_permission(client):
+    changes, said = filled(client, "pickup-iis")
+    assert (changes["transport"], changes["file_style"]) == ("pickup", "x-sender")
+    assert "IIS SMTP feature" in said
+    assert "NETWORK SERVICE" in said
+
+
+def test_n19_a_folder_the_worker_cannot_see_fails_the_test_with_that_reason(client, tmp_path):
+    run, page = tried(client, Place("", 587), **a_pickup(tmp_path / "elsewhere"))
+    assert (run.state, run.failed_phase) == (TestRun.State.FAILED, "find")
+    assert str(tmp_path / "elsewhere") in page
+    assert "worker" in run.sentence + page
+    assert "containers" in filled(client, "pickup")[1]
 
 
 def test_n20_n26_high_comes_before_normal_before_low(servers):
