@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from email.policy import compat32
@@ -33,6 +34,8 @@ X_SENDER = "x-sender"
 WRITING = ".mailconf"
 #: Less room than this is none: a full disk stops the reader, too.
 LEAST_FREE = 16_000_000
+#: Seconds after which nobody is writing a file in it any more: its worker was killed, its message goes anew.
+ABANDONED = 3600.0
 #: Seconds for each look and each write: a share that is away must not hold a worker.
 PATIENCE = 120.0
 
@@ -165,6 +168,7 @@ def _make_room(directory: Path) -> None:
         is_elsewhere = folder.stat().st_dev != directory.stat().st_dev
         probe = folder / f".{os.getpid()}-{secrets.token_hex(4)}"
         probe.touch(exist_ok=False)
+        now = probe.stat().st_mtime  # by the clock of the share
         probe.unlink()
     except OSError as error:
         raise refused(error, str(directory), Phase.PERMISSION) from error
@@ -172,6 +176,16 @@ def _make_room(directory: Path) -> None:
         raise refused(OSError(errno.EXDEV, ""), str(directory), Phase.PERMISSION)
     if not os.access(directory, os.W_OK | os.X_OK):
         raise refused(PermissionError(errno.EACCES, ""), str(directory), Phase.PERMISSION)
+    with suppress(OSError):
+        _sweep(folder, now)
+
+
+def _sweep(folder: Path, now: float) -> None:
+    """Remove what killed workers left; a writer that lived on after all sends its message again."""
+    for file in folder.iterdir():
+        with suppress(OSError):  # another worker was quicker, or it is another user's
+            if file.stat().st_mtime < now - ABANDONED:
+                file.unlink()
 
 
 def _free(directory: Path) -> int:

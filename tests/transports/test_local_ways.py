@@ -128,6 +128,19 @@ async def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert list((tmp_path / WRITING).iterdir()) == []
 
 
+async def test_what_a_killed_worker_left_is_removed_when_nobody_can_be_writing_it(tmp_path):
+    folder = tmp_path / WRITING
+    folder.mkdir()
+    old, new = folder / "1-1-aa.eml", folder / "2-2-bb.eml"
+    for file in (old, new):
+        file.touch()
+    os.utime(old, (0, old.stat().st_mtime - 3601))
+
+    await PickupTransport(PickupSettings(str(tmp_path))).open()
+
+    assert list(folder.iterdir()) == [new]
+
+
 async def test_a_full_disk_is_weather_and_nothing_was_handed_over(tmp_path, monkeypatch):
     session = await PickupTransport(PickupSettings(str(tmp_path))).open()
 
