@@ -20,6 +20,7 @@ from django.contrib.sites.models import Site
 from django.core.mail import EmailMessage
 from django.db import transaction
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from delivery import queue, tasks
 from delivery.composing import CannotCompose, Composed, compose_eml, compose_message
@@ -32,6 +33,7 @@ from delivery.queue import (
     MessageStatus,
     status_of,
 )
+from delivery.queue.default_site import default_site_id
 from smtp_settings.models import SMTPProfile
 
 __all__ = [
@@ -90,10 +92,10 @@ class Outgoing:
     """One message and how it shall leave.
 
     `mail_from` and `rcpt_to` are bare addresses and replace the envelope read from the message. `send_at`
-    is the earliest moment (a past one means now), `expires_at` the latest, both aware. `site` is a domain,
-    `profile` a name: the message then leaves by that profile only. `sensitive` drops the content as soon
-    as the message is sent. `idempotency_key` makes a repeated call with the same message return the first
-    one for seven days.
+    is the earliest moment (a past one means now), `expires_at` the latest, both aware. `site` is a domain;
+    None is that of MAILCONF_DEFAULT_SITE, if any. `profile` is a name: the message then leaves by that
+    profile only. `sensitive` drops the content as soon as the message is sent. `idempotency_key` makes a
+    repeated call with the same message return the first one for seven days.
     """
 
     message: EmailMessage | bytes
@@ -190,9 +192,15 @@ class _Names:
         self._known: dict[tuple[str, str], int] = {}
 
     def site(self, domain: str | None) -> int | None:
+        if domain is None:
+            return self._default_site
         return self._id(
             "site", domain, lambda name: Site.objects.filter(domain__iexact=name).values_list("pk")
         )
+
+    @cached_property
+    def _default_site(self) -> int | None:
+        return default_site_id()
 
     def profile(self, name: str | None) -> int | None:
         return self._id("profile", name, lambda name: SMTPProfile.objects.filter(name=name).values_list("pk"))

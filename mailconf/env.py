@@ -246,6 +246,14 @@ class Environment:
             " is more queries.",
         )
     )
+    default_site: str = field(
+        metadata=_variable(
+            "MAILCONF_DEFAULT_SITE",
+            _text,
+            "",
+            "Site of messages that name none: its domain or number. Empty: they have none.",
+        )
+    )
     port: int = field(
         metadata=_variable("MAILCONF_PORT", _port, "8000", "Port of the pages with `make run` (127.0.0.1).")
     )

@@ -33,6 +33,7 @@ MAILCONF_ENVIRONMENT = _env.environment
 MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
 MAILCONF_JOURNAL_SYNC = _env.journal_sync
 MAILCONF_BATCH_SIZE = _env.batch_size
+MAILCONF_DEFAULT_SITE = _env.default_site
 MAILCONF_EMAIL_LOG = _env.email_log
 MAILCONF_EMAIL_LOG_MB = _env.email_log_mb
 MAILCONF_EMAIL_LOG_FILES = _env.email_log_files

@@ -6,6 +6,7 @@ away fails no check.
 """
 
 from delivery.checks.asking import check_deployment, check_servers
+from delivery.checks.default_site import check_default_site
 from delivery.checks.journals import check_journals
 from delivery.checks.live_profiles import check_live_profiles
 from delivery.checks.notifying import check_notifications
@@ -14,6 +15,7 @@ from delivery.checks.tag import TAG
 
 __all__ = [
     "TAG",
+    "check_default_site",
     "check_deployment",
     "check_journals",
     "check_live_profiles",
