@@ -85,7 +85,13 @@ class NotificationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generi
         fields = ("recipients", "webhook_url", "accepts_clear_webhook", "breaker_minutes", "worker_minutes")
         widgets = {
             "webhook_url": forms.TextInput(
-                attrs={"class": "vTextField", "spellcheck": "false", "placeholder": "https://"}
+                attrs={
+                    "class": "vTextField",
+                    "spellcheck": "false",
+                    "placeholder": "https://",
+                    # Else a browser takes it for the user name that belongs to the secret.
+                    "autocomplete": "off",
+                }
             )
         }
 

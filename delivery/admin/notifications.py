@@ -31,12 +31,12 @@ _PAGE = "admin:smtp_settings_notificationsettings_change"
 _FIELDS = (
     (gettext_lazy("By email"), ("recipients",)),
     (gettext_lazy("By webhook"), ("webhook_url", "accepts_clear_webhook", "webhook_secret")),
-    (gettext_lazy("What of"), ("kinds", "breaker_minutes", "worker_minutes")),
+    (gettext_lazy("What is told"), ("kinds", "breaker_minutes", "worker_minutes")),
 )
 _SHOWN = (
     (gettext_lazy("By email"), ("shown_recipients",)),
     (gettext_lazy("By webhook"), ("webhook_host", "secret_state")),
-    (gettext_lazy("What of"), ("shown_kinds", "breaker_minutes", "worker_minutes")),
+    (gettext_lazy("What is told"), ("shown_kinds", "breaker_minutes", "worker_minutes")),
 )
 
 

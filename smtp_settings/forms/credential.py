@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from smtp_settings import sealing
 from smtp_settings.entries import judges
@@ -243,9 +243,12 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is
 
 def stops_sentence(names: list[str]) -> str:
     """Say which profiles stop."""
-    return _(
+    return ngettext(
+        "%(n)d profile signs in with this credential: %(names)s. It stops sending until it has passed a "
+        "test. Tick this if that is meant.",
         "%(n)d profiles sign in with this credential: %(names)s. They stop sending until each has passed a "
-        "test. Tick this if that is meant."
+        "test. Tick this if that is meant.",
+        len(names),
     ) % {"n": len(names), "names": ", ".join(names)}
 
 
