@@ -32,7 +32,7 @@ def bulk(client, name, *profiles, **more):
 
 def buttons(client):
     (row, *_rest) = client.get(LIST).context["cl"].result_list
-    return [name for name, _label, _described in row.listed_buttons]
+    return [address.rstrip("/").rpartition("/")[2] for address, _label, _described in row.listed_buttons]
 
 
 # One row
