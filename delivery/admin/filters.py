@@ -48,7 +48,12 @@ class StateFilter(SimpleListFilter):
         newest = COUNT_LIMIT + 1 if is_plain else None
         narrowed = _of_failures(request.GET) if chosen in FAILURES else None
         return messages_in(
-            State(chosen), queryset, newest=newest, before=before_of(request), narrowed=narrowed
+            State(chosen),
+            queryset,
+            newest=newest,
+            before=before_of(request),
+            narrowed=narrowed,
+            floor=getattr(request, "floor", None),
         )
 
 

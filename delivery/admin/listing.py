@@ -54,10 +54,10 @@ class MessageList(ChangeList):
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> "QuerySet[Message]":
         """Find a site's, sent, cancelled or suppressed messages among the newest: no index knows them."""
         # Any: as ChangeList
+        if self.params.get(StateFilter.parameter_name) in ENDED or site_of(request.GET) is not None:
+            self.floor = floor_of(Message.objects.all(), before_of(request))
+        request.floor = self.floor  # type: ignore[attr-defined]  # read by the state's filter
         rows = super().get_queryset(request, exclude_parameters)
-        if self.params.get(StateFilter.parameter_name) not in ENDED and site_of(request.GET) is None:
-            return rows
-        self.floor = floor_of(Message.objects.all(), before_of(request))
         return rows if self.floor is None else rows.filter(pk__gt=self.floor)
 
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:  # Any: as Django's
