@@ -59,7 +59,7 @@ def test_an_operator_pauses_and_resumes_and_the_row_offers_the_other():
 def test_an_open_breaker_is_tried_now():
     profile, client = a_profile(name="EU relay"), client_of("operator")
     queue.open_breaker(profile.pk, at_least=timedelta(hours=1))
-    assert buttons(client) == ["test", "try_now", "pause"]
+    assert buttons(client) == ["test", "try-now", "pause"]
     assert "is tried now" in text_of(act(client, "try_now", profile, follow=True))
 
 
