@@ -112,7 +112,25 @@ class SendingPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
                 (_("Redirect"), {"fields": ("redirect_to", "redirect_except")}),
                 (_("Batches and log"), {"fields": ("batch_size", "email_log")}),
             ]
+        if not self.has_change_permission(request, obj):
+            for _title, options in groups:
+                options["fields"] = tuple(_SHOWN.get(name, name) for name in options["fields"])
         return groups
+
+    @admin.display(description=gettext_lazy("Email log"))
+    def email_log_shown(self, row: SendingPolicy) -> str:
+        """Say it in a word: the sign Django shows has an English one behind it."""
+        return _in_a_word(row.email_log)
+
+    @admin.display(description=gettext_lazy("Emails enabled"))
+    def emails_shown(self, row: SendingPolicy) -> str:
+        """Say it in a word."""
+        return _in_a_word(row.emails_enabled)
+
+    @admin.display(description=gettext_lazy("Queue enabled"))
+    def queue_shown(self, row: SendingPolicy) -> str:
+        """Say it in a word."""
+        return _in_a_word(row.queue_enabled)
 
     def changeform_view(
         self,
@@ -187,6 +205,14 @@ class SendingPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
 
 
 _SENDING = ("emails_enabled",)
+#: What those who may only look see instead of a field.
+_SHOWN = {"emails_enabled": "emails_shown", "queue_enabled": "queue_shown", "email_log": "email_log_shown"}
+
+
+def _in_a_word(value: bool | None) -> str:  # it is what is said
+    if value is None:
+        return _("As global")
+    return _("Yes") if value else _("No")
 
 
 def _url_of(row: SendingPolicy) -> str:
