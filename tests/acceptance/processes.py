@@ -23,7 +23,7 @@ def manage(environment, *arguments):
     )
 
 
-def finished(process, *, timeout=60):
+def finished(process, *, timeout=120):
     """Wait for the end; its standard output. The process must not have failed."""
     out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err

@@ -29,6 +29,7 @@ def killed(worker):
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.long  # 40 s; tests/delivery/test_jobs.py undoes chunks and goes on without workers
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_a_killed_job_is_gone_on_with_by_the_next_worker(client, process_environment, tmp_path):
     environment = {**process_environment, "REDIS_URL": ""}
@@ -40,7 +41,7 @@ def test_a_killed_job_is_gone_on_with_by_the_next_worker(client, process_environ
     job = BulkJob.objects.filter(pk=job_id)
 
     with celery_worker(environment, queues="work", beat=tmp_path / "one") as worker:  # beat finds it
-        until(lambda: job.get().done > 0)
+        until(lambda: job.get().done > 0, timeout=300)
         killed(worker)
     done = job.get().done
     assert job.get().state == BulkJob.State.RUNNING
@@ -49,7 +50,7 @@ def test_a_killed_job_is_gone_on_with_by_the_next_worker(client, process_environ
     assert "done, 0 skipped" in text_of(client.get(page))
 
     with celery_worker(environment, queues="work", beat=tmp_path / "two"):
-        until(lambda: job.get().state == BulkJob.State.DONE)
+        until(lambda: job.get().state == BulkJob.State.DONE, timeout=300)
 
     assert (job.get().done, job.get().skipped) == (COUNT, {})
     assert set(QueueEntry.objects.values_list("message_id", flat=True)) == set(ids)

@@ -41,6 +41,7 @@ def tries(hook):
         return hook.changed.wait_for(lambda: len(hook.calls) >= 2, 0.5)
 
 
+@pytest.mark.long  # 40 s; tests/delivery/test_watching.py looks without workers
 def test_a_paused_server_is_told_once_by_mail_and_webhook_and_once_when_it_works_again(
     process_environment, tmp_path
 ):
@@ -63,7 +64,7 @@ def test_a_paused_server_is_told_once_by_mail_and_webhook_and_once_when_it_works
                 until(lambda: len(news(other)) + len(news(broken)) == 2)
         finally:
             watcher.terminate()
-            watcher.communicate(timeout=60)
+            watcher.communicate(timeout=120)
 
     assert [(call.told["event"], call.told["kind"], call.told["name"]) for call in calls] == [
         ("began", "paused", "Relay"),
@@ -95,7 +96,7 @@ def test_servers_that_all_refuse_make_one_notification_each_and_no_loop(process_
                 assert sum(notices.watch() for _ in range(20)) == 0
         finally:
             watcher.terminate()
-            watcher.communicate(timeout=60)
+            watcher.communicate(timeout=120)
 
     assert sorted(call.told["name"] for call in hook.calls) == ["One", "Two"]
     assert before <= 1

@@ -78,7 +78,7 @@ def test_a_copy_sends_nothing_until_it_is_confirmed(environment):
         assert (server.sessions, ended(SmallState.QUEUED, 20)()) == (0, True)
         assert Whereabouts.objects.filter(confirmed_at=None).count() == 1
         check = manage(elsewhere, "confirm_environment", "--check")
-        check.communicate(timeout=60)
+        check.communicate(timeout=120)
         assert check.returncode == 1
         finished(manage(elsewhere, "confirm_environment"))
         drain(elsewhere)

@@ -52,7 +52,7 @@ def due_again(*ids):
     QueueEntry.objects.filter(pk__in=ids).update(ready_at=timezone.now() - timedelta(seconds=1))
 
 
-def until(condition, *, timeout=15.0):
+def until(condition, *, timeout=60.0):
     """Wait until a condition holds."""
     give_up_at = time.monotonic() + timeout
     while not condition():
@@ -86,7 +86,7 @@ def draining(**options):
     try:
         yield result
     finally:
-        result.thread.join(30)
+        result.thread.join(120)
     assert not result.thread.is_alive()
     if result.error is not None:
         raise result.error
