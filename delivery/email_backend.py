@@ -19,7 +19,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from delivery import handover
-from delivery.handover import CannotHandOver, Outgoing
+from delivery.handover import CannotHandOver, NotSent, Outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _SIGN_IN = frozenset({"username", "password"})
 
 
 class EmailBackend(BaseEmailBackend):
-    """Queues messages in the caller's transaction.
+    """Queues messages in the caller's transaction; sends them after it where the queue is switched off.
 
     With `fail_silently` a message that cannot be sent is logged and left out; without, it raises and none
     of the call is stored. Errors of the database are never silent: the caller's transaction depends on
@@ -61,9 +61,21 @@ class EmailBackend(BaseEmailBackend):
         self.options = {name: value for name, value in options.items() if name in OPTIONS}
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """Queue the messages, in bulk; return how many were taken."""
+        """Queue the messages, in bulk; return how many were taken, and sent where the queue is switched off.
+
+        In a transaction those are sent after it, and taken is all that is known.
+        """
         outgoing = [self._outgoing(message) for message in email_messages or ()]
-        return len(handover.send_many(outgoing, refused=_log if self.fail_silently else None))
+        if not self.fail_silently:
+            return len(handover.send_many(outgoing))
+        unsent: list[int] = []
+
+        def note(error: NotSent) -> None:
+            unsent.extend(error.sentences)
+            logger.warning("%s", error)
+
+        taken = handover.send_many(outgoing, refused=_log, not_sent=note)
+        return len(taken) - len(unsent)
 
     def _outgoing(self, message: EmailMessage) -> Outgoing:
         options = dict(getattr(message, "mailconf", None) or {})

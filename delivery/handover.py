@@ -8,12 +8,16 @@
 transaction is committed, every recipient ends in exactly one recorded state: `status_of` reads it, and the
 signal `delivery.signals.message_not_sent` tells of those that were not sent. What cannot be sent as it
 is, is refused here with one sentence, and nothing is stored.
+
+Where the sending policy has the queue switched off, the message is sent after the commit, while the caller
+waits; NotSent is raised when it could not be.
 """
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import NoneType
 
 from django.contrib.sites.models import Site
@@ -22,7 +26,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from delivery import queue, tasks
+from delivery import at_once, queue, tasks
 from delivery.composing import CannotCompose, Composed, compose_eml, compose_message
 from delivery.queue import (
     Enqueued,
@@ -35,6 +39,7 @@ from delivery.queue import (
 )
 from delivery.queue.default_site import default_site_id
 from smtp_settings.models import SMTPProfile
+from transports.not_sent import NotSent
 
 __all__ = [
     "PRIORITIES",
@@ -44,6 +49,7 @@ __all__ = [
     "IdempotencyConflict",
     "MessageState",
     "MessageStatus",
+    "NotSent",
     "Outgoing",
     "send",
     "send_many",
@@ -128,7 +134,7 @@ def send(
     """Hand over one message; the options are those of `Outgoing`.
 
     Raises CannotCompose, CannotHandOver or IdempotencyConflict, all of them ValueErrors, and stores
-    nothing then.
+    nothing then. With the queue switched off it raises NotSent as well, at once or from the commit.
     """
     outgoing = Outgoing(
         message=message,
@@ -147,26 +153,43 @@ def send(
 
 
 def send_many(
-    messages: Iterable[Outgoing], *, refused: Callable[[ValueError], None] | None = None
+    messages: Iterable[Outgoing],
+    *,
+    refused: Callable[[ValueError], None] | None = None,
+    not_sent: Callable[[NotSent], None] | None = None,
+    caller_waits: bool = True,
 ) -> list[HandedOver]:
     """Hand over many messages, all or none, in bulk inserts; one answer per message, in order.
 
     Runs in the caller's transaction, or in one of its own. Raises as `send` does; with `refused`, that is
-    told instead, the message is left out, and the others are stored.
+    told instead, the message is left out, and the others are stored. `not_sent` is told instead of NotSent.
+    Without `caller_waits` they go by the queue even where it is switched off.
     """
     names = _Names()
     handovers = []
     for outgoing in messages:
         try:
-            handovers.append(_handover(outgoing, names))
+            handovers.append(_handover(outgoing, names, caller_waits=caller_waits))
         except (CannotCompose, CannotHandOver) as error:
             if refused is None:
                 raise
             refused(error)
     enqueued = _enqueue(handovers, refused)
-    if enqueued:
+    directly = [one.id for one in enqueued if one.is_at_once]
+    if len(directly) < len(enqueued):
         transaction.on_commit(tasks.ring, robust=True)
+    if directly:
+        transaction.on_commit(partial(_send_now, directly, not_sent))
     return enqueued
+
+
+def _send_now(ids: Sequence[int], not_sent: Callable[[NotSent], None] | None) -> None:
+    try:
+        at_once.send_now(ids)
+    except NotSent as error:
+        if not_sent is None:
+            raise
+        not_sent(error)
 
 
 def _enqueue(handovers: list[Handover], refused: Callable[[ValueError], None] | None) -> list[HandedOver]:
@@ -180,7 +203,13 @@ def _enqueue(handovers: list[Handover], refused: Callable[[ValueError], None] | 
             return []
         return [answer for handover in handovers for answer in _enqueue([handover], refused)]
     return [
-        HandedOver(answer.id, answer.message_id, answer.created, handover.composed.rcpt_to)
+        HandedOver(
+            answer.id,
+            answer.message_id,
+            answer.created,
+            handover.composed.rcpt_to,
+            is_at_once=answer.is_at_once,
+        )
         for answer, handover in zip(answers, handovers, strict=True)
     ]
 
@@ -216,7 +245,7 @@ class _Names:
         return self._known[what, name]
 
 
-def _handover(outgoing: Outgoing, names: _Names) -> Handover:
+def _handover(outgoing: Outgoing, names: _Names, *, caller_waits: bool) -> Handover:
     _check_types(outgoing)
     _check_times(outgoing)
     return Handover(
@@ -229,6 +258,7 @@ def _handover(outgoing: Outgoing, names: _Names) -> Handover:
         tag=_plain("tag", outgoing.tag, _MAX_TAG),
         sensitive=outgoing.sensitive,
         idempotency_key=_key(outgoing.idempotency_key),
+        caller_waits=caller_waits,
     )
 
 

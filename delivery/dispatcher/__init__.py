@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from django.conf import settings
@@ -19,8 +19,10 @@ from delivery.dispatcher.records import Header
 from delivery.dispatcher.replay import replay_all
 from delivery.dispatcher.report import Report
 from delivery.dispatcher.stopping import Stop, Stopping, on_signals
+from delivery.dispatcher.telling import Teller
+from delivery.queue import Finished
 
-__all__ = ["Report", "Stopping", "on_signals", "run"]
+__all__ = ["Report", "Stopping", "on_signals", "run", "tell"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ def run(
     batch_size: int | None = None,
     ring: Callable[[], None] | None = None,
     progress: Callable[[Report], None] | None = None,
+    only: frozenset[int] | None = None,
 ) -> Report:
     """Drain the queue in the calling thread; return when there is nothing left to do, or `stop` is set.
 
@@ -45,6 +48,9 @@ def run(
     seconds. In any case after `deadline` seconds, at a quiet point. What is on the wire when `stop` is set
     has a minute to finish; what was not begun goes back. With `hurry` set as well nothing is waited for.
     `ring` is called when another worker would help, `progress` now and then.
+
+    `only`: these messages, due or not, each offered to a server once and never retried; it ends when no
+    server is left for them, and does nothing of what workers do besides.
 
     `batch_size`: messages claimed at once, 1 to 1000; None is the sending policy's, else the installation's.
 
@@ -60,6 +66,7 @@ def run(
         hurry=hurry or threading.Event(),
         ring=ring or _nothing,
         progress=progress or _nothing,
+        only=only,
     )
     began = time.monotonic()
     with Database() as database:
@@ -70,8 +77,9 @@ def run(
 async def _session(database: Database, terms: Terms) -> Report:
     """Hold one worker session: register, drain under its lease and heartbeat, retire."""
     began_at = clock.now()
-    await database.call(replay_all)
-    await database.call(notices.send_due)
+    if terms.only is None:
+        await database.call(replay_all)
+        await database.call(notices.send_due)
     lease = Lease(await database.call(queue.register_worker), begun_at=began_at)
     journal = await database.call(lambda: _journal_of(lease))
     drain = Drain(database, lease, journal, terms)
@@ -104,6 +112,13 @@ def _journal_of(lease: Lease) -> Journal:
         _told.add(journal.failure)
         logger.warning("No journal is kept, so a killed worker may send more mail twice. %s", journal.failure)
     return journal
+
+
+def tell(finished: Sequence[Finished]) -> None:
+    """Have applications told of messages that ended unsent outside a drain; waits a moment for them."""
+    teller = Teller()
+    teller.tell(finished)
+    teller.close()
 
 
 def _nothing(*_: object) -> None:

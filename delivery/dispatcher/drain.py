@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from delivery import queue
@@ -18,6 +19,7 @@ from delivery.classification import Judgement
 from delivery.dispatcher import logging_only, outcomes
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.chores import Chores
+from delivery.dispatcher.chosen import ChosenClaims
 from delivery.dispatcher.claiming import FIRST_LOOK_SECONDS, LOOK_SECONDS, Claims
 from delivery.dispatcher.consequences import Consequences
 from delivery.dispatcher.database import Database
@@ -50,6 +52,7 @@ class Terms:
     `until_empty`: it ends when no message is due that can be sent; a server that stays crowded after a rest
     can send none. Otherwise when none came for `linger` seconds. In any case after `deadline` seconds, or
     when `stop` is set; with `hurry` set it waits for nothing. `ring` is called when more workers would help.
+    `only`: the messages it is for, None for all; workers are kept from what comes back of them.
     """
 
     until_empty: bool
@@ -60,6 +63,7 @@ class Terms:
     hurry: Stop
     ring: Callable[[], None]
     progress: Callable[[Report], None]
+    only: frozenset[int] | None = None
 
 
 class Drain:
@@ -76,7 +80,7 @@ class Drain:
         self.consequences = Consequences(database, lease, self.park)
         self.teller = Teller()
         self.sizes = Sizes(database.call, lambda: self.park.db_now)
-        self.claims = Claims(database, lease, self.park, ring=terms.ring, log=self._log)
+        self.claims = self._claims()
         self.chores = Chores(
             database,
             lease,
@@ -93,6 +97,7 @@ class Drain:
             acknowledged=self._acknowledged,
             journal=journal,
             teller=self.teller,
+            kept=timedelta(0) if terms.only is None else queue.KEPT,
             keeps_log=lambda: self.policies.keeps_sent and email_log.path() is not None,
         )
         self._lines: set[asyncio.Task[None]] = set()
@@ -100,6 +105,11 @@ class Drain:
         self._is_done = False
         #: Set at the end: due messages wait that this drain did not get to.
         self.is_work_left = False
+
+    def _claims(self) -> Claims:
+        if self.terms.only is None:
+            return Claims(self.database, self.lease, self.park, ring=self.terms.ring, log=self._log)
+        return ChosenClaims(self.database, self.lease, self.park, log=self._log, ids=self.terms.only)
 
     # The rounds
 
@@ -118,7 +128,8 @@ class Drain:
         self.database.tick()
         self.park.keep_beating()
         await self.claims.release_unknown()
-        await self.chores.run()
+        if self.terms.only is None:
+            await self.chores.run()
         await self.claims.look()
         if not self.lease.is_good:
             return False  # nothing could be completed: wait for a heartbeat
@@ -158,7 +169,9 @@ class Drain:
         """Nothing could be claimed: see whether it is over, else wait for a change."""
         can_serve = self.park.can_serve_soon if self.terms.until_empty else self.park.can_serve
         is_idle = not self.park.held and not can_serve(self.claims.lanes)
-        if is_idle and self.terms.until_empty:
+        if isinstance(self.claims, ChosenClaims):
+            self._is_done = self.claims.is_through
+        elif is_idle and self.terms.until_empty:
             await self._finish_if_empty()
         elif is_idle and time.monotonic() - self.claims.worked_at > self.terms.linger:
             self._is_done = True

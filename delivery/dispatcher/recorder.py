@@ -39,7 +39,10 @@ DELETED_DELAY = timedelta(minutes=1)
 
 
 class Recorder:
-    """Collects results and writes them under the lease; `acknowledged` hears of those that are committed."""
+    """Collects results and writes them under the lease; `acknowledged` hears of those that are committed.
+
+    What is given back is due again no sooner than after `kept`.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Recorder:
         journal: Journal,
         teller: Teller,
         keeps_log: Callable[[], bool],
+        kept: timedelta = timedelta(0),
     ) -> None:
         self._database = database
         self._lease = lease
@@ -59,6 +63,7 @@ class Recorder:
         self._journal = journal
         self._teller = teller
         self._keeps_log = keeps_log
+        self._kept = kept
         self._waiting: list[Result] = []
         self._writing: list[Result] = []
         self._changed = asyncio.Event()
@@ -73,6 +78,8 @@ class Recorder:
 
     def add(self, result: Result) -> None:
         """Take a result; it is committed soon."""
+        if result.settled is not None and result.settled.delay < self._kept:
+            result = replace(result, settled=replace(result.settled, delay=self._kept))
         self._waiting.append(result)
         if self.unacknowledged >= MOST_UNACKNOWLEDGED:
             self._room.clear()

@@ -27,6 +27,7 @@ _WHY: Mapping[str, Promise] = {
     "expires_at": gettext_lazy("it could not be sent in time"),
     "gave_up": gettext_lazy("it could not be sent for too long"),
     "retries": gettext_lazy("it was put off too often"),
+    "not_retried": gettext_lazy("it could not be sent at once, and the queue is switched off"),
 }
 #: Characters of a subject: enough to know the message again.
 _MOST_SUBJECT = 100

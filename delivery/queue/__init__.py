@@ -5,6 +5,7 @@ the wire. A module per verb, its SQL beside it; this is what they offer.
 """
 
 from delivery.models import Attempt, Breaker, MessagePriority, MessageState, Paused, SmallState, Worker
+from delivery.queue.at_once import KEPT, Standing, claim_these, leave_to_workers, standing_of, waiting_of
 from delivery.queue.claim import claim, is_any_leased, load_blobs, pools, ready_lanes
 from delivery.queue.counters import add_stats
 from delivery.queue.enqueue import enqueue
@@ -110,6 +111,7 @@ WorkerState = Worker.State
 __all__ = [
     "CHANNEL",
     "CRASHES",
+    "KEPT",
     "MOST_NAMED",
     "NEEDS_A_PERSON",
     "NOTICE_PERIOD",
@@ -143,6 +145,7 @@ __all__ = [
     "Settled",
     "SlotCount",
     "SmallState",
+    "Standing",
     "StatRow",
     "Tokens",
     "Tried",
@@ -160,6 +163,7 @@ __all__ = [
     "calls_given_up",
     "cancel",
     "claim",
+    "claim_these",
     "close_breaker",
     "domain_of",
     "drop_calls",
@@ -182,6 +186,7 @@ __all__ = [
     "learn_sequential",
     "learn_session_messages",
     "learn_size",
+    "leave_to_workers",
     "load_blobs",
     "make_message_id",
     "messages",
@@ -212,6 +217,7 @@ __all__ = [
     "set_limits",
     "settle",
     "speed_up",
+    "standing_of",
     "status_of",
     "stop_worker",
     "take_call",
@@ -222,5 +228,6 @@ __all__ = [
     "thaw",
     "told_of_incident",
     "try_now",
+    "waiting_of",
     "wake_drains",
 ]

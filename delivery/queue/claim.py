@@ -21,10 +21,25 @@ CROSS JOIN LATERAL (
 ORDER BY lane.priority, found.ready_at
 """)
 
+#: What follows on `picked` (message_id, seat): lease those rows and read what they are.
+CLAIMED = named("""leased AS (
+  UPDATE {entry} e SET lease_id = %(lease)s, profile_id = (%(seats)s::int[])[picked.seat]
+  FROM picked WHERE e.message_id = picked.message_id
+  RETURNING picked.seat, e.*
+)
+SELECT leased.message_id, leased.seat, leased.profile_id, leased.last_profile_id, leased.pool_id,
+       leased.priority, leased.attempts, leased.drops, leased.crashes, leased.uncertain, leased.ready_at,
+       now() AS db_now, m.due_at, m.expires_at, m.mail_from, m.rcpt_to, m.verdicts, m.from_header, m.subject,
+       m.message_id AS message_id_header, m.sensitive, m.attachments_bytes, m.pinned_profile_id,
+       c.size, c.data, c.cuts, c.blob_ids
+FROM leased JOIN {message} m ON m.id = leased.message_id JOIN {content} c ON c.message_id = leased.message_id
+ORDER BY leased.seat""")
+
 # Lanes are read in array order and streamed, so exactly the returned rows get locked. Never ORDER BY over all
 # priorities (it walks the future rows), never `id IN (SELECT ... LIMIT ... FOR UPDATE)` (it may run again and
 # exceed the limit). now() is STABLE and so an index bound.
-_CLAIM = named("""
+_CLAIM = named(
+    """
 WITH picked AS MATERIALIZED (
   SELECT found.message_id, row_number() OVER () AS seat
   FROM unnest(%(pools)s::smallint[], %(priorities)s::smallint[], %(mark_at)s::timestamptz[],
@@ -38,19 +53,10 @@ WITH picked AS MATERIALIZED (
     ORDER BY e.ready_at, e.message_id
     LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED) AS found
   LIMIT %(limit)s
-), leased AS (
-  UPDATE {entry} e SET lease_id = %(lease)s, profile_id = (%(seats)s::int[])[picked.seat]
-  FROM picked WHERE e.message_id = picked.message_id
-  RETURNING picked.seat, e.*
+), {claimed}
+""",
+    claimed=CLAIMED,
 )
-SELECT leased.message_id, leased.seat, leased.profile_id, leased.last_profile_id, leased.pool_id,
-       leased.priority, leased.attempts, leased.drops, leased.crashes, leased.uncertain, leased.ready_at,
-       now() AS db_now, m.due_at, m.expires_at, m.mail_from, m.rcpt_to, m.verdicts, m.from_header, m.subject,
-       m.message_id AS message_id_header, m.sensitive, m.attachments_bytes, m.pinned_profile_id,
-       c.size, c.data, c.cuts, c.blob_ids
-FROM leased JOIN {message} m ON m.id = leased.message_id JOIN {content} c ON c.message_id = leased.message_id
-ORDER BY leased.seat
-""")
 
 
 def ready_lanes() -> list[ReadyLane]:

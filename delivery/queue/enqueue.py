@@ -1,6 +1,6 @@
 """Store messages and put them in the queue, in the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,16 +8,18 @@ from django.conf import settings
 from django.db import transaction
 
 from delivery.models import MessagePriority
-from delivery.queue import blobs, idempotency, storing
+from delivery.queue import at_once, blobs, idempotency, storing
 from delivery.queue.identity import make_message_id
 from delivery.queue.routes import Route, domain_of, pools_for
 from delivery.queue.statements import named, run
 from delivery.queue.storing import Values
 from delivery.queue.values import Enqueued, Handover
 
-# A subquery, or the sequence's name is looked up for every number.
+# A subquery, or the sequence's name is looked up for every number. The switches of the queue come along.
 _IDS = named("""
-SELECT nextval((SELECT pg_get_serial_sequence('{message}', 'id'))), now()
+SELECT nextval((SELECT pg_get_serial_sequence('{message}', 'id'))), now(),
+       (SELECT json_object_agg(coalesce(site_id, 0), queue_enabled) FROM {policy}
+        WHERE queue_enabled IS NOT NULL)
 FROM generate_series(1, %(count)s::int)
 """)
 
@@ -29,6 +31,7 @@ class _Row:
     id: int
     message_id: str
     handover: Handover
+    is_at_once: bool = False  # its caller waits, and the queue is switched off for its site
     prefix: bytes = b""  # the Message-ID header, where the content has none
 
     @property
@@ -52,12 +55,16 @@ def enqueue(handovers: Sequence[Handover]) -> list[Enqueued]:
         return []
     with transaction.atomic():
         ids = run(_IDS, {"count": len(handovers)})
-        made = [_row(row_id, handover) for (row_id, _), handover in zip(ids, handovers, strict=True)]
+        switches, now = ids[0][2] or {}, ids[0][1]
+        made = [
+            _row(row_id, handover, is_at_once=_is_at_once(handover, switches, now))
+            for (row_id, *_), handover in zip(ids, handovers, strict=True)
+        ]
         answers = _answers(made)
         new = [row for row, answer in zip(made, answers, strict=True) if answer.created]
         if new:
             pools = pools_for(_route(row.handover) for row in new)
-            storing.store(*_rows(new, pools, _blob_ids(new), now=ids[0][1]))
+            storing.store(*_rows(new, pools, _blob_ids(new), now=now))
         return answers
 
 
@@ -65,17 +72,24 @@ def _route(handover: Handover) -> Route:
     return Route(handover.site_id, domain_of(handover.composed.from_header), handover.profile_id)
 
 
-def _row(row_id: int, handover: Handover) -> _Row:
+def _is_at_once(handover: Handover, switches: Mapping[str, bool], now: datetime) -> bool:
+    """Whether its caller sends it: the queue is off for its site, and it may leave already."""
+    if not handover.caller_waits or (handover.send_at is not None and handover.send_at > now):
+        return False
+    return not switches.get(str(handover.site_id), switches.get("0", True))
+
+
+def _row(row_id: int, handover: Handover, *, is_at_once: bool) -> _Row:
     composed = handover.composed
     if composed.message_id is not None:
-        return _Row(row_id, composed.message_id, handover)
+        return _Row(row_id, composed.message_id, handover, is_at_once)
     domain = (
         domain_of(composed.from_header)
         or domain_of(composed.mail_from)
         or str(getattr(settings, "MAILCONF_MESSAGE_ID_DOMAIN", "mailconf.invalid"))
     )
     message_id = make_message_id(row_id, domain)
-    return _Row(row_id, message_id, handover, f"Message-ID: {message_id}\r\n".encode())
+    return _Row(row_id, message_id, handover, is_at_once, f"Message-ID: {message_id}\r\n".encode())
 
 
 def _answers(made: list[_Row]) -> list[Enqueued]:
@@ -90,7 +104,7 @@ def _answers(made: list[_Row]) -> list[Enqueued]:
     for row in made:
         key = row.handover.idempotency_key
         if key is None or key not in known:
-            answer = Enqueued(row.id, row.message_id, created=True)
+            answer = Enqueued(row.id, row.message_id, created=True, is_at_once=row.is_at_once)
         else:
             answer = known[key]
         if key is not None:  # for a second one with the same key in this call
@@ -130,5 +144,6 @@ def _rows(
         messages.append((row.id, due_at, *wishes, *kind, wish.tag, row.message_id, *envelope, rcpt_to))
         cuts = [cut + shift for cut in composed.cuts]
         contents.append((row.id, row.size, row.data, cuts, stored.get(row.id, [])))
-        entries.append((row.id, due_at, pools[_route(wish)], priority))
+        ready_at = due_at + at_once.KEPT if row.is_at_once else due_at
+        entries.append((row.id, ready_at, pools[_route(wish)], priority))
     return messages, contents, entries

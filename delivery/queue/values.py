@@ -26,7 +26,7 @@ class Handover:
     """One composed message and what its caller wants of the queue.
 
     `send_at` None means now. `expires_at`: never sent later. `profile_id` pins the message to one profile.
-    `copy_of` is the message this one repeats.
+    `copy_of` is the message this one repeats. `caller_waits`: its caller sends it when the queue is off.
     """
 
     composed: Composed
@@ -39,15 +39,20 @@ class Handover:
     sensitive: bool = False
     idempotency_key: str | None = None
     copy_of: int | None = None
+    caller_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """The message that stands for a handover; `created` is False when its key was known."""
+    """The message that stands for a handover; `created` is False when its key was known.
+
+    `is_at_once`: the queue is off for it, and its caller is to send it; no worker does for some minutes.
+    """
 
     id: int
     message_id: str  #: the header's value, with its angle brackets
     created: bool
+    is_at_once: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def _stored(batch: _Batch, tally: Tally, *, is_dry: bool) -> Iterator[tuple[Row,
     """Hand a batch over, together or, when one is refused, one by one; yield each row's message."""
     try:
         with transaction.atomic():
-            answers = handover.send_many(outgoing for _row, outgoing in batch)
+            answers = handover.send_many((outgoing for _row, outgoing in batch), caller_waits=False)
             if is_dry:
                 transaction.set_rollback(True)
     except ValueError as error:

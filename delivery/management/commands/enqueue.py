@@ -71,6 +71,9 @@ class Command(BaseCommand):
                     profile=options["profile"],
                     idempotency_key=options["idempotency_key"],
                 )
+        except handover.NotSent as error:  # an OSError, as smtplib's are
+            self._print({"file": name, "error": str(error)})
+            return False
         except OSError as error:
             self._print({"file": name, "error": f"The file cannot be read: {error.strerror}."})
             return False
@@ -84,11 +87,16 @@ class Command(BaseCommand):
             "recipients": list(enqueued.rcpt_to),
             "created": enqueued.created,
         }
-        self._print(answer | ({"state": "queued"} if enqueued.created else {}))
+        self._print(answer | ({"state": _state(enqueued)} if enqueued.created else {}))
         return True
 
     def _print(self, answer: dict[str, object]) -> None:
         self.stdout.write(json.dumps(answer))
+
+
+def _state(made: handover.HandedOver) -> str:
+    """Say how the message stands: with the queue switched off it was sent, or waits for the policy."""
+    return str(handover.status_of([made.id])[made.id].state) if made.is_at_once else "queued"
 
 
 def _read(name: str) -> bytes:
