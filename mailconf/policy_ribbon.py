@@ -59,18 +59,20 @@ def lines(request: HttpRequest) -> Iterable[Said]:
     if overall.redirect is not None:
         text = _("Every message goes to %(address)s.") % {"address": overall.redirect.to}
         yield Said(text, "is-warn", _("Sending policy") if may_look else "", home)
+    if overall.course is Course.SEND and not overall.queue_enabled:
+        yield Said(_directly(""), "is-warn", _("Sending policy") if may_look else "", home)
     yield from _of_sites(known, may_look=may_look)
 
 
 def _of_sites(known: _Known, *, may_look: bool) -> Iterable[Said]:
-    overall = known.policies.overall.course
+    overall = known.policies.overall
     others = [
         (site_id, own)
         for site_id, own in sorted(known.policies.of_sites.items())
-        if own.course is not overall and site_id in known.domains
+        if _differs(own, overall) and site_id in known.domains
     ]
     for site_id, own in others[:_NAMED]:
-        text, tone = _said(own, known.domains[site_id])
+        text, tone = _said_of_site(own, overall, known.domains[site_id])
         url = reverse("admin:smtp_settings_sendingpolicy_site", args=[site_id]) if may_look else ""
         yield Said(text, tone, _("Sending policy") if may_look else "", url)
     if len(others) > _NAMED:
@@ -79,6 +81,26 @@ def _of_sites(known: _Known, *, may_look: bool) -> Iterable[Said]:
             "%(n)d more site has a policy of its own.", "%(n)d more sites have a policy of their own.", n
         )
         yield Said(text % {"n": n}, "is-warn", "", "")
+
+
+def _differs(own: Effective, overall: Effective) -> bool:
+    if own.course is not overall.course:
+        return True
+    return own.course is Course.SEND and own.queue_enabled is not overall.queue_enabled
+
+
+def _said_of_site(own: Effective, overall: Effective, site: str) -> tuple[str, str]:
+    if own.course is not overall.course:
+        return _said(own, site)
+    if own.queue_enabled:
+        return _("%(site)s uses the queue all the same.") % {"site": site}, "is-warn"
+    return _directly(site), "is-warn"
+
+
+def _directly(site: str) -> str:
+    if site:
+        return _("The queue of %(site)s is off: messages are sent while the program waits.") % {"site": site}
+    return _("The queue is off: messages are sent while the program waits.")
 
 
 def _said(policy: Effective, site: str) -> tuple[str, str]:
@@ -114,8 +136,8 @@ def _read() -> _Known:
     known: _Known | None = cache.get(KEY)
     if known is None:
         found = recent()
-        courses = {own.course for own in (found.overall, *found.of_sites.values())}
-        is_usual = found.is_confirmed and courses == {Course.SEND}
+        as_all = not any(_differs(own, found.overall) for own in found.of_sites.values())
+        is_usual = found.is_confirmed and found.overall.course is Course.SEND and as_all
         domains = {} if is_usual else dict(Site.objects.values_list("pk", "domain"))
         counted = [None, *domains] if found.overall.course.waits else []
         known = _Known(found, domains, waiting_mail.waiting(counted) if counted else 0)

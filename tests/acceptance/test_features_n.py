@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from delivery import queue
+from delivery.handover import NotSent
 from delivery.models import Message, QueueEntry, SmallState
 from smtp_settings.clearance import activation
 from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
@@ -385,6 +386,26 @@ def test_n22_emails_are_enabled_for_all_and_for_each_site_and_off_loses_none(cli
     policy()
     worked()
     assert QueueEntry.objects.count() == 0
+
+
+def test_n23_with_the_queue_off_mail_is_sent_in_the_callers_process_and_errors_reach_the_caller(
+    client, server
+):
+    profile_of(server)
+    page = reverse("admin:smtp_settings_sendingpolicy_change", args=[policy().pk])
+    values = form_of(client.get(page), "sendingpolicy_form")
+    assert values.pop("queue_enabled")
+    press(client, page, values, "_save")
+
+    (sent,) = queued()
+    assert (len(server.messages), state_of(sent)) == (1, SmallState.SENT)
+    with answering(server, MAIL="451 4.3.0 Come again later"), pytest.raises(NotSent, match="Come again"):
+        queued()
+
+    assert not QueueEntry.objects.exists()
+    failed = Message.objects.exclude(pk=sent).get()
+    assert state_of(failed.pk) is SmallState.FAILED
+    assert "Come again later" in page_of_message(client, failed.pk)
 
 
 def test_n24_a_worker_is_woken_at_the_commit(process_environment, server):

@@ -236,3 +236,31 @@ def test_a_viewer_sees_the_page_and_changes_nothing():
     assert "Switch on" not in shown
     assert client.post(page_of(row), USUAL).status_code == 403
     assert client.post(f"{HOME}place/", {"is": "original"}).status_code == 403
+
+
+def test_the_queue_is_switched_off_on_the_page_and_the_ribbon_says_so(admin_client):
+    row = policy()
+    page = text_of(admin_client.get(page_of(row)))
+    assert "Off: a message is sent while the program waits, and is not retried." in page
+    admin_client.post(page_of(row), without(USUAL, "queue_enabled") | {"_save": "1"}, follow=True)
+    assert not policies().overall.queue_enabled
+    found = text_of(admin_client.get("/admin/"))
+    assert "The queue is off: messages are sent while the program waits." in found
+    (event,) = Event.objects.filter(kind="policy.saved")
+    assert event.data["changes"] == [{"field": "queue_enabled", "old": True, "new": False}]
+
+
+def test_a_site_switches_its_queue_and_the_ribbon_names_it(admin_client):
+    policy()
+    row = site_policy("shop.example.com")
+    values = {"emails_enabled": "unknown", "queue_enabled": "false", "simulated_kind": "temporary"}
+    admin_client.post(page_of(row), {**values, "_save": "1"}, follow=True)
+    assert not policies().of(row.site_id).queue_enabled
+    found = text_of(admin_client.get("/admin/"))
+    assert "The queue of shop.example.com is off: messages are sent while the program waits." in found
+
+
+def test_a_site_that_uses_the_queue_all_the_same_is_named(admin_client):
+    policy(queue_enabled=False)
+    site_policy("shop.example.com", queue_enabled=True)
+    assert "shop.example.com uses the queue all the same." in text_of(admin_client.get("/admin/"))

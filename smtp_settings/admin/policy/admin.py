@@ -204,7 +204,7 @@ class SendingPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
         return TemplateResponse(request, "admin/smtp_settings/sendingpolicy/confirm.html", context)
 
 
-_SENDING = ("emails_enabled",)
+_SENDING = ("emails_enabled", "queue_enabled")
 #: What those who may only look see instead of a field.
 _SHOWN = {"emails_enabled": "emails_shown", "queue_enabled": "queue_shown", "email_log": "email_log_shown"}
 

@@ -12,15 +12,27 @@ from django.utils.translation import gettext_lazy
 from smtp_settings.models import DebugMode, SendingPolicy, SimulatedFailure
 
 _OFF_WAITS = gettext_lazy("Off: nothing is sent. New messages wait.")
+_OFF_SENDS = gettext_lazy("Off: a message is sent while the program waits, and is not retried.")
 _LOG = gettext_lazy("Log only: messages are recorded as Suppressed and not sent. Test sends still leave.")
 _SIMULATED = gettext_lazy("Of a hundred tries; only with Log only: to see how your program behaves.")
 
 
-class OverallForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the checker only
+class _RowForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the checker only
+    """What both forms share: the row's site is not asked for, and so is no matter of theirs."""
+
+    def _get_validation_exclusions(self) -> set[str]:  # Django's; there is no other way to say it
+        """Leave out the constraint on the site's column, which Django knows by the relation's name only."""
+        return {*super()._get_validation_exclusions(), "site_id"}  # type: ignore[misc]  # not in the stubs
+
+
+class OverallForm(_RowForm):
     """What holds for all mail."""
 
     emails_enabled = forms.BooleanField(
         label=gettext_lazy("Emails enabled"), required=False, help_text=_OFF_WAITS
+    )
+    queue_enabled = forms.BooleanField(
+        label=gettext_lazy("Queue enabled"), required=False, help_text=_OFF_SENDS
     )
     debug_mode = forms.ChoiceField(label=gettext_lazy("Debug mode"), choices=DebugMode, help_text=_LOG)
     simulated_failures = forms.IntegerField(
@@ -40,6 +52,7 @@ class OverallForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the
         model = SendingPolicy
         fields = (
             "emails_enabled",
+            "queue_enabled",
             "debug_mode",
             "simulated_failures",
             "simulated_kind",
@@ -90,11 +103,14 @@ class OverallForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the
         return sorted(set(domains))
 
 
-class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
+class SiteForm(_RowForm):
     """What differs for one site."""
 
     emails_enabled = forms.NullBooleanField(
         label=gettext_lazy("Emails enabled"), required=False, help_text=_OFF_WAITS
+    )
+    queue_enabled = forms.NullBooleanField(
+        label=gettext_lazy("Queue enabled"), required=False, help_text=_OFF_SENDS
     )
     debug_mode = forms.ChoiceField(label=gettext_lazy("Debug mode"), required=False, help_text=_LOG)
     simulated_failures = forms.IntegerField(
@@ -109,7 +125,7 @@ class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
         """Fields in the order of the page."""
 
         model = SendingPolicy
-        fields = ("emails_enabled", "debug_mode", "simulated_failures", "simulated_kind")
+        fields = ("emails_enabled", "queue_enabled", "debug_mode", "simulated_failures", "simulated_kind")
         labels = {"simulated_kind": gettext_lazy("Kind of failure")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: as ModelForm
@@ -117,19 +133,19 @@ class SiteForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
         if "emails_enabled" not in self.fields:  # shown, not asked for
             return
         overall = SendingPolicy.objects.filter(site=None).first()
-        is_on = overall is None or overall.emails_enabled is not False
         mode = DebugMode(overall.debug_mode) if overall is not None else DebugMode.OFF
         percent = (overall.simulated_failures or 0) if overall is not None else 0
-        self.fields["emails_enabled"].widget = forms.Select(
-            choices=[
-                ("unknown", _("As global (on)") if is_on else _("As global (off)")),
-                ("true", _("On")),
-                ("false", _("Off")),
-            ]
-        )
-        self.initial["emails_enabled"] = {None: "unknown", True: "true", False: "false"}[
-            self.instance.emails_enabled
-        ]
+        for name in ("emails_enabled", "queue_enabled"):
+            is_on = overall is None or getattr(overall, name) is not False
+            self.fields[name].widget = forms.Select(
+                choices=[
+                    ("unknown", _("As global (on)") if is_on else _("As global (off)")),
+                    ("true", _("On")),
+                    ("false", _("Off")),
+                ]
+            )
+            own = getattr(self.instance, name)
+            self.initial[name] = {None: "unknown", True: "true", False: "false"}[own]
         as_global = _("As global (%(value)s)") % {"value": mode.label}
         self.fields["debug_mode"].choices = [("", as_global), *DebugMode.choices]  # type: ignore[attr-defined]  # of a choice field
         self.fields["simulated_failures"].help_text = f"{_SIMULATED} " + _("Empty: as global (%(n)d %%).") % {

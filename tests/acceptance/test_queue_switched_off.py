@@ -1,0 +1,131 @@
+"""With the queue off a program's own process sends; killed before that, it leaves the message to a worker."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from delivery.models import Message, QueueEntry, SmallState
+from mailconf.env import BASE_DIR
+from smtp_settings.policy import policies
+from tests.acceptance.ledger import assert_balanced, books
+from tests.acceptance.processes import finished, manage, until
+from tests.builders import a_profile
+from tests.delivery.engine import due_again
+from tests.delivery.policies import policy
+from tests.servers import smtp_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PROGRAM = """
+import json, os, smtplib, sys
+import django
+django.setup()
+from django.core.mail import EmailMessage
+from django.db import transaction
+from delivery import at_once
+from delivery.email_backend import EmailBackend
+
+how = sys.argv[1]
+if how == "dies":
+    at_once.send_now = lambda ids: os.kill(os.getpid(), 9)
+message = EmailMessage("Report", "Hello.", "ann@example.org", ["bo@example.com"])
+try:
+    if how == "transaction":
+        with transaction.atomic():
+            EmailBackend().send_messages([message])
+    else:
+        EmailBackend().send_messages([message])
+    print(json.dumps("sent"))
+except smtplib.SMTPException as error:
+    print(json.dumps(str(error)))
+"""
+
+
+@pytest.fixture
+def environment(process_environment, tmp_path):
+    """A process with folders of its own, and no broker."""
+    policies()  # this place is the first: confirmed
+    policy(queue_enabled=False)
+    return {**process_environment, "MAILCONF_VAR": str(tmp_path), "REDIS_URL": ""}
+
+
+def program(environment, how="sends"):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, how],
+        env=environment,
+        cwd=BASE_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def heard(environment, how="sends"):
+    """What the program got."""
+    return json.loads(finished(program(environment, how), timeout=180))
+
+
+def state():
+    return SmallState(Message.objects.get().state)
+
+
+@pytest.mark.parametrize("how", ["sends", "transaction"])
+def test_a_program_has_sent_when_it_goes_on(environment, how):
+    with smtp_server() as server:
+        a_profile(host=server.host, port=server.port)
+        assert heard(environment, how) == "sent"
+        assert (len(server.messages), state()) == (1, SmallState.SENT)
+        assert_balanced(books([server]))
+
+
+@pytest.mark.parametrize("how", ["sends", "transaction"])
+def test_a_program_hears_of_a_refusal(environment, how):
+    with smtp_server(answers={"RCPT": "550 5.1.1 No such user"}) as server:
+        a_profile(host=server.host, port=server.port)
+        assert "No such user" in heard(environment, how)
+        assert state() is SmallState.FAILED
+        assert_balanced(books([server]))
+
+
+def test_a_program_hears_of_a_server_that_is_down(environment):
+    with smtp_server() as server:
+        a_profile(host=server.host, port=server.port)
+    assert "was not sent" in heard(environment)
+    assert state() is SmallState.FAILED
+
+
+def test_killed_between_record_and_send_it_leaves_the_message_to_a_worker(environment):
+    with smtp_server() as server:
+        a_profile(host=server.host, port=server.port)
+        dead = program(environment, "dies")
+        dead.communicate(timeout=180)
+        assert (dead.returncode, state()) == (-9, SmallState.QUEUED)
+        finished(manage(environment, "drain", "--until-empty"), timeout=180)
+        assert server.sessions == 0  # not before its five minutes are over
+        due_again(Message.objects.get().pk)
+        finished(manage(environment, "drain", "--until-empty"), timeout=180)
+        assert (len(server.messages), state()) == (1, SmallState.SENT)
+        assert_balanced(books([server]))
+
+
+def test_killed_before_the_reply_it_leaves_the_message_to_a_worker_too(environment):
+    started = []
+
+    def kill(_argument):
+        until(lambda: started)
+        started[0].kill()
+        started[0].wait()
+        return "451 4.3.0 Too late"
+
+    with smtp_server(answers={"MAIL": kill}) as server:
+        a_profile(host=server.host, port=server.port)
+        started.append(program(environment))
+        started[0].communicate(timeout=180)
+        assert QueueEntry.objects.filter(lease_id__isnull=False).exists()
+        server.answers.clear()
+        for _ in range(2):  # a suspect, and due again
+            finished(manage(environment, "drain", "--until-empty"), timeout=300)
+            due_again(Message.objects.get().pk)
+        assert (len(server.messages), state()) == (1, SmallState.SENT)
