@@ -209,7 +209,7 @@ _SENDING = ("emails_enabled", "queue_enabled")
 _SHOWN = {"emails_enabled": "emails_shown", "queue_enabled": "queue_shown", "email_log": "email_log_shown"}
 
 
-def _in_a_word(value: bool | None) -> str:  # it is what is said
+def _in_a_word(value: bool | None) -> str:
     if value is None:
         return _("As global")
     return _("Yes") if value else _("No")
