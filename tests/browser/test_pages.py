@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.form_page import enter, fill_in, open_form, run_test
+from tests.delivery.engine import queued
+from tests.delivery.policies import policy
 from tests.house import every_address, furnish
 from tests.needs import missing
 from tests.servers import smtp_server
@@ -169,6 +171,27 @@ def test_no_page_has_an_accessibility_fault(browser, person, pages, axe):
                 faults[f"{name} {look}"] = found
 
     assert not faults, json.dumps(faults, indent=1)
+
+
+def test_the_question_before_a_restriction_ends_fits_and_has_no_accessibility_fault(
+    browser, person, axe, keep
+):
+    row = policy(emails_enabled=False)
+    queued()
+    page = browser.window(user=person, policy=False)
+    page.goto(f"/admin/smtp_settings/sendingpolicy/{row.pk}/change/")
+    page.check("#id_emails_enabled")
+    page.click("button[name=_save]")
+    page.wait_for_selector("button[name=_decided][value=cancel]")
+    page.evaluate(axe)
+    for width, scheme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        keep(page, f"policy-question-{width}-{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert faults_of(page) == []
+    page.get_by_role("link", name="Go back").click()
+    page.wait_for_selector("#id_emails_enabled")
 
 
 def test_no_state_of_the_test_has_an_accessibility_fault(browser, person, axe, keep):

@@ -189,7 +189,7 @@ def test_another_account_names_the_profiles_it_stops_and_wants_a_tick(provider, 
     profile = used(row)
     more = {"account": "other@contoso.example", "client_secret": provider.client_secret}
     answer = admin.post(change(row), kept(provider, row, **more))
-    assert "sign in with this credential: Office 365. They stop sending until each has passed" in text_of(
+    assert "1 profile signs in with this credential: Office 365. It stops sending until it has" in text_of(
         answer
     )
     assert activation.is_live(SMTPProfile.objects.get(pk=profile.pk))
