@@ -10,6 +10,7 @@ from delivery import pacing
 from delivery.models import Message, QueueEntry, SmallState
 from smtp_settings.clearance import activation
 from smtp_settings.models import SMTPProfile
+from tests.acceptance.feature_fixtures import *  # noqa: F403  # server, client
 from tests.acceptance.features import (
     ADD,
     answering,
@@ -28,31 +29,12 @@ from tests.acceptance.features import (
 )
 from tests.browser import form_page
 from tests.browser.conftest import *  # noqa: F403  # the browser
-from tests.builders import a_user
 from tests.delivery.engine import attempts_of, due_again, queued
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LATER = "451 4.3.0 Try again later"
-
-
-@pytest.fixture(scope="module")
-def the_server():
-    with smtp_server() as running:
-        yield running
-
-
-@pytest.fixture
-def server(the_server):
-    the_server.forget()
-    return the_server
-
-
-@pytest.fixture
-def client(client):
-    client.force_login(a_user("superuser"))
-    return client
 
 
 def test_k1_k3_k10_k11_k12_one_page_tests_the_settings_and_saves_them_only_then(browser, server, person):

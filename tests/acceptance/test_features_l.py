@@ -9,6 +9,7 @@ from delivery.models import Content, Message, SmallState
 from delivery.signals import message_not_sent
 from smtp_settings.clearance import activation
 from smtp_settings.models import SMTPProfile, TestRun
+from tests.acceptance.feature_fixtures import *  # noqa: F403  # server, client
 from tests.acceptance.features import (
     ADD,
     change_url,
@@ -31,24 +32,6 @@ pytestmark = pytest.mark.django_db
 committing = pytest.mark.django_db(transaction=True)  # what a worker reads
 
 LIST = "/admin/smtp_settings/smtpprofile/"
-
-
-@pytest.fixture(scope="module")
-def the_server():
-    with smtp_server() as running:
-        yield running
-
-
-@pytest.fixture
-def server(the_server):
-    the_server.forget()
-    return the_server
-
-
-@pytest.fixture
-def client(client):
-    client.force_login(a_user("superuser"))
-    return client
 
 
 @committing

@@ -17,6 +17,7 @@ from mailconf.env import BASE_DIR
 from smtp_settings.clearance import activation
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.models import Event, SMTPProfile, TestRun
+from tests.acceptance.feature_fixtures import *  # noqa: F403  # server, client
 from tests.acceptance.features import (
     ADD,
     answering,
@@ -39,7 +40,7 @@ from tests.acceptance.profile_features import (
     hints_of,
     tried,
 )
-from tests.builders import a_profile, a_user
+from tests.builders import a_profile
 from tests.delivery.engine import queued
 from tests.servers import smtp_server
 
@@ -47,24 +48,6 @@ pytestmark = pytest.mark.django_db
 committing = pytest.mark.django_db(transaction=True)  # what a worker reads
 
 DOCS = (BASE_DIR / "docs" / "providers.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def the_server():
-    with smtp_server() as running:
-        yield running
-
-
-@pytest.fixture
-def server(the_server):
-    the_server.forget()
-    return the_server
-
-
-@pytest.fixture
-def client(client):
-    client.force_login(a_user("superuser"))
-    return client
 
 
 def parsed(received):

@@ -8,6 +8,7 @@ from delivery import handover
 from delivery.models import Message, SmallState
 from smtp_settings.clearance import activation
 from smtp_settings.models import SMTPProfile, TestRun
+from tests.acceptance.feature_fixtures import *  # noqa: F403  # server, client
 from tests.acceptance.features import (
     ADD,
     answering,
@@ -41,24 +42,6 @@ committing = pytest.mark.django_db(transaction=True)  # what a worker reads
 
 LIST = "/admin/smtp_settings/smtpprofile/"
 MESSAGES = "/admin/delivery/message/"
-
-
-@pytest.fixture(scope="module")
-def the_server():
-    with smtp_server() as running:
-        yield running
-
-
-@pytest.fixture
-def server(the_server):
-    the_server.forget()
-    return the_server
-
-
-@pytest.fixture
-def client(client):
-    client.force_login(a_user("superuser"))
-    return client
 
 
 def draft(client, **fields):
