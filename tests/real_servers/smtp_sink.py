@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,9 +21,15 @@ class SMTPSink:
         self.port = port
         self.folder = folder
 
-    def taken(self) -> int:
-        """How many messages it answered with 250 after their dot; only those are in its folder."""
-        return len(list(self.folder.iterdir()))
+    def wait_for(self, count, *, timeout=60.0):
+        """Return as soon as there are so many messages that it answered with 250 after their dot.
+
+        Only those stay in its folder; what a session left half there is removed when the sink notices.
+        """
+        give_up_at = time.monotonic() + timeout
+        while (taken := len(list(self.folder.iterdir()))) != count:
+            assert time.monotonic() < give_up_at, f"it took {taken} messages instead of {count}"
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ async def test_servers_of_every_age_take_mail(options):
     with smtp_sink(*options) as sink:
         outcomes, _ = await carried(sink, *some_mails(30))
         assert [outcome.accepted for outcome in outcomes] == [True] * 30
-        assert sink.taken() == 30
+        sink.wait_for(30)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -111,7 +111,7 @@ async def test_the_end_behind_a_streamed_dot_spoils_no_verdict(option):
     with smtp_sink(option, "RSET") as sink:
         outcomes, session = await carried(sink, *some_mails(20))
         assert [outcome.accepted for outcome in outcomes] == [True] * 11
-        assert sink.taken() == 11
+        sink.wait_for(11)
     assert not session.is_usable
 
 
@@ -119,7 +119,7 @@ async def test_hundreds_of_streamed_messages_are_taken_once():
     with smtp_sink() as sink:
         outcomes, _ = await carried(sink, *some_mails(300))
         assert [outcome.accepted for outcome in outcomes] == [True] * 300
-        assert sink.taken() == 300
+        sink.wait_for(300)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -127,7 +127,7 @@ async def test_550_on_the_heels_of_354_is_no_acceptance(mode):
     # In the same packet it is one reply too many; a moment later it answers the content.
     with smtp_sink("-A", "0") as sink:
         outcomes, _ = await carried(sink, *some_mails(2), pipelining=mode)
-        assert sink.taken() == 0
+        sink.wait_for(0)
     assert not any(outcome.accepted or outcome.uncertain for outcome in outcomes)
     first = outcomes[0]
     assert (first.phase, type(first.error)) == (Phase.DATA, ProtocolError) or first.reply.code == 550
@@ -137,7 +137,7 @@ async def test_a_refusal_while_the_server_no_longer_reads_ends_the_upload():
     large = a_mail(body=b"line after line after line\r\n" * 400_000)
     with smtp_sink("-A", "1") as sink:
         (outcome,), session = await carried(sink, large, a_mail())
-        assert sink.taken() == 0
+        sink.wait_for(0)
     assert (outcome.phase, outcome.reply.code, outcome.uncertain) == (Phase.BODY, 550, False)
     assert not session.is_usable
 
@@ -147,7 +147,7 @@ async def test_a_server_that_reads_late_and_little_gets_all_of_it():
     with smtp_sink("-H", "1", "-T", "4096") as sink:
         (outcome,), _ = await carried(sink, large)
         assert outcome.accepted
-        assert sink.taken() == 1
+        sink.wait_for(1)
 
 
 @pytest.mark.parametrize("command", WITHIN)
@@ -168,7 +168,7 @@ async def test_a_slow_server_within_the_limit_takes_the_mail(command):
     with smtp_sink("-W", f"{command}:1") as sink:
         (outcome,), _ = await carried(sink, a_mail(), pipelining="sequential")
         assert outcome.accepted
-        assert sink.taken() == 1
+        sink.wait_for(1)
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT"])
@@ -184,5 +184,5 @@ async def test_a_server_that_ends_with_the_dot_unanswered_leaves_it_uncertain():
     with smtp_sink("-M", "1") as sink:
         outcomes, session = await carried(sink, *some_mails(3))
         assert [outcome.uncertain for outcome in outcomes] == [True]
-        assert sink.taken() == 1
+        sink.wait_for(1)
     assert not session.is_usable
