@@ -31,6 +31,7 @@ from transports.errors import (
     TransportError,
 )
 from transports.resolve import AddressGuard, Destination, resolve
+from transports.retry_after import with_wait
 from transports.smtp.dialing import dial
 from transports.smtp.redaction import Redactor
 from transports.smtp.reply import MAX_TEXT, clean
@@ -104,10 +105,7 @@ class Answer:
         """Return it as a reply: the status, `words` (else a short text body), and the wait it asks for."""
         said = (words or self._short_text()).encode("utf-8", "replace")
         text = clean(redactor.redact(said) if redactor is not None else said)[: MAX_TEXT - 30]
-        wait = self.headers.get("retry-after", "")
-        if wait.isascii() and wait.isdecimal() and len(wait) <= 6:
-            text = f"{text} (Retry-After: {wait})".strip()
-        return Reply(self.status, text)
+        return Reply(self.status, with_wait(text, self.headers))
 
     def _short_text(self) -> str:
         """Return a body of one line that is no page."""

@@ -24,6 +24,7 @@ from transports.errors import (
     TLSFailed,
     TransportError,
 )
+from transports.retry_after import with_wait
 from transports.smtp.redaction import Redactor
 from transports.smtp.reply import MAX_TEXT, clean
 from transports.smtp.transcript import Stage, Trace, stage
@@ -54,8 +55,8 @@ _STATUS: Mapping[str, int] = {
 class SESSettings:
     """Which region, with what key, as whom.
 
-    `key` None means this machine's role. `sender` is the address a test asks about. `endpoint` "" is the
-    region's own.
+    `key` None means this machine's role. `sender` is the address a test asks about, `bounce_address` where
+    SES reports bounces and complaints, "" for where it does by itself. `endpoint` "" is the region's own.
     """
 
     region: str
@@ -63,6 +64,7 @@ class SESSettings:
     key: Callable[[], Secret] | None = field(default=None, repr=False)
     configuration_set: str = ""
     sender: str = ""
+    bounce_address: str = ""
     endpoint: str = ""
     connect: float = 30
     answer: float = 600
@@ -160,6 +162,8 @@ class SESSession(WholeSession):
         }
         if self._settings.configuration_set:
             message["ConfigurationSetName"] = self._settings.configuration_set
+        if self._settings.bounce_address and handing.envelope.mail_from:  # nobody is told of a bounced bounce
+            message["FeedbackForwardingEmailAddress"] = self._settings.bounce_address
         handing.complete()
         try:
             answer = await self._call(Phase.API, self._client.send_email, **message)
@@ -236,11 +240,12 @@ def _translated(error: Any, errors: Any, phase: Phase, redactor: Redactor) -> Tr
 
 
 def _reply(response: Mapping[str, Any], redactor: Redactor) -> Reply:  # Any: JSON
-    """Return a refusal: the status that says the same, their word, their sentence."""
-    said = response.get("Error") or {}
+    """Return a refusal: the status that says the same, their word, their sentence, the wait it asks for."""
+    said, about = response.get("Error") or {}, response.get("ResponseMetadata", {})
     word, words = str(said.get("Code") or ""), str(said.get("Message") or "")
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    text = clean(redactor.redact(f"{word}: {words}".encode("utf-8", "replace")))[:MAX_TEXT]
+    status = about.get("HTTPStatusCode")
+    text = clean(redactor.redact(f"{word}: {words}".encode("utf-8", "replace")))[: MAX_TEXT - 30]
+    text = with_wait(text, about.get("HTTPHeaders", {}))
     return Reply(_STATUS.get(word, status if isinstance(status, int) else 500), text)
 
 

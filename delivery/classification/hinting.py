@@ -53,9 +53,12 @@ def hint_in(reply: Reply | None) -> timedelta | None:
     >>> hint_in(Reply(451, "Greylisted, please try again in 5 minutes", "4.7.1"))
     datetime.timedelta(seconds=300)
     """
-    if reply is None or not 400 <= reply.code <= 499:
+    if reply is None or not 400 <= reply.code <= 599:
         return None
-    found = _WAIT.search(reply.text) or _BEFORE.search(reply.text) or _HEADER.search(reply.text)
+    if reply.code >= 500:  # final in SMTP, where words of a wait mean something else; weather in HTTP
+        found = _HEADER.search(reply.text)
+    else:
+        found = _WAIT.search(reply.text) or _BEFORE.search(reply.text) or _HEADER.search(reply.text)
     if found is None:
         return None
     said = found.groupdict()

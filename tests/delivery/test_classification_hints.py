@@ -55,6 +55,11 @@ def test_a_wait_is_found_in_the_words_servers_use(text, wait):
     assert hint_in(Reply(451, text, "4.7.1")) == wait
 
 
+def test_of_a_5xx_only_the_header_of_http_is_a_wait():
+    assert hint_in(Reply(503, "Overloaded (Retry-After: 60)")) == 60 * S
+    assert hint_in(Reply(550, "Blocked for 15 minutes, try again in 15 minutes")) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

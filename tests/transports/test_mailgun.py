@@ -1,5 +1,8 @@
 """Mailgun's answers, each from a server on loopback that answers as its documentation says (WIRE R28)."""
 
+import time
+from email.utils import formatdate
+
 import pytest
 
 from delivery.classification import Action, Sign, judge, judge_error
@@ -58,10 +61,18 @@ async def test_only_an_id_and_queued_is_an_acceptance_and_the_rest_has_its_rulin
     assert sum(method == "POST" for method, _path, _headers in server.requests) == 1  # nothing is repeated
 
 
-async def test_the_wait_that_a_429_names_is_heard():
-    with answering(429, {"Retry-After": "120"}, {"message": "Too many requests"}) as server:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_the_wait_that_a_refusal_names_is_heard(status):
+    with answering(status, {"Retry-After": "120"}, {"message": "Too many requests"}) as server:
         found = judge(await outcome_of(server), recipients=1, is_fresh=True)
-    assert found.hint.total_seconds() == 120
+    assert (found.action, found.hint.total_seconds()) == (Action.RETRY, 120)
+
+
+async def test_a_date_until_which_to_wait_is_heard():
+    until = formatdate(time.time() + 3600, usegmt=True)
+    with answering(503, {"Retry-After": until}, {"message": "Down for maintenance"}) as server:
+        found = judge(await outcome_of(server), recipients=1, is_fresh=True)
+    assert 3000 < found.hint.total_seconds() <= 3600
 
 
 async def test_the_id_is_in_the_reply():

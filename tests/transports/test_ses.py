@@ -7,7 +7,7 @@ import pytest
 from delivery.classification import Action, Sign, judge, judge_error
 from tests.transports.ways import KEY, an_http_server, ses_refuses, ses_takes, ses_to
 from tests.wire.clients import Recorder, a_content, an_envelope
-from transports.base import Phase
+from transports.base import Envelope, Phase
 from transports.errors import NotUsableHere, ReplyRefused
 
 
@@ -48,6 +48,25 @@ async def test_each_refusal_has_its_ruling_and_is_asked_for_once(status, word, a
     found = judge(outcome, recipients=1, is_fresh=True)
     assert (found.action, found.sign) == (action, sign)
     assert sum(method == "POST" for method, _path, _headers in server.requests) == 1  # botocore's would be 5
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [(429, "TooManyRequestsException"), (503, "ServiceUnavailableException")]
+)
+async def test_the_wait_that_a_refusal_names_is_heard(status, word):
+    with refusing(status, word, "no", "90") as server:
+        found = judge(await outcome_of(server), recipients=1, is_fresh=True)
+    assert found.action is Action.RETRY
+    assert found.hint.total_seconds() == 90
+
+
+async def test_bounces_are_reported_to_the_bounce_address_and_nobody_hears_of_a_bounced_bounce():
+    with an_http_server(ses_takes) as server:
+        session = await ses_to(server, bounce_address="bounces@example.org").open()
+        await session.deliver(an_envelope(), a_content())
+        await session.deliver(Envelope("", ("bob@example.org",)), a_content())
+        await (await ses_to(server).open()).deliver(an_envelope(), a_content())
+    assert [message.mail_from for message in server.messages] == ["bounces@example.org", "", ""]
 
 
 @pytest.mark.parametrize("then", ["cut", "slow"])

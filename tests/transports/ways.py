@@ -211,7 +211,7 @@ def ses_takes(behind, request, body):
         return ses_refuses(400, "MessageRejected", "Email address is not verified.")
     content = base64.b64decode(message["Content"]["Raw"]["Data"])
     if not behind.then:
-        behind.messages.append(Kept("", recipients, content))
+        behind.messages.append(Kept(message.get("FeedbackForwardingEmailAddress", ""), recipients, content))
     return 200, {}, {"MessageId": f"0100-{len(behind.messages)}"}
 
 
