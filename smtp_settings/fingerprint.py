@@ -20,7 +20,7 @@ _METHOD = {
         "host", "port", "security", "verification", "minimum_tls", "ca", "ip_version", "source_address",
         "ehlo_name", "auth", "mechanism", "username", "secret", "oauth", "accepts_clear_auth", "pipelining",
     ),
-    "sendmail": ("program", "program_arguments"),
+    "sendmail": ("program", "program_arguments", "line_ends"),
     "pickup": ("directory", "file_style"),
     "mailgun": ("api_domain", "region", "secret"),
     "ses": ("region", "uses_machine_role", "username", "secret", "configuration_set"),

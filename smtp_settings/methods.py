@@ -30,6 +30,7 @@ def transport_for(profile: SMTPProfile, *, secret: Callable[[], Secret], guard: 
                 SendmailSettings(
                     profile.program,
                     tuple(shlex.split(profile.program_arguments)),
+                    line_ends=profile.line_ends,
                     allowed=tuple(settings.MAILCONF_SENDMAIL_PROGRAMS),
                 )
             )
@@ -58,6 +59,7 @@ def _ses(profile: SMTPProfile, secret: Callable[[], Secret]) -> SESSettings:
         key=None if profile.uses_machine_role else secret,
         configuration_set=profile.configuration_set,
         sender=profile.from_address,
+        bounce_address=profile.bounce_address,
         connect=profile.connect_timeout,
     )
 

@@ -22,6 +22,8 @@ from transports.smtp.reply import clean
 from transports.smtp.transcript import Trace, stage
 from transports.whole import Handing, WholeSession
 
+LF, CRLF = "lf", "crlf"
+
 #: Where Debian, BSD and most others have it.
 USUAL_PROGRAMS = ("/usr/sbin/sendmail", "/usr/lib/sendmail")
 
@@ -40,10 +42,14 @@ _MOST_SAID = 2000
 
 @dataclass(frozen=True)
 class SendmailSettings:
-    """Which program, and how long it may take. `allowed`: the programs that may be run at all."""
+    """Which program, and how long it may take. `allowed`: the programs that may be run at all.
+
+    `line_ends` is "lf", which nearly all want, or "crlf".
+    """
 
     program: str
     arguments: tuple[str, ...] = ()
+    line_ends: str = LF
     allowed: tuple[str, ...] = USUAL_PROGRAMS
     deadline: float = 600
 
@@ -96,7 +102,7 @@ class SendmailSession(WholeSession):
         handing.said(f"{' '.join(command)} < {handing.content.size_bytes} bytes")
         try:
             with tempfile.TemporaryFile() as content, tempfile.TemporaryFile() as said:
-                await asyncio.to_thread(_write, content, handing.content.segments)
+                await asyncio.to_thread(self._write, content, handing.content.segments)
                 status = await self._run(command, content, said, handing)
                 words = await asyncio.to_thread(_read, said)
         except OSError as error:
@@ -108,6 +114,15 @@ class SendmailSession(WholeSession):
         name = _NAMES.get(status, "")
         reply = Reply(status, " ".join(filter(None, (name, words))))
         raise ReplyRefused("The mail program did not take the message.", phase=Phase.LOCAL, reply=reply)
+
+    def _write(self, file: BinaryIO, segments: tuple[bytes, ...]) -> None:
+        """Write the content with the line ends that the program wants."""
+        if self._settings.line_ends == CRLF:
+            file.writelines(segments)
+        else:
+            file.writelines(segment.replace(b"\r\n", b"\n") for segment in segments)
+        file.flush()
+        file.seek(0)
 
     async def _run(self, command: list[str], content: BinaryIO, said: BinaryIO, handing: Handing) -> int:
         """Run it to its end and return its exit status. Raises ProgramStopped, OSError."""
@@ -138,13 +153,6 @@ class SendmailSession(WholeSession):
             sentence = f"The mail program was stopped by signal {-status}."
             raise ProgramStopped(sentence, phase=Phase.LOCAL)
         return status
-
-
-def _write(file: BinaryIO, segments: tuple[bytes, ...]) -> None:
-    """Write the content with line ends as local programs want them."""
-    file.writelines(segment.replace(b"\r\n", b"\n") for segment in segments)
-    file.flush()
-    file.seek(0)
 
 
 def _read(file: BinaryIO) -> str:

@@ -42,7 +42,7 @@ _USED_BY = {
         "accepts_unverified", "minimum_tls", "ca", "ip_version", "source_address", "ehlo_name", "mechanism",
         "command_timeout", "pipelining",
     ),
-    "sendmail": ("program", "program_arguments"),
+    "sendmail": ("program", "program_arguments", "line_ends"),
     "pickup": ("directory", "file_style"),
     "mailgun": ("api_domain", "region", "password"),
     "ses": ("region", "uses_machine_role", "username", "password", "configuration_set"),

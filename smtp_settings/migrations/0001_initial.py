@@ -174,6 +174,7 @@ class Migration(migrations.Migration):
                 ('classification_overrides', models.JSONField(blank=True, default=list, verbose_name='classification overrides')),
                 ('program', models.CharField(blank=True, default='/usr/sbin/sendmail', max_length=255, verbose_name='program')),
                 ('program_arguments', models.CharField(blank=True, max_length=255, verbose_name='arguments')),
+                ('line_ends', models.CharField(choices=[('lf', 'LF (usual)'), ('crlf', 'CRLF')], default='lf', max_length=5, verbose_name='line ends')),
                 ('directory', models.CharField(blank=True, max_length=500, verbose_name='directory')),
                 ('file_style', models.CharField(choices=[('eml', 'Plain .eml'), ('x-sender', 'With X-Sender and X-Receiver lines')], default='eml', max_length=10, verbose_name='file style')),
                 ('api_domain', models.CharField(blank=True, max_length=253, verbose_name='domain')),

@@ -99,6 +99,13 @@ class OnUncertain(models.TextChoices):
     HOLD = "hold", _("Hold for a person")
 
 
+class LineEnds(models.TextChoices):
+    """How the lines end that a sendmail program gets."""
+
+    LF = "lf", _("LF (usual)")
+    CRLF = "crlf", _("CRLF")
+
+
 class FileStyle(models.TextChoices):
     """The form of files in a pickup directory."""
 

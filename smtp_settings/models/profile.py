@@ -18,6 +18,7 @@ from smtp_settings.models.choices import (
     FileStyle,
     FromPolicy,
     IPVersion,
+    LineEnds,
     Mechanism,
     MinimumTLS,
     OnUncertain,
@@ -175,6 +176,7 @@ class SMTPProfile(models.Model):
     # Other methods (they reuse user name and password under other labels)
     program = models.CharField(_("program"), max_length=255, default="/usr/sbin/sendmail", blank=True)
     program_arguments = models.CharField(_("arguments"), max_length=255, blank=True)
+    line_ends = models.CharField(_("line ends"), max_length=5, choices=LineEnds, default=LineEnds.LF)
     directory = models.CharField(_("directory"), max_length=500, blank=True)
     file_style = models.CharField(_("file style"), max_length=10, choices=FileStyle, default=FileStyle.EML)
     api_domain = models.CharField(_("domain"), max_length=253, blank=True)

@@ -62,7 +62,8 @@ def test_limits_names_and_other_methods_are_not_in_it(field):
 @pytest.mark.parametrize(
     ("method", "field"),
     [
-        ("sendmail", "program"), ("sendmail", "program_arguments"), ("pickup", "directory"),
+        ("sendmail", "program"), ("sendmail", "program_arguments"), ("sendmail", "line_ends"),
+        ("pickup", "directory"),
         ("pickup", "file_style"), ("mailgun", "api_domain"), ("mailgun", "region"), ("mailgun", "secret"),
         ("ses", "region"), ("ses", "username"), ("ses", "configuration_set"), ("ses", "uses_machine_role"),
     ],

@@ -177,6 +177,9 @@ def test_a_region_that_nobody_knows_is_a_sentence():
     ("fields", "name", "expected"),
     [
         ({"transport": "sendmail", "program_arguments": "-Nnever -G"}, "arguments", ("-Nnever", "-G")),
+        ({"transport": "sendmail"}, "line_ends", "lf"),
+        ({"transport": "sendmail", "line_ends": "crlf"}, "line_ends", "crlf"),
+        ({"transport": "ses", "region": "eu-west-1", "bounce_address": "b@b.c"}, "bounce_address", "b@b.c"),
         ({"transport": "pickup", "directory": "/srv/out"}, "directory", "/srv/out"),
         ({"transport": "mailgun", "region": "eu"}, "base", "https://api.eu.mailgun.net"),
         ({"transport": "mailgun", "region": "us"}, "base", "https://api.mailgun.net"),

@@ -11,7 +11,7 @@ from tests.wire.clients import a_content, an_envelope
 from transports.base import Content, Envelope, Phase
 from transports.errors import NotSendable, NotUsableHere, TransportError
 from transports.pickup import WRITING, PickupSettings, PickupTransport, front_of
-from transports.sendmail import SendmailSettings, SendmailTransport
+from transports.sendmail import CRLF, LF, SendmailSettings, SendmailTransport
 
 
 async def outcome_of(transport, envelope=None):
@@ -46,6 +46,17 @@ async def test_a_program_that_does_not_say_how_it_went_leaves_it_uncertain(scrip
         outcome = await outcome_of(sendmail_to(written, deadline=deadline))
     assert (outcome.phase, outcome.uncertain, outcome.error.reason) == (Phase.DOT, True, reason)
     assert judge(outcome, recipients=1, is_fresh=True).action is Action.UNCERTAIN
+
+
+@pytest.mark.parametrize("line_ends", [LF, CRLF])
+async def test_lines_end_as_the_program_wants_them(line_ends):
+    content = Content((b"Subject: one\r\n\r\n", b"first\r\n", b"second\r\n"))
+    with a_script() as script:
+        session = await sendmail_to(script, line_ends=line_ends).open()
+        assert (await session.deliver(an_envelope(), content)).accepted
+        [message] = script.messages
+    ends = {LF: b"\n", CRLF: b"\r\n"}
+    assert message.content == ends[line_ends].join([b"Subject: one", b"", b"first", b"second", b""])
 
 
 async def test_addresses_that_look_like_options_are_none():

@@ -35,6 +35,7 @@ _SERVER = [
     "accepts_clear_auth",
     "program",
     "program_arguments",
+    "line_ends",
     "directory",
     "file_style",
     "api_domain",
