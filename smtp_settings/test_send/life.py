@@ -158,7 +158,7 @@ def event_of(
         data={
             "run": str(run.uuid),
             "name": values.get("name", ""),
-            "server": f"{values.get('host')}:{values.get('port')}",
+            "server": f"{values['host']}:{values.get('port')}" if values.get("host") else "",
             **data,
         },
     )

@@ -6,9 +6,11 @@ import pytest
 from django.contrib.sites.models import Site
 from django.urls import reverse
 
-from delivery import queue
+from delivery import jobs, queue
+from delivery.incidents import Kind
 from mailconf.env import BASE_DIR
-from smtp_settings.admin.records import event_words
+from smtp_settings.admin.listing import acts as listing_acts
+from smtp_settings.admin.records import detail_words, event_words
 from smtp_settings.clearance import activation
 from smtp_settings.models import Event, SMTPProfile
 from smtp_settings.sealing import Secret
@@ -156,3 +158,57 @@ def test_hostile_words_in_an_event_are_escaped():
     assert "<script>alert" not in html
     assert "<img src=x>" not in html
     assert "<b>kind" not in html
+
+
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        (detail_words.ACTS, [*jobs.ACTS, *listing_acts.BY_NAME]),
+        (detail_words.SUBJECTS, list(Kind)),
+        (detail_words.REFUSED, ["permission", "select_across"]),
+    ],
+)
+def test_every_act_and_every_other_code_of_a_detail_has_words(words, codes):
+    assert set(words) == set(codes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("job.started", {"act": "hold", "per_minute": 60}, ["Hold messages", "60 a minute at most"]),
+        (
+            "act.refused",
+            {"act": "pause_selected", "why": "permission"},
+            ["Pause profiles", "refused: without the permission for it"],
+        ),
+        (
+            "act.refused",
+            {"act": "<b>", "why": "select_across"},
+            ["<b>", "refused: for more than the page shows"],
+        ),
+        ("message.content_read", {"part": "attachment 2"}, ["attachment 2"]),
+        ("message.content_read", {"part": "preview"}, ["the preview"]),
+        ("log.exported", {"part": "events"}, ["the event log"]),
+        ("notification.no_way", {"name": "A", "what": "breaker"}, ["about a server that does not answer"]),
+        (
+            "notifications.saved",
+            {"settings": ["recipients", "kinds"], "host": "hooks.example.com"},
+            ["Changed Recipients", "Changed What is told", "webhook at hooks.example.com"],
+        ),
+        ("webhook.given_up", {"reason": "410 Gone", "attempts": 1}, ["410 Gone", "after 1 attempt"]),
+        (
+            "queue.taken_over",
+            {"package": "django-mailer", "taken": 3, "left": 1},
+            ["django-mailer", "3 messages taken over", "1 message left there"],
+        ),
+        ("keys.rotated", {"key": "k2", "resealed": 2}, ["key k2", "2 secrets sealed anew"]),
+        (
+            "policy.saved",
+            {"name": "All sites", "changes": [{"field": "debug_mode", "old": "off", "new": "log"}]},
+            ["Changed Debug mode: Off → Log only"],
+        ),
+        ("test.passed", {"name": "A", "server": ""}, []),
+    ],
+)
+def test_details_are_words_and_no_codes(kind, data, said):
+    assert event_words.details_of(Event(kind=kind, data=data)) == said

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -11,8 +10,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from smtp_settings import test_send
 from smtp_settings.admin.panel.steps import step_name
-from smtp_settings.clearance.verdicts import field_label
-from smtp_settings.models import Event, OAuthCredential, SMTPProfile, TestRun
+from smtp_settings.admin.records import detail_words
+from smtp_settings.models import Event, OAuthCredential, TestRun
 
 Data = Mapping[str, Any]  # Any: JSON
 
@@ -88,6 +87,7 @@ _TICKS = {
     "accepts_clear_auth": gettext_lazy("Accepted: the password is sent without encryption"),
     "accepts_unverified": gettext_lazy("Accepted: another machine could pretend to be this server"),
 }
+_PLAIN = gettext_lazy("%(value)s")
 _WHY = {
     "unchanged": gettext_lazy("connection settings unchanged"),
     "passed": gettext_lazy("after a passed test"),
@@ -125,7 +125,7 @@ def change_in_words(change: Data) -> str:
     field = str(change["field"])
     if field in _TICKS and change.get("new"):
         return str(_TICKS[field])
-    label = _label(field)
+    label = detail_words.label(field)
     if "did" in change:
         return str(_SECRET.get(change["did"], _SECRET["changed"])) % {"field": label}
     if "new" not in change:  # what is named only
@@ -137,29 +137,19 @@ def change_in_words(change: Data) -> str:
     return _("Changed %(field)s: %(old)s → %(new)s") % {"field": label, "old": old, "new": new}
 
 
-def _label(field: str) -> str:
-    try:
-        return field_label(field)
-    except FieldDoesNotExist:  # a column that is no more
-        return field
-
-
 def _value(field: str, value: object) -> str:
     """Return a stored value as the form shows it."""
     if value is None or value == "" or value == []:
         return _("empty")
     if isinstance(value, bool):
         return _("Yes") if value else _("No")
-    shown = ", ".join(map(str, value)) if isinstance(value, list) else _choices(field).get(value, value)
+    shown = (
+        ", ".join(map(str, value))
+        if isinstance(value, list)
+        else detail_words.choices(field).get(value, value)
+    )
     text = str(shown)
     return text if len(text) <= _VALUE else text[: _VALUE - 1] + "…"
-
-
-def _choices(field: str) -> dict[object, object]:
-    try:
-        return dict(SMTPProfile._meta.get_field(field).flatchoices or ())  # type: ignore[union-attr]  # a column
-    except (FieldDoesNotExist, AttributeError):
-        return {}
 
 
 def _reason(event: Event, reason: str) -> Iterable[str]:
@@ -181,6 +171,15 @@ def _say(text: Promise) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
         return [str(text) % {"value": shown}] if shown else []
 
     return part
+
+
+def _worded(text: Promise, words: Callable[[str], str]) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
+    """As `_say`, for a code that has words of its own."""
+    return lambda event, value: _say(text)(event, words(str(value)))
+
+
+def _of(words: Mapping[str, Promise]) -> Callable[[str], str]:
+    return lambda code: detail_words.worded(words, code)
 
 
 def _count(one: str, many: str) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
@@ -224,9 +223,9 @@ def _columns(_event: Event, names: Iterable[str]) -> Iterable[str]:
 
 
 _PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
-    "credential": _say(gettext_lazy("%(value)s")),
+    "credential": _say(_PLAIN),
     "changed": _columns,
-    "words": _say(gettext_lazy("%(value)s")),
+    "words": _say(_PLAIN),
     "account": _say(gettext_lazy("as %(value)s")),
     "changes": _changes,
     "reason": _reason,
@@ -235,19 +234,28 @@ _PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
     "off_the_air": _flag(gettext_lazy("It was live and does not send any more")),
     "run": _nothing,
     "batch": _nothing,
-    "server": _say(gettext_lazy("%(value)s")),
+    "server": _say(_PLAIN),
     "recipients": _say(gettext_lazy("to %(value)s")),
     "test": _test,
     "phase": _phase,
     "ran_on": _where,
-    "part": _say(gettext_lazy("%(value)s")),
-    "act": _say(gettext_lazy("act: %(value)s")),
+    "part": _worded(_PLAIN, detail_words.part),
+    "package": _say(_PLAIN),
+    "taken": _count("%(n)d message taken over", "%(n)d messages taken over"),
+    "left": _count("%(n)d message left there", "%(n)d messages left there"),
+    "settings": lambda _event, names: detail_words.settings_changed(names),
+    "host": _say(gettext_lazy("webhook at %(value)s")),
+    "what": _worded(gettext_lazy("about %(value)s"), _of(detail_words.SUBJECTS)),
+    "attempts": _count("after %(n)d attempt", "after %(n)d attempts"),
+    "key": _say(gettext_lazy("key %(value)s")),
+    "resealed": _count("%(n)d secret sealed anew", "%(n)d secrets sealed anew"),
+    "act": _worded(_PLAIN, _of(detail_words.ACTS)),
     "copy": _say(gettext_lazy("as #%(value)s")),
     "done": _count("%(n)d message done", "%(n)d messages done"),
     "skipped": _count("%(n)d skipped", "%(n)d skipped"),
     "per_minute": _count("%(n)d a minute at most", "%(n)d a minute at most"),
     "rcpt_count": _count("to %(n)d other recipient", "to %(n)d other recipients"),
-    "why": _say(gettext_lazy("why: %(value)s")),
+    "why": _worded(gettext_lazy("refused: %(value)s"), _of(detail_words.REFUSED)),
     "worker": _say(gettext_lazy("worker %(value)s")),
     "workers": _say(gettext_lazy("worker %(value)s")),
     "messages": _count("%(n)d message taken back", "%(n)d messages taken back"),
