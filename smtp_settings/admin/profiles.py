@@ -26,7 +26,7 @@ from smtp_settings.admin import words
 from smtp_settings.admin.discovery import dns, finding
 from smtp_settings.admin.form import filling
 from smtp_settings.admin.form.page import asks_first, page_context
-from smtp_settings.admin.form.sections import SECTIONS, VIEW_SECTIONS
+from smtp_settings.admin.form.sections import SECTIONS, view_sections
 from smtp_settings.admin.listing import acts, testall
 from smtp_settings.admin.listing.deleting import Deleting
 from smtp_settings.admin.listing.listing import Columns
@@ -90,7 +90,7 @@ class SMTPProfileAdmin(Columns, Deleting):
     ) -> Any:  # Any: as Django types it
         """Show inputs to those who may change, and values to those who may look."""
         may_edit = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
-        return SECTIONS if may_edit else VIEW_SECTIONS
+        return SECTIONS if may_edit else view_sections(obj)
 
     def get_form(
         self, request: HttpRequest, obj: SMTPProfile | None = None, change: bool = False, **kwargs: Any

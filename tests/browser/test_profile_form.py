@@ -347,6 +347,18 @@ def test_ticks_are_asked_for_where_they_are_needed_only(browser, person):
     assert page.is_visible("#id_accepts_unverified")
 
 
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_method_without_a_connection_has_no_section_about_it(browser, person, javascript):
+    page = opened(browser, person, javascript=javascript)
+    seen = {}
+    for method in ("smtp", "sendmail", "pickup", "ses"):
+        page.select_option("#id_transport", method)
+        seen[method] = page.is_visible(".mc-network"), page.is_visible("#id_line_ends")
+    assert seen == {
+        "smtp": (True, False), "sendmail": (False, True), "pickup": (False, False), "ses": (True, False),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_the_tab_key_goes_through_the_form_as_it_is_seen(browser, person, width):
     page = opened(browser, person, width=width)

@@ -1,5 +1,6 @@
 """The profile form over HTTP, with real SMTP servers: nothing untested is saved as live, on any path."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -922,6 +923,20 @@ def test_a_viewer_sees_values_and_no_secret_not_even_sealed(client, closed_serve
     assert "memory at" not in page
     assert "_send_test" not in page
     assert "MC1" not in page
+
+
+def test_a_viewer_sees_what_the_method_uses_and_no_empty_section(client):
+    client.force_login(a_user("viewer"))
+    pages = [
+        client.get(change_url(profile)).content.decode()
+        for profile in (a_profile(), a_profile(transport="sendmail", host=""))
+    ]
+
+    server, program = ({*re.findall(r"field-(\w+)", page)} for page in pages)
+    assert {"host", "verification", "auth", "max_retries", "reply_rules"} <= server
+    assert not {"host", "verification", "auth", "password_state", "reply_rules"} & program
+    assert {"program", "line_ends", "max_retries"} <= program
+    assert ["TLS and network details" in page for page in pages] == [True, False]
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])

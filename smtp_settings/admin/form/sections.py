@@ -4,7 +4,7 @@ No two fields share a line: Django opens a closed section with an error only for
 The style sheet puts numbers that belong together side by side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -12,7 +12,8 @@ from django.db.models import BooleanField
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from smtp_settings.models import SMTPProfile
+from smtp_settings.entries.rules import unused_by
+from smtp_settings.models import DeliveryMethod, SMTPProfile
 
 _CLOSED = ("collapse",)
 
@@ -93,7 +94,7 @@ SECTIONS: list[tuple[Any, dict[str, Any]]] = [  # Any: lazy strings and mixed li
     (_("Server and sign-in"), {"fields": _SERVER, "classes": ("mc-server",)}),
     (_("Sender"), {"fields": _SENDER}),
     (_("Limits and retries"), {"fields": _LIMITS, "classes": _CLOSED}),
-    (_("TLS and network details"), {"fields": _NETWORK, "classes": _CLOSED}),
+    (_("TLS and network details"), {"fields": _NETWORK, "classes": (*_CLOSED, "mc-network")}),
     (_("Notes and history"), {"fields": ["notes", "history"], "classes": _CLOSED}),
 ]
 
@@ -125,3 +126,30 @@ def _in_words(name: str) -> str | Callable[[SMTPProfile], str]:
 VIEW_SECTIONS = [
     (title, options | {"fields": _without_inputs(options["fields"])}) for title, options in SECTIONS
 ]
+#: What else a method has no use for, beside what another method's test asks for.
+_OF_SMTP = ("auth", "oauth_credential", "reply_rules")
+_OF_SERVERS = ("connect_timeout", "messages_per_connection")
+
+
+def view_sections(profile: SMTPProfile | None) -> list[tuple[Any, dict[str, Any]]]:  # Any: as SECTIONS
+    """Return the sections for those who may only look: what the method uses, and none that is empty."""
+    if profile is None:
+        return VIEW_SECTIONS
+    unused = {_SHOWN_AS.get(name, name) for name in _unused_by(profile)}
+    found = [
+        (title, options | {"fields": [one for one in options["fields"] if _name_of(one) not in unused]})
+        for title, options in VIEW_SECTIONS
+    ]
+    return [(title, options) for title, options in found if options["fields"]]
+
+
+def _unused_by(profile: SMTPProfile) -> Iterator[str]:
+    yield from unused_by(profile.transport, role=profile.uses_machine_role)
+    if profile.transport != DeliveryMethod.SMTP:
+        yield from _OF_SMTP
+    if profile.transport in (DeliveryMethod.SENDMAIL, DeliveryMethod.PICKUP):
+        yield from _OF_SERVERS
+
+
+def _name_of(field: str | Callable[[SMTPProfile], str]) -> str:
+    return field if isinstance(field, str) else str(getattr(field, "__name__", ""))
