@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from delivery import stats
 from delivery.stats import MessageState
-from mailconf import dashboard, inbox, leaks, ribbon, sign_ins
+from mailconf import dashboard, inbox, leaks, manual, ribbon, sign_ins
 
 #: The models that have a place in the navigation, in its order; the rest is reached from their pages.
 NAVIGATION: tuple[tuple[str, Promise], ...] = (
@@ -132,7 +132,8 @@ class MailconfAdminSite(AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Add the pages that belong to no model; before the stock ones, which end in a catch-all."""
-        return [*inbox.Inbox(self).urls(), *leaks.Leaks(self).urls(), *super().get_urls()]
+        ours = [*inbox.Inbox(self).urls(), *leaks.Leaks(self).urls(), *manual.Manual(self).urls()]
+        return [*ours, *super().get_urls()]
 
     def _url_of(self, label: str, request: HttpRequest) -> str | None:
         """Return the list's address, or None where the model is not shown or not allowed."""

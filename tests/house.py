@@ -163,6 +163,7 @@ WORDS = {
     "id": "zz",
     "token": "zz",
     "site_id": 1,
+    "chapter": "providers",
 }
 
 #: Addresses that are not the admin's.

@@ -31,6 +31,7 @@ PAGES = {
     "password_change": EVERYBODY,
     "password_change_done": EVERYBODY,
     "app_list": "++++?>>",
+    "manual": EVERYBODY,
     "sandbox": WHO_LOOKS,
     "sandbox_message": "??--->>",
     "sandbox_preview": "??--->>",

@@ -18,16 +18,34 @@ _GROUPS = (
     presets.Kind.DEVELOPMENT,
 )
 
+#: Presets whose set-up the manual tells step by step, with the anchor in its chapter "providers".
+STEPS = {
+    "gmail": "gmail",
+    "workspace": "google-workspace",
+    "m365": "microsoft-365",
+    "sendgrid": "sendgrid",
+    "ses": "amazon-ses",
+    "mailgun": "mailgun",
+    "postmark": "postmark",
+    "sparkpost": "sparkpost",
+    "exchange": "internal-exchange-server",
+    "relay": "postfix-or-another-relay",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class AboutPreset:
-    """What stands below the choice of a provider; `region` is the one of the server now, "" for none."""
+    """What stands below the choice of a provider; `region` is the one of the server now, "" for none.
+
+    `steps` is the anchor of its set-up in the manual, "" where the manual has none.
+    """
 
     name: str
     note: str
     help_url: str
     regions: tuple[str, ...]
     region: str
+    steps: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,7 @@ def about(key: str, host: str) -> AboutPreset | None:
         help_url=preset.help_url,
         regions=tuple(region.name for region in preset.regions if region.name),
         region=preset.region_of(host.strip().lower()),
+        steps=STEPS.get(key, ""),
     )
 
 
