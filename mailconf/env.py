@@ -362,7 +362,12 @@ class Environment:
         metadata=_variable("MAILCONF_KEEP_ATTEMPTS_DAYS", _kept_days, "365", "Days that attempts are kept.")
     )
     keep_events_days: int | None = field(
-        metadata=_variable("MAILCONF_KEEP_EVENTS_DAYS", _kept_days, "365", "Days that the event log is kept.")
+        metadata=_variable(
+            "MAILCONF_KEEP_EVENTS_DAYS",
+            _kept_days,
+            "365",
+            "Days that the event log, tests and jobs are kept.",
+        )
     )
     keep_minutes_days: int | None = field(
         metadata=_variable(

@@ -17,7 +17,7 @@ from psycopg.pq import Format
 from psycopg.rows import RowFactory, class_row, tuple_row
 
 from delivery import models
-from smtp_settings.models import Event, SendingPolicy, SMTPProfile, Whereabouts
+from smtp_settings.models import Event, SendingPolicy, SMTPProfile, TestRun, Whereabouts
 
 T = TypeVar("T")
 Parameters = Mapping[str, Any] | Sequence[Any]  # Any: whatever the adapters take
@@ -44,6 +44,7 @@ _TABLES = {
         "upkeep": models.Upkeep,
         "bulk_job": models.BulkJob,
         "event": Event,
+        "test_run": TestRun,
         "profile": SMTPProfile,
         "policy": SendingPolicy,
         "whereabouts": Whereabouts,

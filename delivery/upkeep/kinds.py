@@ -16,6 +16,8 @@ from delivery.upkeep.retention import Retention, span
 
 #: How long a worker session that ended is remembered: its journal is looked for so long at most.
 _WORKERS = timedelta(days=7)
+#: Daily checks of servers are kept so long, each profile's last ones for ever.
+_CHECKS = timedelta(days=30)
 #: Bytes of large parts removed at once.
 _BYTES = 64 * 1024 * 1024
 
@@ -138,6 +140,32 @@ seen AS MATERIALIZED (
   DELETE FROM {webhook_call} c USING seen WHERE c.id = seen.key AND seen.is_over RETURNING c.id
 )"""
 
+# The last run that went so is what the pages say of a profile; a run nobody asked for is a daily check.
+_RUNS = """
+seen AS MATERIALIZED (
+  SELECT r.id AS key, r.created_at >= now() - %(least)s::interval AS is_young,
+         r.state NOT IN ('waiting', 'running')
+           AND (coalesce(r.created_at < now() - %(kept)s::interval, false)
+             OR r.kind = 'connect' AND r.user_id IS NULL AND r.created_at < now() - %(least)s::interval)
+           AND (r.profile_id IS NULL OR EXISTS (
+             SELECT FROM {test_run} n WHERE n.profile_uuid = r.profile_uuid AND n.id > r.id
+               AND n.kind = r.kind AND n.state = r.state)) AS is_over
+  FROM (SELECT id, created_at, state, kind, user_id, profile_id, profile_uuid FROM {test_run}
+        WHERE id > %(after)s::bigint ORDER BY id LIMIT %(limit)s) r
+), gone AS (
+  DELETE FROM {test_run} r USING seen WHERE r.id = seen.key AND seen.is_over RETURNING r.id
+)"""
+
+_JOBS = """
+seen AS MATERIALIZED (
+  SELECT j.id AS key, j.created_at >= now() - %(least)s::interval AS is_young,
+         coalesce(j.ended_at < now() - %(least)s::interval, false) AS is_over
+  FROM (SELECT id, created_at, ended_at FROM {bulk_job} WHERE id > %(after)s::bigint
+        ORDER BY id LIMIT %(limit)s) j
+), gone AS (
+  DELETE FROM {bulk_job} j USING seen WHERE j.id = seen.key AND seen.is_over RETURNING j.id
+)"""
+
 # Who asks for a key locks it, to read it afterwards: such a one is left alone.
 _KEYS = """
 seen AS MATERIALIZED (
@@ -236,11 +264,15 @@ def _terms(name: str, retention: Retention, states: Sequence[str]) -> Terms | No
     """Return how long rows of a kind are kept; None for ever."""
     if name in ("contents", "messages", "failures"):
         return _of_states(name, retention, states)
+    if name == "test runs":
+        kept = span(retention.events)
+        return {"least": min(_CHECKS, kept or _CHECKS), "kept": kept}
     least = {
         "attempts": span(retention.attempts),
         "events": span(retention.events),
         "incidents": span(retention.events),
         "webhook calls": span(retention.events),
+        "jobs": span(retention.events),
         "statistics": span(retention.minutes),
         "sessions": _WORKERS,
     }.get(name, timedelta())
@@ -275,6 +307,8 @@ KINDS = (
     _kind("events", _LOG, table="{event}"),
     _kind("incidents", _INCIDENTS),
     _kind("webhook calls", _CALLS),
+    _kind("test runs", _RUNS),
+    _kind("jobs", _JOBS),
     _kind("statistics", _STATISTICS, first="-infinity", stays=True),
     _kind("sessions", _SESSIONS),
     _kind("keys", _KEYS, walks=False),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
@@ -10,7 +11,8 @@ from django.utils import timezone
 
 from delivery import models, queue, upkeep
 from delivery.upkeep import Retention
-from smtp_settings.models import Event
+from smtp_settings.models import Event, TestRun
+from tests.builders import a_profile, a_user
 from tests.delivery.queueing import (
     a_handover,
     claimed,
@@ -171,6 +173,8 @@ def everything_over():
     Event.objects.update(at=long_ago)
     models.Incident.objects.create(kind="paused", began_at=long_ago, ended_at=long_ago)
     models.WebhookCall.objects.create(body="{}", created_at=long_ago, due_at=None)
+    a_run(None, 3000)
+    models.BulkJob.objects.create(action="retry", upper_id=1, created_at=long_ago, ended_at=long_ago)
     queue.add_stats([queue.StatRow(long_ago, 7, 1, sent=1)])
     models.Worker.objects.update(started_at=long_ago, heartbeat_at=long_ago, state=models.Worker.State.DEAD)
     enqueued(idempotency_key="order-1")
@@ -179,7 +183,8 @@ def everything_over():
 
 def rows_of_everything(cursor):
     tables = [models.Message, models.Content, models.Blob, models.Attempt, models.Stat, models.Worker]
-    tables += [models.Failure, models.IdempotencyKey, models.Incident, models.WebhookCall, Event]
+    tables += [models.Failure, models.IdempotencyKey, models.Incident, models.WebhookCall, Event, TestRun]
+    tables += [models.BulkJob]
     return [tuple(table.objects.order_by("pk").values_list("pk", flat=True)) for table in tables]
 
 
@@ -307,6 +312,61 @@ def test_a_session_that_an_entry_names_is_remembered():
 
     assert purged() == {"sessions": 1}
     assert set(models.Worker.objects.values_list("pk", flat=True)) == {named, living}
+
+
+def a_run(profile, days, *, kind="connect", user=None, state="passed"):
+    """A test run of so many days ago, without a profile of one that was never saved; its id."""
+    uuid = uuid4() if profile is None else profile.uuid
+    values = {"profile": profile, "profile_uuid": uuid, "settings": {}, "recipients": []}
+    run = TestRun.objects.create(kind=kind, user=user, state=state, **values)
+    TestRun.objects.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(days=days))
+    return run.pk
+
+
+def test_daily_checks_go_after_a_month_and_tests_with_the_event_log():
+    profile, person = a_profile(), a_user()
+    TestRun.objects.all().delete()
+    checks = [a_run(profile, days) for days in (31, 29, 1)]
+    failed = [a_run(profile, days, state="failed") for days in (90, 60)]
+    going_on = a_run(profile, 400, state="running")
+    looks = [a_run(profile, days, user=person) for days in (366, 31, 2)]
+    tests = [a_run(profile, days, kind="send", user=person) for days in (900, 700, 1)]
+    unsaved = a_run(None, 366, kind="send", user=person)
+
+    assert purged()["test runs"] == 6
+    left = set(TestRun.objects.values_list("pk", flat=True))
+    assert left == {*checks[1:], failed[1], going_on, *looks[1:], tests[2]}
+    assert unsaved not in left
+
+
+def test_the_last_test_of_a_profile_stays_and_for_ever_means_no_more_than_tests():
+    profile, person = a_profile(), a_user()
+    TestRun.objects.all().delete()
+    old = [a_run(profile, days, kind="send", user=person) for days in (900, 800)]
+    checks = [a_run(profile, days) for days in (40, 35)]
+
+    assert purged(Retention(events=None)) == {"test runs": 1}
+    assert set(TestRun.objects.values_list("pk", flat=True)) == {*old, checks[1]}
+    assert purged(Retention(events=10)) == {"test runs": 1}
+    assert set(TestRun.objects.values_list("pk", flat=True)) == {old[1], checks[1]}
+
+
+def test_jobs_go_when_they_ended_long_ago():
+    long_ago = timezone.now() - timedelta(days=400)
+    jobs = [
+        models.BulkJob.objects.create(
+            action="retry", upper_id=1, state=state, created_at=long_ago, ended_at=ended_at
+        )
+        for state, ended_at in (
+            ("done", long_ago),
+            ("stopped", long_ago),
+            ("running", None),
+            ("done", timezone.now()),
+        )
+    ]
+    assert purged(is_rehearsal=True) == {"jobs": 2}
+    assert purged() == {"jobs": 2}
+    assert list(models.BulkJob.objects.order_by("pk")) == jobs[2:]
 
 
 def test_a_key_goes_when_it_has_expired():
