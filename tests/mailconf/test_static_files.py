@@ -11,9 +11,12 @@ from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import override_settings
 
+from mailconf.env import BASE_DIR
 from mailconf.settings import STORAGES
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_profile, a_user
+
+OURS = BASE_DIR / "static" / "mailconf"
 
 
 @pytest.fixture
@@ -42,6 +45,15 @@ def served(collected, name):
 def test_comments_and_spaces_go_and_what_means_something_stays(collected):
     assert served(collected, "shop/a.css") == 'body{color:red}.x::before{content:"\\2013  é"}'
     assert served(collected, "shop/b.js") == "/*! licence */const re=/a  b/;let s=`x  y`;"
+
+
+@pytest.mark.parametrize("file", sorted(OURS.glob("*.css")), ids=lambda file: file.name)
+def test_a_space_that_means_something_stays_in_our_styles(file):
+    """Between two selectors it says "inside"; without it nothing matches, and what should be hidden shows."""
+    source = re.sub(r"/\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    inside = re.compile(r"[\w\])*]\s+:(?:is|not|has|where)\(")
+
+    assert len(inside.findall(rcssmin.cssmin(source))) == len(inside.findall(source))
 
 
 def test_what_is_small_already_and_what_is_no_text_stays_as_it_is(collected):
