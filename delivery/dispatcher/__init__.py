@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from django.conf import settings
 
@@ -80,7 +81,8 @@ async def _session(database: Database, terms: Terms) -> Report:
     if terms.only is None:
         await database.call(replay_all)
         await database.call(notices.send_due)
-    lease = Lease(await database.call(queue.register_worker), begun_at=began_at)
+    register = partial(queue.register_worker, at_once=terms.only is not None)
+    lease = Lease(await database.call(register), begun_at=began_at)
     journal = await database.call(lambda: _journal_of(lease))
     drain = Drain(database, lease, journal, terms)
     loop = asyncio.get_running_loop()

@@ -43,7 +43,11 @@ class Migration(migrations.Migration):
                 ('host', models.CharField(max_length=255)),
                 ('boot_id', models.CharField(db_default='', max_length=64)),
                 ('wants', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), db_default=[], size=None)),
+                ('at_once', models.BooleanField(db_default=False)),
             ],
+            options={
+                'indexes': [models.Index(condition=models.Q(('at_once', False)), fields=['-id'], name='worker_newest')],
+            },
         ),
         migrations.CreateModel(
             name='Message',

@@ -2,6 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +27,12 @@ class Worker(Row):
     host = models.CharField(max_length=255)
     boot_id = models.CharField(max_length=64, db_default="")
     wants = ArrayField(models.IntegerField(), db_default=[])
+    at_once = models.BooleanField(db_default=False)  # of a program that sends its own messages and waits
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-id"], condition=Q(at_once=False), name="worker_newest")  # heard of last
+        ]
 
 
 class Upkeep(Row):

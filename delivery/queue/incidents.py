@@ -38,7 +38,8 @@ SELECT
 """)
 
 _HEARD = named("""
-SELECT (SELECT max(heartbeat_at) FROM (SELECT heartbeat_at FROM {worker} ORDER BY id DESC LIMIT 100) w),
+SELECT (SELECT max(heartbeat_at) FROM (SELECT heartbeat_at FROM {worker}
+          WHERE NOT at_once ORDER BY id DESC LIMIT 100) w),
        statement_timestamp()
 """)
 

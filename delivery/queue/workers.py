@@ -15,7 +15,8 @@ from delivery.queue.values import Heartbeat, Peer, ProfileStateRow, SlotCount, W
 STALE = timedelta(seconds=45)
 
 _REGISTER = named(
-    "INSERT INTO {worker} (pid, host, boot_id) VALUES (%(pid)s, %(host)s, %(boot_id)s) RETURNING id"
+    "INSERT INTO {worker} (pid, host, boot_id, at_once)"
+    " VALUES (%(pid)s, %(host)s, %(boot_id)s, %(at_once)s) RETURNING id"
 )
 
 _SESSION = named("""
@@ -55,9 +56,12 @@ UPDATE {worker} SET state = %(dead)s WHERE id = %(lease)s
 _STOPPING = named("UPDATE {worker} SET state = %(stopping)s WHERE id = %(lease)s AND state = %(live)s")
 
 
-def register_worker() -> int:
-    """Begin a worker session and return its lease."""
-    identity = {"pid": os.getpid(), "host": platform.node()[:255], "boot_id": boot_id()}
+def register_worker(*, at_once: bool = False) -> int:
+    """Begin a worker session and return its lease.
+
+    `at_once`: of a program that sends its own messages and waits for them; that is no worker to be heard of.
+    """
+    identity = {"pid": os.getpid(), "host": platform.node()[:255], "boot_id": boot_id(), "at_once": at_once}
     lease: int = run(_REGISTER, identity)[0][0]
     return lease
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import Count, Max, Sum
+from django.db.models import Count, Max, QuerySet, Sum
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
@@ -146,11 +146,15 @@ def workers() -> list[WorkerNumbers]:
             is_stopping=worker.state == Worker.State.STOPPING,
             holds=holds.get(worker.pk, 0),
         )
-        for worker in Worker.objects.exclude(state=Worker.State.DEAD).order_by("-id")[:_WORKERS]
+        for worker in _sessions().exclude(state=Worker.State.DEAD)[:_WORKERS]
     ]
 
 
 def last_heartbeat_at() -> datetime | None:
     """Return when a worker was last heard of, whether it lives or not."""
-    newest = Worker.objects.order_by("-id")[:_WORKERS]
-    return max((worker.heartbeat_at for worker in newest), default=None)
+    return max((worker.heartbeat_at for worker in _sessions()[:_WORKERS]), default=None)
+
+
+def _sessions() -> QuerySet[Worker]:
+    """Return the sessions of workers, the newest first: a program that sends its own mail is none."""
+    return Worker.objects.filter(at_once=False).order_by("-id")

@@ -57,7 +57,7 @@ _FACTS = """
 SELECT json_build_object(
   'now', now(),
   'heard_at', (SELECT max(heartbeat_at) FROM (
-    SELECT heartbeat_at FROM {worker} ORDER BY id DESC LIMIT 50) newest),
+    SELECT heartbeat_at FROM {worker} WHERE NOT at_once ORDER BY id DESC LIMIT 50) newest),
   'states', (SELECT json_object_agg(s.profile_id, to_jsonb(s) || jsonb_build_object('who', u.{username}))
     FROM {profile_state} s LEFT JOIN {user} u ON u.id = s.paused_by_id),
   'slots', (SELECT json_object_agg(profile_id, numbers) FROM (

@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
-from delivery import at_once
+from delivery import at_once, queue, stats
 from delivery.email_backend import EmailBackend
 from delivery.handover import MessageState, NotSent, Outgoing, send, send_many, status_of
-from delivery.models import Message, QueueEntry, SmallState
+from delivery.models import Message, QueueEntry, SmallState, Worker
 from delivery.signals import message_not_sent
 from smtp_settings.models import Event
 from tests.builders import a_profile
@@ -52,6 +52,22 @@ def test_it_has_arrived_when_the_call_returns_and_is_recorded(server):
 def test_many_of_one_call_go_in_one_session_of_the_callers(server):
     queued(30)
     assert len(server.messages) == 30
+
+
+def test_the_callers_session_is_no_worker_and_hides_none(server):
+    EmailBackend().send_messages([a_message()])
+    assert Worker.objects.get().at_once
+    assert (stats.workers(), stats.last_heartbeat_at(), queue.heard_of_workers()[0]) == ([], None, None)
+
+    lease = queue.register_worker()
+    long_ago = timezone.now() - timedelta(hours=1)
+    Worker.objects.bulk_create(
+        Worker(pid=1, host="web", at_once=True, state=Worker.State.DEAD, heartbeat_at=long_ago)
+        for _number in range(120)
+    )
+    heard_at = Worker.objects.get(pk=lease).heartbeat_at
+    assert [worker.id for worker in stats.workers()] == [lease]
+    assert stats.last_heartbeat_at() == queue.heard_of_workers()[0] == heard_at
 
 
 @pytest.mark.parametrize("verb", ["RCPT", "DOT"])
