@@ -27,11 +27,12 @@ from smtp_settings import email_log
 logger = logging.getLogger(__name__)
 
 #: A group of this size is written at once.
-GROUP = 25
+GROUP = 50
 #: How long an outcome may wait for others while messages are on the wire.
 WAIT_SECONDS = 0.025
-#: With so many outcomes not yet committed no connection completes another message.
-MOST_UNACKNOWLEDGED = 50
+#: With so many outcomes not yet committed no connection completes another message: the next process would not
+#: know of them. A journal tells it; there one group may come together while another is written.
+MOST_UNACKNOWLEDGED, MOST_IN_JOURNAL = 50, 100
 
 _GIVEN_UP = frozenset({queue.SmallState.FAILED, queue.SmallState.EXPIRED})
 #: A message chosen for a profile that was deleted meanwhile waits until the drain has heard of it.
@@ -81,7 +82,7 @@ class Recorder:
         if result.settled is not None and result.settled.delay < self._kept:
             result = replace(result, settled=replace(result.settled, delay=self._kept))
         self._waiting.append(result)
-        if self.unacknowledged >= MOST_UNACKNOWLEDGED:
+        if self.unacknowledged >= self._most():
             self._room.clear()
         self._changed.set()
 
@@ -119,12 +120,15 @@ class Recorder:
         self._writing = []
         self._acknowledged(group)
         self._committed.set()
-        if self.unacknowledged < MOST_UNACKNOWLEDGED:
+        if self.unacknowledged < self._most():
             self._room.set()
         if self._waiting:
             self._changed.set()
         if self._keeps_log():
             await asyncio.to_thread(_log, [one for one in group if _id_of(one) in written])
+
+    def _most(self) -> int:
+        return MOST_IN_JOURNAL if self._journal.is_kept else MOST_UNACKNOWLEDGED
 
     async def _gather(self) -> None:
         """Let a group come together."""

@@ -104,7 +104,7 @@ def test_a_server_that_goes_away_while_an_announced_message_waits_is_nobodys_fau
             server.drop_connections()
         return finish(*args)
 
-    monkeypatch.setattr(recorder, "MOST_UNACKNOWLEDGED", 1)  # each waits until the one before is committed
+    monkeypatch.setattr(recorder, "MOST_IN_JOURNAL", 1)  # each waits until the one before is committed
     monkeypatch.setattr(queue, "finish", dropping_once)
     with smtp_server() as server:
         profile_for(server)
