@@ -101,6 +101,12 @@ class MailconfAdminSite(AdminSite):
             "environment_tone": ENVIRONMENT_TONES.get(environment.lower(), "is-quiet"),
         }
 
+    def get_app_list(
+        self, request: HttpRequest, app_label: str | None = None
+    ) -> list[Any]:  # Any: as AdminSite.get_app_list
+        """List the models of one app; all of them stand only in the stock sidebar and index, not in ours."""
+        return super().get_app_list(request, app_label) if app_label else []
+
     def navigation(self, request: HttpRequest) -> list[Way]:
         """Return the entries this user may open."""
         home = reverse("admin:index", current_app=self.name)

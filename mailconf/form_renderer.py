@@ -6,6 +6,7 @@ stands here is each of those templates as a function, to the byte (a test compar
 Django's); every other template goes the stock way.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils.html import conditional_escape, escape
 from django.utils.safestring import SafeData
 
 Context = Mapping[str, Any]  # Any: what a widget puts into its context
+_SPECIAL = re.compile("[&<>\"']").search
 
 
 class FormRenderer(DjangoTemplates):
@@ -37,12 +39,19 @@ def _has_known_options(widget: Context) -> bool:
 
 def _shown(value: object) -> str:
     """Return a value as `{{ value }}` does."""
+    if type(value) is str:  # by far most of them: names, classes, ids
+        return _escaped(value)
     return conditional_escape(value if isinstance(value, str) else str(localize(value)))
 
 
 def _text(value: object) -> str:
     """Return a value as `{{ value|stringformat:'s' }}` does: a number in no country's manner."""
-    return value if isinstance(value, SafeData) and isinstance(value, str) else escape(str(value))
+    return value if isinstance(value, SafeData) and isinstance(value, str) else _escaped(str(value))
+
+
+def _escaped(text: str) -> str:
+    """Return text as `django.utils.html.escape` does, which replaces five characters one after the other."""
+    return escape(text) if _SPECIAL(text) else text
 
 
 def _attrs(widget: Context) -> str:

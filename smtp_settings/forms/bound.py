@@ -1,12 +1,14 @@
 """A field of the profile form with everything its row says: label, help, hint, error, what comes after it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
+
+from smtp_settings.forms import drawing
 
 if TYPE_CHECKING:
     from smtp_settings.forms.fields import ProfileFields
@@ -33,6 +35,10 @@ CAPTIONS: Mapping[str, tuple[tuple[str, Promise], ...]] = {
 
 class RowField(forms.BoundField):
     """A bound field that knows its row."""
+
+    def __init__(self, form: Any, field: forms.Field, name: str) -> None:  # Any: as BoundField's
+        field.help_text = str(field.help_text)  # translated once: it is asked for several times
+        super().__init__(form, field, name)
 
     @property
     def aria_describedby(self) -> str | None:
@@ -103,6 +109,11 @@ class RowField(forms.BoundField):
     def extra(self) -> str:
         """The template of what stands behind the input; "" for nothing."""
         return EXTRAS.get(self.name, "")
+
+    @property
+    def row(self) -> SafeString:
+        """The whole row as HTML."""
+        return drawing.row(self)
 
     @property
     def _owner(self) -> "ProfileFields":

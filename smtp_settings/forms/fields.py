@@ -235,6 +235,11 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
         """The From header as recipients see it."""
         return from_header({name: str(self[name].value() or "") for name in ("from_address", "from_name")})
 
+    @property
+    def media(self) -> forms.Media:
+        """Nothing: the page loads its own scripts, and Django would ask each of seventy widgets for some."""
+        return forms.Media()
+
     def is_kept(self, name: str) -> bool:
         """Whether an empty field keeps what is there: a saved or a just tested password."""
         if name != "password":

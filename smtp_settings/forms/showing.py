@@ -59,18 +59,19 @@ def proposed_prefix(environment: str) -> str:
     return "" if environment.strip().lower() in _REAL else f"[{environment.strip().upper()[:47]}] "
 
 
-def _other_default(form: "ProfileFields") -> SMTPProfile | None:
-    """Return the profile that loses the default when this one becomes it; the default takes it from none."""
+def _other_default(form: "ProfileFields") -> str | None:
+    """Name the profile that loses the default when this one becomes it; the default takes it from none."""
     if form.saved is not None and form.saved.is_default:
         return None
-    return SMTPProfile.objects.filter(is_default=True).exclude(pk=form.instance.pk).first()
+    others = SMTPProfile.objects.filter(is_default=True).exclude(pk=form.instance.pk)
+    return others.order_by("pk").values_list("name", flat=True).first()
 
 
-def _default_help(other_default: Callable[[], SMTPProfile | None]) -> str:
+def _default_help(other_default: Callable[[], str | None]) -> str:
     text, loser = _("Used first for every message it may carry."), other_default()
     if loser is None:
         return text
-    lost = _("%(name)s is the default now. Ticked here, it stops being the default.") % {"name": loser.name}
+    lost = _("%(name)s is the default now. Ticked here, it stops being the default.") % {"name": loser}
     return f"{text} {lost}"
 
 

@@ -43,7 +43,12 @@ def _merged(path: Path | None) -> tuple[Preset, ...]:
 
 def by_key(key: str) -> Preset | None:
     """Return a preset by its key; None for a key that is not known (any more)."""
-    return next((preset for preset in all_presets() if preset.key == key), None)
+    return _by_key(_operators_file()).get(key)
+
+
+@lru_cache(maxsize=4)  # a page asks for each of the options it offers
+def _by_key(path: Path | None) -> dict[str, Preset]:
+    return {preset.key: preset for preset in reversed(_merged(path))}
 
 
 def for_host(host: str) -> Preset | None:
@@ -54,10 +59,14 @@ def for_host(host: str) -> Preset | None:
     >>> for_host("email-smtp.eu-west-1.amazonaws.com").key
     'ses'
     """
-    host = _plain(host)
+    return _for_host(_plain(host), _operators_file())
+
+
+@lru_cache(maxsize=256)  # a page asks up to eight times
+def _for_host(host: str, path: Path | None) -> Preset | None:
     if not host:
         return None
-    presets = all_presets()
+    presets = _merged(path)
     return next((one for one in presets if one.has_host(host)), None) or next(
         (one for one in presets if host in one.obsolete), None
     )

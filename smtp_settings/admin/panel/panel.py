@@ -95,12 +95,13 @@ def run_panel(run: TestRun, now: datetime) -> Panel:
     """Return the state of a run for itself, as if the form still held what it tests."""
     if run.kind != TestRun.Kind.SEND and RunState(run.state).is_final:
         return _checked(run)
-    state = state_of(_facts_of(run, now))
+    found = notes(run)
+    state = state_of(_facts_of(run, now, has_notes=bool(found)))
     if state is State.WAITING:
         return panel_of(state, line=_waiting(run, now))
     if state is State.RUNNING and run.stop_asked_at is not None:
         return panel_of(state, line=_("Stopping the test…"))
-    return panel_of(state, line=noted(len(notes(run))) if state is State.NOTES else "")
+    return panel_of(state, line=noted(len(found)) if state is State.NOTES else "")
 
 
 def _checked(run: TestRun) -> Panel:
@@ -113,8 +114,8 @@ def _checked(run: TestRun) -> Panel:
     return Panel(State.FAILED, _("Failed"), "is-bad", _("The connection check failed."), is_open=False)
 
 
-def _facts_of(run: TestRun, now: datetime) -> Facts:
-    return Facts(run=RunState(run.state), is_expired=_expires_in(run, now) == 0, has_notes=bool(notes(run)))
+def _facts_of(run: TestRun, now: datetime, *, has_notes: bool) -> Facts:
+    return Facts(run=RunState(run.state), is_expired=_expires_in(run, now) == 0, has_notes=has_notes)
 
 
 def _waiting(run: TestRun, now: datetime) -> str:
@@ -229,7 +230,9 @@ def panel_for(
     now = now or timezone.now()
     if form.verdict is not None and not form.verdict.is_open:
         return panel_of(_REASONS.get(form.verdict.reason, State.NEVER), fields=form.verdict.changed)
-    facts = Facts() if run is None or not _counts(run) else _facts_of(run, now)
+    facts = Facts()
+    if run is not None and _counts(run):
+        facts = _facts_of(run, now, has_notes=bool(notes(run)))
     differing = changed_fields(run.settings, settings_of(form.instance)) if run is not None else ()
     problem = first_problem(form)
     state = state_of(

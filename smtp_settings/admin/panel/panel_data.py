@@ -1,6 +1,7 @@
 """What the script of the test panel works with: fields that count, their saved texts, addresses, words."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -106,7 +107,7 @@ def script_data(
         "start": reverse("admin:smtp_settings_testrun_start"),
         "poll": reverse("admin:smtp_settings_testrun_state", args=[run.uuid]) if run is not None else "",
         "fields": counting,
-        "labels": {name: field_label(name) for names in counting.values() for name in names},
+        "labels": {name: field_label(name) for name in dict.fromkeys(chain(*counting.values()))},
         "saved": texts_of(settings_of(saved)) if saved is not None else None,
         "live": saved is not None and not saved.is_draft and activation.is_live(saved),
         "draft": saved is not None and saved.is_draft,
