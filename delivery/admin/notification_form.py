@@ -16,6 +16,7 @@ from delivery.notices.incident_words import kind_label
 from smtp_settings import webhook
 from smtp_settings.forms.bound import RowField
 from smtp_settings.forms.inputs import ListField
+from smtp_settings.forms.versioned import VersionedForm
 from smtp_settings.models import NotificationSettings
 
 #: In the order of the page.
@@ -42,7 +43,7 @@ class _Row(RowField):
         return super(RowField, self).aria_describedby
 
 
-class NotificationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+class NotificationForm(VersionedForm):
     """Edits who is told."""
 
     bound_field_class = _Row
@@ -102,6 +103,11 @@ class NotificationForm(forms.ModelForm):  # type: ignore[type-arg]  # not generi
             self.initial["kinds"] = told
         if "webhook_secret" in self.fields and self.instance.webhook_secret is not None:
             self.fields["webhook_secret"].widget.attrs["placeholder"] = _("•••••••• saved")
+
+    def saved_values(self) -> dict[str, object]:
+        """Add what is told; it is stored the other way round."""
+        told = [kind.value for kind in KINDS if kind.value not in self.instance.muted]
+        return super().saved_values() | {"kinds": told}
 
     def clean_recipients(self) -> list[str]:
         """Check each address as the queue would."""

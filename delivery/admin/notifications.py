@@ -21,6 +21,7 @@ from delivery.admin.notification_rows import call_lines, carriers, incident_line
 from delivery.notices import paths
 from delivery.notices.incident_words import kind_label
 from smtp_settings import sealing, webhook
+from smtp_settings.forms.versioned import Stale
 from smtp_settings.models import NotificationSettings
 from smtp_settings.sealing import Secret
 
@@ -108,7 +109,10 @@ class NotificationSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # 
             "may_change": self.has_change_permission(request, row),
             "can_test": bool(row.recipients or row.webhook_url),
         }
-        return super().changeform_view(request, object_id, form_url, context)
+        try:
+            return super().changeform_view(request, object_id, form_url, context)
+        except Stale:  # check again, with what is there now
+            return super().changeform_view(request, object_id, form_url, context)
 
     def save_model(
         self,
@@ -121,6 +125,9 @@ class NotificationSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # 
         fields = [name for name in form.changed_data if name != "webhook_secret"]
         typed = form.cleaned_data["webhook_secret"]
         with transaction.atomic():
+            stored = NotificationSettings.objects.select_for_update().filter(pk=obj.pk).first()
+            if stored is not None and stored.version != obj.version:
+                raise Stale
             obj.muted = [kind.value for kind in KINDS if kind.value not in form.cleaned_data["kinds"]]
             if typed or not obj.webhook_url:
                 obj.secret_version += 1

@@ -31,6 +31,10 @@ FIELDS = (
 )
 
 
+class StalePolicy(Exception):
+    """Somebody saved the row after it was read."""
+
+
 def row_for(site: Site | None) -> SendingPolicy:
     """Return the row for all, or a site's; one that says nothing yet is made, which changes nothing."""
     values = _FOR_ALL if site is None else {}
@@ -39,9 +43,14 @@ def row_for(site: Site | None) -> SendingPolicy:
 
 
 def save(row: SendingPolicy, *, user_id: int | None) -> bool:
-    """Store a row a person changed, note what changed, and let workers hear; False when nothing did."""
+    """Store a row a person changed, note what changed, and let workers hear; False when nothing did.
+
+    Raises StalePolicy when somebody else saved it after it was read.
+    """
     with transaction.atomic():
         stored = SendingPolicy.objects.select_for_update().get(pk=row.pk)
+        if stored.version != row.version:
+            raise StalePolicy
         changes = [
             {"field": name, "old": _plain(getattr(stored, name)), "new": _plain(getattr(row, name))}
             for name in FIELDS

@@ -13,6 +13,7 @@ from smtp_settings import webhook
 from smtp_settings.models import Event, NotificationSettings
 from tests.builders import a_profile
 from tests.pages import assert_strict, client_of, text_of
+from tests.submitting import form_of
 from tests.webhooks import webhook_receiver
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +26,7 @@ KINDS = ["paused", "breaker", "held", "too_large", "oauth", "certificate", "pass
 
 def filled(**fields):
     values = {"recipients": "ann@example.com", "kinds": KINDS, "breaker_minutes": 10, "worker_minutes": 5}
+    values |= {"version": webhook.notification_settings().version}
     return {**values, "webhook_url": "", "webhook_secret": "", "_save": "1", **fields}
 
 
@@ -98,6 +100,25 @@ def test_plain_http_is_a_choice():
     )  # fmt: skip
 
     assert NotificationSettings.objects.get().accepts_clear_webhook
+
+
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten():
+    client = client_of("administrator")
+    mine = filled(recipients="me@example.com", webhook_url="https://b.example.com", webhook_secret=SECRET)
+    saved(client, webhook_url="https://a.example.com/hook", webhook_secret=SECRET + "2", kinds=KINDS[1:])
+
+    page = client.post(PAGE, mine)
+    assert "Somebody saved this page after you opened it." in text_of(page)
+    for value in ("ann@example.com", "https://a.example.com/hook", ", ".join(KINDS[1:])):
+        assert f"Saved meanwhile: {value}" in text_of(page)
+    assert "MC1" not in page.content.decode()
+    row = NotificationSettings.objects.get()
+    assert (row.recipients, row.webhook_url) == (["ann@example.com"], "https://a.example.com/hook")
+
+    again = form_of(page, "notificationsettings_form") | {"webhook_secret": SECRET, "_save": "1"}
+    assert client.post(PAGE, again).status_code == 302
+    row.refresh_from_db()
+    assert row.recipients == ["me@example.com"]
 
 
 def test_kinds_that_are_not_ticked_are_muted():

@@ -9,10 +9,11 @@ from django.urls import reverse
 
 from delivery.models import QueueEntry, SmallState
 from smtp_settings.models import Event, SendingPolicy, Whereabouts
-from smtp_settings.policy import Course, Redirect, policies
+from smtp_settings.policy import Course, Redirect, changing, policies
 from tests.builders import a_group
 from tests.delivery.engine import queued, state_of
 from tests.delivery.policies import policy, site_policy
+from tests.submitting import form_of
 
 pytestmark = pytest.mark.django_db
 
@@ -34,8 +35,14 @@ def page_of(row):
     return reverse("admin:smtp_settings_sendingpolicy_change", args=[row.pk])
 
 
+def send(client, row, values):
+    """Save these values of the row as it is now."""
+    version = SendingPolicy.objects.get(pk=row.pk).version
+    return client.post(page_of(row), {"version": version, "_save": "1", **values}, follow=True)
+
+
 def post(client, row, **changes):
-    return client.post(page_of(row), {**USUAL, "_save": "1", **changes}, follow=True)
+    return send(client, row, {**USUAL, **changes})
 
 
 def without(values, *names):
@@ -56,7 +63,7 @@ def test_the_navigation_leads_to_what_holds_for_all(admin_client):
 def test_switching_off_says_who_did_it_on_every_page(admin_client):
     row = policy()
     queued(3)
-    admin_client.post(page_of(row), without(USUAL, "emails_enabled") | {"_save": "1"}, follow=True)
+    send(admin_client, row, without(USUAL, "emails_enabled"))
     assert policies().overall.course is Course.OFF
     found = text_of(admin_client.get("/admin/"))
     assert "Sending is switched off by admin since" in found
@@ -158,15 +165,15 @@ def test_a_site_begins_as_global_and_says_what_that_is(admin_client):
 
 def test_a_site_may_differ_and_the_ribbon_names_it(admin_client):
     row = site_policy("shop.example.com")
-    answer = admin_client.post(
-        page_of(row),
+    answer = send(
+        admin_client,
+        row,
         {
             "emails_enabled": "false",
             "debug_mode": "",
             "simulated_failures": "",
             "simulated_kind": "temporary",
         },
-        follow=True,
     )
     assert policies().of(row.site_id).course is Course.OFF
     assert policies().overall.course is Course.SEND
@@ -179,6 +186,36 @@ def test_saving_without_a_change_writes_nothing(admin_client):
     post(admin_client, row)
     row.refresh_from_db()
     assert (row.version, Event.objects.filter(kind="policy.saved").count()) == (version, 0)
+
+
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten(admin_client):
+    row = policy()
+    mine = form_of(admin_client.get(page_of(row)), "sendingpolicy_form") | {"batch_size": "50"}
+    post(admin_client, row, redirect_to="qa@example.com", batch_size="20")
+
+    answer = admin_client.post(page_of(row), mine | {"_save": "1"})
+    assert "Somebody saved this page after you opened it." in text_of(answer)
+    assert "Saved meanwhile: qa@example.com" in text_of(answer)
+    assert "Saved meanwhile: 20" in text_of(answer)
+    row.refresh_from_db()
+    assert (row.redirect_to, row.batch_size) == ("qa@example.com", 20)
+
+    assert admin_client.post(page_of(row), without(mine, "version") | {"_save": "1"}).status_code == 200
+    admin_client.post(
+        page_of(row), form_of(answer, "sendingpolicy_form") | {"_save": "1", "_decided": "send"}
+    )
+    row.refresh_from_db()
+    assert (row.redirect_to, row.batch_size) == ("", 50)
+
+
+def test_a_row_that_changed_between_reading_and_saving_is_stale():
+    row = policy()
+    same = SendingPolicy.objects.get(pk=row.pk)
+    row.batch_size = 20
+    changing.save(row, user_id=None)
+    same.batch_size = 50
+    with pytest.raises(changing.StalePolicy):
+        changing.save(same, user_id=None)
 
 
 def a_copy():
@@ -242,7 +279,7 @@ def test_the_queue_is_switched_off_on_the_page_and_the_ribbon_says_so(admin_clie
     row = policy()
     page = text_of(admin_client.get(page_of(row)))
     assert "Off: a message is sent while the program waits, and is not retried." in page
-    admin_client.post(page_of(row), without(USUAL, "queue_enabled") | {"_save": "1"}, follow=True)
+    send(admin_client, row, without(USUAL, "queue_enabled"))
     assert not policies().overall.queue_enabled
     found = text_of(admin_client.get("/admin/"))
     assert "The queue is off: messages are sent while the program waits." in found
@@ -254,7 +291,7 @@ def test_a_site_switches_its_queue_and_the_ribbon_names_it(admin_client):
     policy()
     row = site_policy("shop.example.com")
     values = {"emails_enabled": "unknown", "queue_enabled": "false", "simulated_kind": "temporary"}
-    admin_client.post(page_of(row), {**values, "_save": "1"}, follow=True)
+    send(admin_client, row, values)
     assert not policies().of(row.site_id).queue_enabled
     found = text_of(admin_client.get("/admin/"))
     assert "The queue of shop.example.com is off: messages are sent while the program waits." in found

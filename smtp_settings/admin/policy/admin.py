@@ -19,7 +19,7 @@ from smtp_settings import facts
 from smtp_settings.admin.policy.forms import OverallForm, SiteForm
 from smtp_settings.models import SendingPolicy
 from smtp_settings.policy import Policies, differences, freed, policies
-from smtp_settings.policy.changing import confirm_place, row_for, save
+from smtp_settings.policy.changing import StalePolicy, confirm_place, row_for, save
 from smtp_settings.policy.deciding import Rules, decide
 from smtp_settings.policy.reading import read
 
@@ -159,7 +159,11 @@ class SendingPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
             "may_change": self.has_change_permission(request, row),
             "is_overall": row.site_id is None,
         }
-        return super().changeform_view(request, object_id, form_url, {**context, **(extra_context or {})})
+        context |= extra_context or {}
+        try:
+            return super().changeform_view(request, object_id, form_url, context)
+        except StalePolicy:  # check again, with what is there now
+            return super().changeform_view(request, object_id, form_url, context)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:  # Any: as Django's
         """Store it with its event."""

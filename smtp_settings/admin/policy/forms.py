@@ -9,6 +9,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from smtp_settings.forms.versioned import VersionedForm
 from smtp_settings.models import DebugMode, SendingPolicy, SimulatedFailure
 
 _OFF_WAITS = gettext_lazy("Off: nothing is sent. New messages wait.")
@@ -17,7 +18,7 @@ _LOG = gettext_lazy("Log only: messages are recorded as Suppressed and not sent.
 _SIMULATED = gettext_lazy("Of a hundred tries; only with Log only: to see how your program behaves.")
 
 
-class _RowForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the checker only
+class _RowForm(VersionedForm):
     """What both forms share: the row's site is not asked for, and so is no matter of theirs."""
 
     def _get_validation_exclusions(self) -> set[str]:  # Django's; there is no other way to say it
