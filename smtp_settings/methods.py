@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from smtp_settings.models import DeliveryMethod, SMTPProfile
 from transports import mailgun
 from transports.base import Secret, Transport
-from transports.http import Limits
+from transports.exchange import Limits
 from transports.pickup import PickupSettings, PickupTransport
 from transports.resolve import AddressGuard
 from transports.sendmail import SendmailSettings, SendmailTransport

@@ -3,20 +3,19 @@
 Answers are hostile: bounded in number and length, and nothing unprintable is left in them. What could not be
 found out is a value, too: advice and searches go on without it. Server names are not looked up here but in
 `transports.resolve`, through the system, so that a name in /etc/hosts works in a profile.
+
+dnspython is imported with the first question: it is 0.09 s of a CPU, and every process has this module for
+its values while few ask.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import dns.asyncresolver
-import dns.exception
-import dns.nameserver
-import dns.rdatatype
-import dns.resolver
-from dns.rdtypes.ANY.MX import MX
-from dns.rdtypes.ANY.TXT import TXT
+if TYPE_CHECKING:
+    import dns.asyncresolver
 
 #: Seconds for one query; a second name server gets its turn within the limit of all of them.
 QUERY_TIMEOUT = 2.5
@@ -91,6 +90,8 @@ async def look_up(
     """
     if not questions:
         return ()
+    import dns.exception  # noqa: PLC0415  # see above
+
     try:
         resolver = _resolver(servers)
     except (dns.exception.DNSException, OSError):  # no /etc/resolv.conf, or none that names a server
@@ -109,7 +110,10 @@ async def look_up(
     )
 
 
-def _resolver(servers: Sequence[Server]) -> dns.asyncresolver.Resolver:
+def _resolver(servers: Sequence[Server]) -> "dns.asyncresolver.Resolver":
+    import dns.asyncresolver  # noqa: PLC0415  # see above
+    import dns.nameserver  # noqa: PLC0415  # see above
+
     resolver = dns.asyncresolver.Resolver(configure=not servers)
     if servers:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in servers]
@@ -118,7 +122,11 @@ def _resolver(servers: Sequence[Server]) -> dns.asyncresolver.Resolver:
     return resolver
 
 
-async def _ask(resolver: dns.asyncresolver.Resolver, question: Question, turn: asyncio.Semaphore) -> Answer:
+async def _ask(resolver: "dns.asyncresolver.Resolver", question: Question, turn: asyncio.Semaphore) -> Answer:
+    import dns.exception  # noqa: PLC0415  # see above
+    import dns.rdatatype  # noqa: PLC0415  # see above
+    import dns.resolver  # noqa: PLC0415  # see above
+
     async with turn:
         try:
             answer = await resolver.resolve(
@@ -138,6 +146,9 @@ async def _ask(resolver: dns.asyncresolver.Resolver, question: Question, turn: a
 
 def _values(kind: Kind, records: Iterable[object]) -> tuple[str, ...]:
     """Return the records as text, at most `MOST_RECORDS`."""
+    from dns.rdtypes.ANY.MX import MX  # noqa: PLC0415  # see above
+    from dns.rdtypes.ANY.TXT import TXT  # noqa: PLC0415  # see above
+
     rows = list(records)
     if kind is Kind.MX:
         exchanges = sorted((row for row in rows if isinstance(row, MX)), key=lambda row: row.preference)

@@ -10,17 +10,16 @@ Foreign exceptions become ours here. For a single POST with nothing to lose ther
 """
 
 import asyncio
-import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import httpx
 
-from transports.base import Phase, Reply
+from transports.base import Phase
 from transports.errors import (
     ConnectionLost,
     ConnectTimeout,
@@ -30,87 +29,13 @@ from transports.errors import (
     ReplyTimeout,
     TransportError,
 )
+from transports.exchange import MAX_ANSWER, Answer, Body, Limits
 from transports.resolve import AddressGuard, Destination, resolve
-from transports.retry_after import with_wait
 from transports.smtp.dialing import dial
-from transports.smtp.redaction import Redactor
-from transports.smtp.reply import MAX_TEXT, clean
 from transports.smtp.settings import SMTPSettings
 from transports.smtp.tls import describe, make_context
 from transports.smtp.transcript import Trace, stage
 from transports.smtp.translation import translate
-
-#: So much of an answer is read; ours have a few hundred bytes.
-MAX_ANSWER = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds for each wait. `answer` is never short for what is sent: giving up makes a duplicate."""
-
-    connect: float = 30
-    tls: float = 30
-    write: float = 180
-    answer: float = 600
-
-
-@dataclass
-class Body:
-    """What is uploaded, in pieces. `before_last` is called right before the write that completes it.
-
-    `is_handed_over` is true from then on: whatever comes instead of an answer, it may have been taken.
-    """
-
-    pieces: Sequence[bytes] = ()
-    before_last: Callable[[], None] | None = None
-    is_handed_over: bool = field(default=False, init=False)
-
-    @property
-    def size_bytes(self) -> int:
-        """All pieces together."""
-        return sum(map(len, self.pieces))
-
-    async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the pieces."""
-        *first, last = self.pieces or (b"",)
-        for piece in first:
-            yield piece
-        if self.before_last is not None:
-            self.before_last()
-        self.is_handed_over = True
-        yield last
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back: status, headers by lower-case name, at most 64 KiB of body."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-    @property
-    def is_success(self) -> bool:
-        """Any 2xx."""
-        return 200 <= self.status <= 299
-
-    def json(self) -> Any:  # Any: JSON
-        """Return the body as JSON, None when it is none."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-
-    def reply(self, words: str = "", redactor: Redactor | None = None) -> Reply:
-        """Return it as a reply: the status, `words` (else a short text body), and the wait it asks for."""
-        said = (words or self._short_text()).encode("utf-8", "replace")
-        text = clean(redactor.redact(said) if redactor is not None else said)[: MAX_TEXT - 30]
-        return Reply(self.status, with_wait(text, self.headers))
-
-    def _short_text(self) -> str:
-        """Return a body of one line that is no page."""
-        text = self.body[:400].decode("utf-8", "replace").strip()
-        return "" if text.startswith("<") or "\n" in text else text
 
 
 class HttpSession:

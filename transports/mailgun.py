@@ -8,17 +8,20 @@ import secrets
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from transports.base import Observer, Phase, Reply, Secret, Session, StepVerdict
 from transports.errors import CredentialsNotUsable, ReplyRefused
-from transports.http import Answer, Body, HttpSession, Limits
+from transports.exchange import Answer, Body, Limits
 from transports.resolve import AddressGuard
 from transports.smtp.redaction import Redactor
 from transports.smtp.reply import clean
 from transports.smtp.transcript import Stage, Trace, stage
 from transports.whole import Handing, WholeSession
+
+if TYPE_CHECKING:
+    from transports.http import HttpSession
 
 #: Where each region answers.
 BASES: Mapping[str, str] = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
@@ -52,6 +55,8 @@ class MailgunTransport:
         sequential: bool = False,  # noqa: ARG002 - one request at a time
     ) -> Session:
         """Reach the server; for an observer ask about the key and the domain. Raises TransportError."""
+        from transports.http import HttpSession  # noqa: PLC0415  # see transports.exchange
+
         trace = Trace(observer) if observer is not None else None
         settings = self.settings
         http = HttpSession(
@@ -74,7 +79,7 @@ class MailgunTransport:
 class MailgunSession(WholeSession):
     """Connections to one region with one key."""
 
-    def __init__(self, domain: str, http: HttpSession, key: str, trace: Trace | None) -> None:
+    def __init__(self, domain: str, http: "HttpSession", key: str, trace: Trace | None) -> None:
         super().__init__(trace)
         self._http = http
         # A "/" would lead elsewhere, to an address that answers 200.

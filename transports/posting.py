@@ -2,6 +2,9 @@
 
 What is sent and what comes back is never logged here: both hold secrets. The TLS name is the one that was
 asked for, though the connection goes to the judged address, so that a second look-up changes nothing.
+
+httpx is imported with the first POST: it is 0.14 s of a CPU where a terminal's libraries are installed too,
+and every process has this module while few post.
 """
 
 import asyncio
@@ -11,9 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
-
-import httpx
 
 from transports.base import Phase
 from transports.errors import (
@@ -27,6 +29,9 @@ from transports.errors import (
     TransportError,
 )
 from transports.resolve import Address, AddressGuard, Destination, resolve
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Octets of an answer that are read; a token has some thousand.
 MAX_ANSWER = 64 * 1024
@@ -125,6 +130,8 @@ async def post(
 
 async def _ask(url: str, sent: "_Sent", destination: Destination, context: ssl.SSLContext) -> Answer:
     """Try the addresses in turn until one can be connected."""
+    import httpx  # noqa: PLC0415  # see above
+
     failed: TransportError | None = None
     timeouts = httpx.Timeout(DEADLINE, connect=CONNECT)
     # No proxy and no .netrc of whoever runs this: what is asked goes where it was judged to go.
@@ -146,12 +153,14 @@ async def _ask(url: str, sent: "_Sent", destination: Destination, context: ssl.S
 
 
 async def _ask_address(
-    client: httpx.AsyncClient,
+    client: "httpx.AsyncClient",
     url: str,
     sent: "_Sent",
     destination: Destination,
     address: Address,
 ) -> Answer:
+    import httpx  # noqa: PLC0415  # see above
+
     asked = httpx.URL(url)
     request = client.build_request(
         "POST",
@@ -193,7 +202,9 @@ def skew_of(date: str | None, now: float) -> float | None:
         return None
 
 
-def _not_connected(error: httpx.TransportError, destination: Destination) -> TransportError:
+def _not_connected(error: "httpx.TransportError", destination: Destination) -> TransportError:
+    import httpx  # noqa: PLC0415  # see above
+
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectTimeout(
             f"{destination.host} did not answer within {CONNECT:.0f} s.", phase=Phase.CONNECT

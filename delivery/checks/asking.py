@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import redis
 from celery import current_app
 from django.conf import settings
 from django.core.checks import CheckMessage, Info, Tags, register
@@ -87,6 +86,8 @@ def _of_the_broker() -> list[CheckMessage]:
     url = str(settings.CELERY_BROKER_URL)
     if not url.startswith(("redis://", "rediss://")):
         return []
+    import redis  # noqa: PLC0415  # 0.11 s of a CPU at every start; few checks ask, and only where it is used
+
     limits = {"socket_timeout": _BROKER_SECONDS, "socket_connect_timeout": _BROKER_SECONDS}
     try:
         with redis.Redis.from_url(url, **limits) as client:

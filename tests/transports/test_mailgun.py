@@ -10,7 +10,7 @@ from tests.transports.ways import KEY, an_http_server, mailgun_takes, mailgun_to
 from tests.wire.clients import Recorder, a_content, an_envelope
 from transports.base import Phase
 from transports.errors import ReplyRefused
-from transports.http import Limits
+from transports.exchange import Limits
 
 PAGE = b"<html><body>Mailgun Magnificent API</body></html>"
 QUEUED = {"id": "<1@mg.example.org>", "message": "Queued. Thank you."}

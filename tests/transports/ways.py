@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.wire.clients import LOOPBACK
 from transports.base import Secret, Transport
-from transports.http import Limits
+from transports.exchange import Limits
 from transports.mailgun import MailgunSettings, MailgunTransport
 from transports.pickup import PickupSettings, PickupTransport
 from transports.sendmail import SendmailSettings, SendmailTransport
