@@ -234,6 +234,7 @@ def test_a_test_is_neither_a_get_nor_somebody_elses_form(server, user):
 def test_no_list_edits_in_place_and_no_form_has_others_in_it():
     """E18, trap 11: what bypasses a form's checks is switched on nowhere in the admin."""
     assert django.VERSION >= (5, 2, 19)
+    admin.autodiscover()
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label in ("smtp_settings", "delivery"):
             assert not model_admin.list_editable, model

@@ -16,6 +16,7 @@ class Command(BaseCommand):
     """Counts by state."""
 
     help = "Prints the number of messages by state and how long the oldest due message has waited."
+    requires_system_checks = (TAG,)  # not those of the admin's pages, which nobody imported: 0.7 s of a CPU
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
