@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.html import format_html, format_html_join
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -39,7 +39,8 @@ _WHERE = ("transport", "host", "port", "directory", "api_domain", "region", "pro
 
 def badge(text: str | Promise, tone: str = "is-quiet") -> SafeString:
     """Return a state in a pill."""
-    return format_html('<span class="mc-badge {}">{}</span>', tone, text)
+    shown = conditional_escape(text if isinstance(text, str) else str(text))
+    return SafeString(f'<span class="mc-badge {tone}">{shown}</span>')
 
 
 def run_badge(run: TestRun) -> SafeString:

@@ -14,7 +14,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -86,7 +86,7 @@ class ProfileList(ChangeList):
             name: request.user.has_perm(f"smtp_settings.{name}_smtpprofile")
             for name in ("test", "pause", "add")
         }
-        labels = {act: (str(label), str(described)) for act, (label, described) in _ACTS.items()}
+        labels = {act: (escape(label), str(described)) for act, (label, described) in _ACTS.items()}
         addresses = {act: address_of(f"admin:smtp_settings_smtpprofile_{act}") for act in _ACTS}
         for row in rows:
             row.listed_facts, row.listed_line = known[row.pk], lines[row.pk]
@@ -177,11 +177,10 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
     @admin.display(description=gettext_lazy("Select"))
     def action_checkbox(self, obj: SMTPProfile) -> SafeString:
         """Return Django's box with Django's label, without a template for each row."""
-        return format_html(
-            '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
-            ACTION_CHECKBOX_NAME,
-            obj.pk,
-            _("Select %(name)s") % {"name": obj.name},
+        label = escape(_("Select %(name)s") % {"name": obj.name})
+        return SafeString(
+            f'<input type="checkbox" name="{ACTION_CHECKBOX_NAME}" value="{obj.pk}" class="action-select" '
+            f'aria-label="{label}">'
         )
 
     @admin.display(description=gettext_lazy("Name"), ordering="name")
@@ -194,7 +193,7 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
     @admin.display(description=gettext_lazy("Server"), ordering="host")
     def server(self, profile: SMTPProfile) -> SafeString:
         """Return host and port, or what another method has instead."""
-        return format_html('<span class="mc-mono">{}</span>', words.server(profile))
+        return SafeString(f'<span class="mc-mono">{escape(words.server(profile))}</span>')
 
     @admin.display(description=gettext_lazy("Security"), ordering="security")
     def security_badge(self, profile: SMTPProfile) -> SafeString:
@@ -234,11 +233,8 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
         run: TestRun | None = profile.listed_test
         if run is None:
             return _("Never")
-        return format_html(
-            '{}<span class="mc-row-note">{}</span>',
-            TestRun.State(run.state).label,
-            words.when(run.finished_at or run.created_at),
-        )
+        ended, when = TestRun.State(run.state).label, words.when(run.finished_at or run.created_at)
+        return SafeString(f'{escape(ended)}<span class="mc-row-note">{escape(when)}</span>')
 
     @admin.display(description=gettext_lazy("Sent 24 h"))
     def sent(self, profile: Any) -> str:  # Any: as in `health`
@@ -253,9 +249,9 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
     @admin.display(description=gettext_lazy("Actions"), empty_value="")
     def buttons(self, profile: Any) -> SafeString | str:  # Any: as in `health`
         """Offer what may be done; the list is one form, so each button names its own address."""
-        buttons = format_html_join(
-            "",
-            '<button type="submit" class="mc-button is-small" formaction="{}" aria-label="{}">{}</button>',
-            profile.listed_buttons,
+        buttons = "".join(
+            f'<button type="submit" class="mc-button is-small" formaction="{address}" '
+            f'aria-label="{escape(described)}">{label}</button>'
+            for address, described, label in profile.listed_buttons
         )
-        return format_html('<span class="mc-row-buttons">{}</span>', buttons) if buttons else ""
+        return SafeString(f'<span class="mc-row-buttons">{buttons}</span>') if buttons else ""
