@@ -22,6 +22,7 @@ class Kind(StrEnum):
     PASSWORD = "password"  # noqa: S105  # a profile's is old
     SIGN_IN = "sign_in"  # the provider ends sign-in with a password
     CHECK = "check"  # a daily one failed
+    PICKUP = "pickup"  # files that nobody takes
     NO_WORKER = "no_worker"
     CLONE = "clone"  # the database woke up somewhere else
 

@@ -15,6 +15,7 @@ from delivery.queue import Breaker, Paused
 from delivery.showing import clock
 from mailconf.numbers import SILENCE, WORKER_COMMAND, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
+from mailconf.servers import files_note
 from smtp_settings.advice.notes import notes_of
 from smtp_settings.clearance import standing
 from smtp_settings.webhook import notification_settings
@@ -135,6 +136,9 @@ def _not_as_tested(servers: Sequence[Server]) -> list[Alert]:
             continue
         if not server.is_live:
             text = standing.alert(profile, server.standing)
+            found.append(Alert(text, "is-bad", _("Open profile"), _profile_url(server)))
+        elif server.numbers.files_since is not None:
+            text = f"{profile.name}: {files_note(server.numbers)}"
             found.append(Alert(text, "is-bad", _("Open profile"), _profile_url(server)))
         elif profile.cleared_without_test:
             text = _("%(name)s was saved without a passed test.") % {"name": profile.name}

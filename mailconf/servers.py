@@ -131,6 +131,14 @@ def names_of(numbers: Collection[stats.ProfileNumbers]) -> dict[int, str]:
     return {user.pk: user.get_username() for user in get_user_model()._default_manager.filter(pk__in=ids)}
 
 
+def files_note(numbers: stats.ProfileNumbers) -> str:
+    """Say that files stay in the pickup directory, "" when they are taken."""
+    if numbers.files_since is None:
+        return ""
+    since = {"since": clock(numbers.files_since)}
+    return _("Files stay in the directory since %(since)s: nobody takes them.") % since
+
+
 def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> ProfileFacts:
     limits = limits_note(numbers)
     return ProfileFacts(
@@ -140,7 +148,7 @@ def _facts(numbers: stats.ProfileNumbers, how: Health, messages_url: str) -> Pro
         paused=str(how.words) if numbers.paused is not Paused.NO else "",
         is_down=how.is_down,
         can_try_now=numbers.paused is Paused.NO and numbers.breaker is Breaker.OPEN,
-        note=" ".join(filter(None, [_pipelining_or_refusal(numbers), limits])),
+        note=" ".join(filter(None, [files_note(numbers), _pipelining_or_refusal(numbers), limits])),
         can_forget=bool(limits) or numbers.sequential_until is not None,
         waiting=numbers.waiting,
         pinned=numbers.pinned,

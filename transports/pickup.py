@@ -8,6 +8,7 @@ Microsoft's SMTP service and of Exchange, with the envelope in `X-Sender` and `X
 import asyncio
 import errno
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from email.policy import compat32
 from email.utils import getaddresses
+from itertools import islice
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -38,6 +40,11 @@ LEAST_FREE = 16_000_000
 ABANDONED = 3600.0
 #: Seconds for each look and each write: a share that is away must not hold a worker.
 PATIENCE = 120.0
+
+#: Files of ours, by the nanosecond they were written at.
+_NAME = re.compile(r"(\d{19})-\d+-[0-9a-f]{8}\.eml")
+#: Entries of a directory that are looked at for the oldest; beyond, any is old enough.
+_MOST_LOOKED_AT = 20_000
 
 #: What stands beside Postfix's maildrop; files put there by others are taken for damaged queue files.
 _POSTFIX = ("incoming", "active", "deferred")
@@ -86,7 +93,7 @@ class PickupSession(WholeSession):
 
     async def _hand_over(self, handing: Handing) -> Reply:
         front = front_of(handing.envelope, handing.content, self._settings.file_style)
-        name = f"{time.time_ns()}-{os.getpid()}-{secrets.token_hex(4)}.eml"
+        name = f"{time.time_ns()}-{os.getpid()}-{secrets.token_hex(4)}.eml"  # as _NAME has it
         written = self._directory / WRITING / name
         handing.said(f"write {name}, {len(front) + handing.content.size_bytes} bytes")
         try:
@@ -104,6 +111,18 @@ class PickupSession(WholeSession):
             if not handing.is_handed_over:
                 await asyncio.to_thread(written.unlink, missing_ok=True)
         return Reply(250, f"Written as {name}")
+
+
+def oldest_left(directory: str) -> float | None:
+    """Return when the oldest file of ours that is still there was written, None without one.
+
+    In seconds of the clock of who wrote it: the name says it, so that no file is opened or looked at. Blocks
+    on a share that is away. Raises OSError where the directory cannot be seen.
+    """
+    with os.scandir(directory) as entries:
+        names = (_NAME.fullmatch(entry.name) for entry in islice(entries, _MOST_LOOKED_AT))
+        written = [int(name[1]) for name in names if name is not None]
+    return min(written) / 1e9 if written else None
 
 
 async def _within(act: Callable[P, T], *values: P.args, **more: P.kwargs) -> T:

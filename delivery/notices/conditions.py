@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from delivery import queue
 from delivery.incidents import EXPIRING, Condition, Kind
 from smtp_settings import policy
-from smtp_settings.advice import expiring
+from smtp_settings.advice import expiring, leftover
 from smtp_settings.models import NotificationSettings
 from smtp_settings.test_send import rechecking
 
@@ -40,6 +40,22 @@ def outlook(now: datetime) -> list[Condition]:
         if run.profile_id not in down  # told already
     ]
     return [*found, *failed]
+
+
+def pickups(now: datetime) -> list[Condition]:
+    """Return the pickup directories that nobody empties.
+
+    What cannot be seen from here stays as it was: another worker may see it.
+    """
+    found = list(leftover.leftovers(now))
+    known = {one.subject: one for one in queue.open_incidents((Kind.PICKUP,))} if found else {}
+    conditions = []
+    for one in found:
+        subject = f"profile {one.profile_id}"
+        since = one.since or (known[subject].began_at if subject in known else None)
+        if since is not None:
+            conditions.append(Condition(Kind.PICKUP, subject, one.name, "", one.profile_id, since))
+    return conditions
 
 
 def _servers() -> Iterator[Condition]:

@@ -112,6 +112,7 @@ def kind_label(kind: Kind) -> str:
         Kind.PASSWORD: _("A password is old"),
         Kind.SIGN_IN: _("A provider ends sign-in with a password"),
         Kind.CHECK: _("A daily check fails"),
+        Kind.PICKUP: _("Files stay in a pickup directory"),
         Kind.NO_WORKER: _("No worker reports"),
         Kind.CLONE: _("The database woke up somewhere else"),
     }[kind]
@@ -179,6 +180,10 @@ _BEGAN: dict[Kind, Callable[[Told], str]] = {
         "The provider of %(name)s ended sign-in with a password on %(day)s.",
     ),
     Kind.CHECK: lambda _told: _("The daily check of %(name)s failed. No mail was needed to find out."),
+    Kind.PICKUP: lambda _told: _(
+        "Files of %(name)s stay in the pickup directory since %(since)s: nobody takes them, and their mail "
+        "goes nowhere."
+    ),
     Kind.NO_WORKER: lambda _told: _("No worker has reported since %(since)s. Nothing is being sent."),
     Kind.CLONE: lambda _told: _(
         "The database woke up under another address or key. Nothing is sent until a person confirms it."
@@ -194,6 +199,7 @@ _ENDED: dict[Kind, Callable[[], str]] = {
     Kind.PASSWORD: lambda: _("The password of %(name)s was replaced."),
     Kind.SIGN_IN: lambda: _("%(name)s does not sign in with a password any more."),
     Kind.CHECK: lambda: _("The daily check of %(name)s passes again."),
+    Kind.PICKUP: lambda: _("The files of %(name)s were taken from the pickup directory."),
     Kind.NO_WORKER: lambda: _("Workers report again. None did since %(since)s."),
     Kind.CLONE: lambda: _("The place of the database was confirmed. Mail is sent again."),
 }

@@ -22,6 +22,9 @@ from smtp_settings.webhook import notification_settings
 #: What is due in days is looked at so often, by all together.
 OUTLOOK_EVERY = timedelta(minutes=30)
 _OUTLOOK = "outlook"
+#: Directories are looked into so often, by whoever comes.
+PICKUPS_EVERY = timedelta(minutes=1)
+_PICKUPS = "pickups"
 
 
 def watch() -> int:
@@ -36,6 +39,8 @@ def watch() -> int:
         return told  # the rest is the news of the place it was copied from
     found, now = conditions.states(settings)
     told += _act(settings, found, conditions.STATES, now)
+    if queue.take_turn(_PICKUPS, every=PICKUPS_EVERY):
+        told += _act(settings, conditions.pickups(now), (Kind.PICKUP,), now)
     if queue.take_turn(_OUTLOOK, every=OUTLOOK_EVERY):
         told += look_ahead(settings, now)
     return told

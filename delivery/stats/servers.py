@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from delivery import assignment
 from delivery.learned import Bearable, bearable
-from delivery.models import Breaker, Paused, Pool, ProfileState, QueueEntry, Slot, Stat
+from delivery.models import Breaker, Incident, Paused, Pool, ProfileState, QueueEntry, Slot, Stat
 from delivery.stats.counts import CAP
 from smtp_settings.models import SMTPProfile
 
@@ -58,6 +58,7 @@ class ProfileNumbers:
     sequential_until: datetime | None = None  #: not pipelined to, with the present settings; None: it may be
     learned: Learned = NOTHING_LEARNED
     max_connections: int = 1
+    files_since: datetime | None = None  #: the oldest file that stays in its pickup directory
 
     @property
     def bears(self) -> Bearable:
@@ -118,7 +119,7 @@ SELECT CASE WHEN row_number() OVER () = 1 THEN waiting.found END,
        CASE WHEN state.sequential_until > %(now)s
              AND starts_with(p.cleared_fingerprint, state.sequential_fingerprint)
             THEN state.sequential_until END AS sequential_until,
-       p.max_connections,
+       p.max_connections, files.began_at AS files_since,
        known.connections, known.connections_at, known.crowded, known.session_messages,
        known.session_messages_at, known.recipients, known.recipients_at
 FROM {profile} p
@@ -133,6 +134,8 @@ LEFT JOIN (
   FROM {slot} WHERE profile_id = ANY(%(ids)s) GROUP BY profile_id
 ) slots ON slots.profile_id = p.id
 LEFT JOIN {profile_state} state ON state.profile_id = p.id
+LEFT JOIN {incident} files ON files.kind = 'pickup' AND files.subject = 'profile ' || p.id
+  AND files.ended_at IS NULL AND p.transport = 'pickup'
 LEFT JOIN {profile_state} known ON known.profile_id = p.id AND known.learned_fingerprint <> ''
   AND starts_with(p.cleared_fingerprint, known.learned_fingerprint)
 WHERE p.id = ANY(%(ids)s)
@@ -145,6 +148,7 @@ _MODELS: dict[str, Any] = {  # Any: models
     "stat": Stat,
     "slot": Slot,
     "profile_state": ProfileState,
+    "incident": Incident,
 }
 _TABLES = {name: f'"{model._meta.db_table}"' for name, model in _MODELS.items()}  # documented
 _STATEMENT = _OF_PROFILES.format(**_TABLES, waiting=_WAITING.format(**_TABLES))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 PAGE = "/admin/smtp_settings/notificationsettings/1/change/"
 SECRET = "zz-kanarienvogel-of-the-hook"
 KINDS = ["paused", "breaker", "held", "too_large", "oauth", "certificate", "password", "sign_in", "check",
-         "no_worker", "clone"]  # fmt: skip
+         "pickup", "no_worker", "clone"]  # fmt: skip
 
 
 def filled(**fields):

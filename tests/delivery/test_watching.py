@@ -1,20 +1,33 @@
 """What is wrong is seen, told once by mail around it and by webhook, and its end told once."""
 
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core import management
 from django.utils import timezone
 
-from delivery import notices, queue
+from delivery import notices, queue, stats
 from delivery.incidents import Condition, Kind
 from delivery.incidents import Incident as Stored
-from delivery.models import Content, Failure, Incident, Message, ProfileState, SmallState, WebhookCall, Worker
+from delivery.models import (
+    Content,
+    Failure,
+    Incident,
+    Message,
+    ProfileState,
+    SmallState,
+    Upkeep,
+    WebhookCall,
+    Worker,
+)
 from delivery.notices import watching
 from delivery.notices.incident_words import Told, kind_label, sentence_of, subject_of
 from delivery.queue import Paused
 from smtp_settings import policy
+from smtp_settings.advice import leftover
 from smtp_settings.models import (
     Event,
     NotificationSettings,
@@ -26,6 +39,7 @@ from smtp_settings.models import (
 from smtp_settings.webhook import notification_settings
 from tests.builders import a_profile, a_user, evidence
 from tests.delivery.queueing import a_handover, in_threads, statements
+from tests.pages import client_of, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -282,6 +296,70 @@ def test_a_look_at_a_house_in_order_asks_a_handful_of_questions():
     with statements() as seen:
         notices.watch()
     assert len(seen) <= 9
+
+
+# Files that nobody takes
+
+
+def a_file(folder, *, minutes):
+    """A file of ours, of so many minutes ago."""
+    written = int((time.time() - 60 * minutes) * 1e9)
+    (folder / f"{written}-7-0123abcd.eml").touch()
+
+
+def look_into_directories():
+    Upkeep.objects.filter(kind="pickups").delete()
+    return notices.watch()
+
+
+def test_files_that_nobody_takes_are_told_once_and_shown_and_so_is_that_they_were_taken(tmp_path):
+    wanted()
+    a_profile(name="Backup")
+    profile = a_profile(name="Exchange", transport="pickup", host="", directory=str(tmp_path))
+    for stranger in ("old.eml", "1-2-3.eml", ".mailconf"):
+        (tmp_path / stranger).touch()
+    a_file(tmp_path, minutes=14)
+    assert look_into_directories() == 0
+
+    a_file(tmp_path, minutes=40)
+    assert (look_into_directories(), look_into_directories(), notices.watch()) == (1, 0, 0)
+    assert calls()[0]["kind"] == "pickup"
+    numbers = stats.profile_facts([profile.pk])[profile.pk]
+    assert timedelta(minutes=39) < timezone.now() - numbers.files_since < timedelta(minutes=41)
+    client = client_of("superuser")
+    for page in ("/admin/", f"/admin/smtp_settings/smtpprofile/{profile.pk}/change/"):
+        assert "Files stay in the directory since" in text_of(client.get(page)), page
+
+    tmp_path.rename(tmp_path.parent / "away")  # as one sees it who has not mounted it
+    assert look_into_directories() == 0
+    assert Incident.objects.filter(ended_at=None, kind="pickup").exists()
+
+    tmp_path.mkdir()
+    assert look_into_directories() == 1
+    assert [call["event"] for call in calls()] == ["began", "ended"]
+    assert stats.profile_facts([profile.pk])[profile.pk].files_since is None
+
+
+def test_a_directory_that_cannot_be_seen_is_no_news():
+    wanted()
+    a_profile(transport="pickup", host="", directory="/no/such/directory")
+    assert look_into_directories() == 0
+    assert not Incident.objects.exists()
+
+
+def test_a_share_that_is_away_holds_nobody(monkeypatch, tmp_path):
+    stuck = threading.Event()
+    monkeypatch.setattr(leftover.pickup, "oldest_left", lambda _directory: stuck.wait(60))
+    monkeypatch.setattr(leftover, "_LOOK_SECONDS", 0.01)
+    a_profile(transport="pickup", host="", directory=str(tmp_path))
+    try:
+        now = timezone.now()
+        assert [one.since for _ in range(2) for one in leftover.leftovers(now)] == [None, None]
+        assert len(leftover._looking) == 1
+    finally:
+        [thread] = leftover._looking.values()
+        stuck.set()
+        thread.join(20)
 
 
 # What ends one day

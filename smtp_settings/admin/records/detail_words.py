@@ -39,6 +39,7 @@ SUBJECTS: dict[str, Promise] = {
     "password": gettext_lazy("an old password"),
     "sign_in": gettext_lazy("a provider that ends sign-in with a password"),
     "check": gettext_lazy("a daily check that fails"),
+    "pickup": gettext_lazy("files that stay in a pickup directory"),
     "no_worker": gettext_lazy("no worker reporting"),
     "clone": gettext_lazy("the database waking up somewhere else"),
 }
