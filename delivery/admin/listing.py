@@ -14,9 +14,11 @@ from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.content import PERMISSION
 from delivery.admin.filters import FILTERS, OF_FAILURES, StateFilter, site_of
+from delivery.admin.searching import search_for
 from delivery.admin.sentences import words_of
 from delivery.admin.states import ENDED, FAILURES, Standing, State, standings
 from delivery.models import Attempt, Message
+from smtp_settings.admin.records import bounded
 from smtp_settings.admin.records.bounded import COUNT_LIMIT, CappedPaginator, before_of, floor_of
 from smtp_settings.models import SMTPProfile
 
@@ -52,10 +54,18 @@ class MessageList(ChangeList):
     floor: int | None = None
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> "QuerySet[Message]":
-        """Find a site's, sent, cancelled or suppressed messages among the newest: no index knows them."""
+        """Find a site's, sent, cancelled or suppressed messages among the newest: no index knows them.
+
+        So it is with those of a common start of an address. Of any other all are found, wherever they lie.
+        """
         # Any: as ChangeList
-        if self.params.get(StateFilter.parameter_name) in ENDED or site_of(request.GET) is not None:
+        search = search_for(self.query)
+        is_of_newest = (
+            self.params.get(StateFilter.parameter_name) in ENDED or site_of(request.GET) is not None
+        )
+        if is_of_newest if search is None else search.is_common:
             self.floor = floor_of(Message.objects.all(), before_of(request))
+        request.search = search  # type: ignore[attr-defined]  # read by `MessageAdmin.get_search_results`
         request.floor = self.floor  # type: ignore[attr-defined]  # read by the state's filter
         rows = super().get_queryset(request, exclude_parameters)
         return rows if self.floor is None else rows.filter(pk__gt=self.floor)
@@ -96,6 +106,11 @@ class MessageList(ChangeList):
             return None
         newest_left = Message.objects.only("created_at").get(pk=self.floor)
         return self.get_query_string({"before": self.floor + 1}, ["p"]), newest_left.created_at
+
+    @property
+    def window(self) -> int | None:
+        """How many of the newest messages were looked through, None for all."""
+        return None if self.floor is None else bounded.WINDOW
 
     @property
     def range_shown(self) -> tuple[int, int]:

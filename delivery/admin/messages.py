@@ -11,7 +11,7 @@ from django.contrib import messages as notices
 from django.contrib.admin import ModelAdmin, ShowFacets, display
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import (
     Http404,
     HttpRequest,
@@ -38,6 +38,7 @@ from delivery.admin.filters import (
 )
 from delivery.admin.listing import PAGE_SIZE, Line, MessageList
 from delivery.admin.page import page_of
+from delivery.admin.searching import Search
 from delivery.admin.states import standings
 from delivery.composing import readable
 from delivery.models import Message
@@ -133,14 +134,8 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         self, request: HttpRequest, queryset: "QuerySet[Message]", search_term: str
     ) -> "tuple[QuerySet[Message], bool]":
         """Find by the start of the first recipient's address, or by number."""
-        term = search_term.strip().lower()
-        if not term:
-            return queryset, False
-        wanted = Q(rcpt_first__startswith=term)
-        number = term.removeprefix("#")
-        if number.isascii() and number.isdigit() and int(number[:20]) <= _LARGEST_ID:
-            wanted |= Q(pk=int(number[:20]))
-        return queryset.filter(wanted), False
+        search: Search | None = getattr(request, "search", None)  # the change list has understood it
+        return queryset if search is None else search.narrow(queryset), False
 
     def get_actions(
         self, request: HttpRequest, action_location: object = None

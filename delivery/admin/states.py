@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import BooleanField, F, Func, Q, QuerySet, TextChoices
+from django.db.models import BooleanField, F, Func, Q, QuerySet, TextChoices, Value
 from django.utils.translation import gettext_lazy as _
 
 from delivery.models import Failure, Message, QueueEntry, SmallState
@@ -120,14 +120,17 @@ def messages_in(
     return messages.filter(pk__in=ids)
 
 
-def any_of(ids: "QuerySet[Any, int]") -> Func:
-    """Let the key be one of these, looked up one by one.
+def any_of(ids: "QuerySet[Any, int]", *, also: int | None = None) -> Func:
+    """Let the key be one of these, or `also`, looked up one by one.
 
     With IN the planner may rather walk over all messages in order, to find a few.
     """
+    looked_up: Func | ArraySubquery = ArraySubquery(ids)
+    if also is not None:
+        looked_up = Func(looked_up, Value(also), function="array_append")
     return Func(
         F("pk"),
-        ArraySubquery(ids),
+        looked_up,
         template="%(expressions)s)",
         arg_joiner=" = ANY(",
         output_field=BooleanField(),

@@ -10,7 +10,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 
 from delivery import jobs, queue
-from delivery.admin import job_words
+from delivery.admin import job_words, searching
 from delivery.composing import compose_message
 from delivery.models import BulkJob, Content, Failure, Message, QueueEntry
 from delivery.queue import SmallState
@@ -575,6 +575,38 @@ def test_search_finds_the_start_of_the_address_or_the_number(term, found):
     message_id = a_message(to=["Bo@example.com", "cy@example.com"])
     shown = client_of("viewer").get(LIST, {"q": term.format(id=message_id)}).context["cl"].result_list
     assert bool(shown) == found
+
+
+@pytest.mark.parametrize("state", [{}, {"state": "queued"}, {"state": "cancelled"}])
+def test_an_address_is_found_however_old_its_messages_are(monkeypatch, state):
+    monkeypatch.setattr(bounded, "WINDOW", 2)
+    old = [a_message(to=["bo@example.com"]) for _ in range(3)]
+    for _ in range(5):
+        a_message(to=["cy@example.com"])
+    if state.get("state") == "cancelled":
+        queue.cancel(old)
+    client = client_of("viewer")
+
+    with statements() as seen:
+        assert listed(client, q="bo@", **state) == old[::-1]
+    asked = [sql for sql in seen if "rcpt_first" in sql and "ORDER BY" in sql]
+    assert asked
+    assert all("= ANY(ARRAY(" in sql for sql in asked)  # never a walk from the newest on
+    assert listed(client, q=f"#{old[0]}", **state) == [old[0]]
+
+
+def test_messages_of_a_common_start_are_sought_among_the_newest_and_the_rest_is_a_link_away(monkeypatch):
+    monkeypatch.setattr(bounded, "WINDOW", 2)
+    monkeypatch.setattr(searching, "CANDIDATES", 3)
+    client = client_of("viewer")
+    old = [a_message(to=["bo@example.com"]) for _ in range(4)]
+    cy, bo = a_message(to=["cy@example.com"]), a_message(to=["bo@example.com"])
+
+    page = client.get(LIST, {"q": "bo@"})
+    assert [message.pk for message in page.context["cl"].result_list] == [bo]
+    assert "The newest 2 rows were looked through." in text_of(page)
+    assert listed(client, q="bo@", before=cy) == [old[3], old[2]]
+    assert listed(client, q="cy@") == [cy]
 
 
 @pytest.mark.parametrize(
