@@ -64,6 +64,7 @@ class Leaks:
     def _shown(self, request: HttpRequest, profile: SMTPProfile) -> HttpResponse:
         since = profile.secret_set_at or profile.created_at
         may_see = request.user.has_perm("delivery.view_message")
+        preset = presets.preset_of(profile.preset, profile.host)
         context: dict[str, Any] = {  # Any: template context
             **self._site.each_context(request),
             "title": _("If the password of %(name)s leaked") % {"name": profile.name},
@@ -72,7 +73,8 @@ class Leaks:
             "has_password": profile.password is not None,
             "since": since,
             "days": (timezone.now() - since).days,
-            "provider": _provider(profile),
+            "provider": preset.name if preset is not None else profile.host,
+            "provider_url": preset.help_url if preset is not None else "",
             "others": _others(profile),
             "sent": stats.sent_since(profile.pk, since, limit=_NAMED) if may_see else None,
             "events_url": reverse("admin:smtp_settings_event_changelist") + f"?profile={profile.pk}",
@@ -100,11 +102,6 @@ def take_out(profile: SMTPProfile, user: User) -> None:
         profile.refresh_from_db()
         changes = [{"field": "password", "did": "removed"}] if removed else []
         audit.record("password.leak_answered", profile, user, level="warning", changes=changes)
-
-
-def _provider(profile: SMTPProfile) -> str:
-    preset = presets.preset_of(profile.preset, profile.host)
-    return preset.name if preset is not None else profile.host
 
 
 def _others(profile: SMTPProfile) -> list[SMTPProfile]:

@@ -1,5 +1,6 @@
 """If a password leaked: it is out of use in one step, and the page says what was sent and what to do."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -86,6 +87,17 @@ def test_what_was_sent_before_the_password_was_set_is_not_listed():
     Message.objects.filter(pk=message_id).update(state=SmallState.SENT, profile=profile, done_at=old)
 
     assert f"#{message_id}" not in text_of(client_of("administrator").get(page_of(profile)))
+
+
+@pytest.mark.parametrize(
+    ("host", "links"),
+    [("smtp.gmail.com", ["https://support.google.com/accounts/answer/185833"]), ("mail.example.com", [])],
+)
+def test_the_providers_own_page_is_linked_where_it_is_known(host, links):
+    profile = a_profile(host=host, password=WORD)
+    answer = client_of("administrator").get(page_of(profile))
+    assert re.findall(r'href="(https://[^"]+)" rel="noreferrer', answer.content.decode()) == links
+    assert_strict(answer)
 
 
 @pytest.mark.parametrize("role", ["operator", "viewer", "staff"])
