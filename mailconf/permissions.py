@@ -15,6 +15,7 @@ class PermissionsAtOnce(ModelBackend):
             return super().get_all_permissions(user_obj, obj=obj)
         if not hasattr(user_obj, "_perm_cache"):
             names = Permission.objects.order_by().values_list("content_type__app_label", "codename")
-            found = names.filter(user=user_obj).union(names.filter(group__user=user_obj))
+            # The last order_by: what is united has the model's own order again, with Django 6.1.
+            found = names.filter(user=user_obj).union(names.filter(group__user=user_obj)).order_by()
             user_obj._perm_cache = {f"{app}.{codename}" for app, codename in found}  # noqa: SLF001  # Django's
         return set(user_obj._perm_cache)  # noqa: SLF001

@@ -55,8 +55,13 @@ class SMTPProfileAdmin(Columns, Deleting):
 
     # The list
 
-    def get_actions(self, request: HttpRequest, *args: Any) -> dict[str, Any]:  # Any: as ModelAdmin's
-        """Offer what this person may do with ticked profiles; none of it goes round the gate."""
+    def get_actions(
+        self, request: HttpRequest, action_location: object = None
+    ) -> dict[str, Any]:  # Any: as ModelAdmin's
+        """Offer what this person may do with ticked profiles; none of it goes round the gate.
+
+        Django 6.1 names the page; there is only the list, because the form has acts of its own.
+        """
         return acts.actions(request)
 
     def changelist_view(
