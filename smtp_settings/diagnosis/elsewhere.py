@@ -6,7 +6,7 @@
 
 from collections.abc import Sequence
 
-from smtp_settings.diagnosis.fixes import size_limit
+from smtp_settings.diagnosis.fixes import change, size_limit
 from smtp_settings.diagnosis.reaching import domain_of
 from smtp_settings.diagnosis.row import Case, Changes, Row, Who, always
 
@@ -87,9 +87,15 @@ def _allows_more_than_the_server(case: Case) -> bool:
     return limit.isdecimal() and most.isdecimal() and 0 < int(limit) < int(most) * 1_000_000
 
 
+def _could_be_encrypted(case: Case) -> bool:
+    """Whether nothing was encrypted though the server said that it can (STARTTLS, RFC 3207)."""
+    return case.security == "none" and "STARTTLS" in case.seen("capabilities").split(", ")
+
+
 NOTES = (
     Row("after3", NOTE, _keeps_in_the_house, ("recipient",)),
-    Row("after4", NOTE, lambda c: c.security == "none", ("security",)),
+    Row("after6", NOTE, _could_be_encrypted, ("security",), change(security="starttls")),
+    Row("after4", NOTE, lambda c: c.security == "none" and not _could_be_encrypted(c), ("security",)),
     Row("after5", NOTE, _allows_more_than_the_server, ("max_size",), size_limit),
 )
 

@@ -88,6 +88,7 @@ WORDS = {
         _("Send a test to a recipient elsewhere."),
     ),
     "after4": Words(_("Not encrypted (as configured)."), _("Use STARTTLS if the server offers it.")),
+    "after6": Words(_("Not encrypted (as configured), though the server offers STARTTLS.")),
     "after5": Words(
         _(
             "The server takes messages of up to %(limit_mb)s MB, and this profile allows attachments of "

@@ -232,6 +232,7 @@ NOTED = {
     "banner11": ({"greeting": "mx.hosting.net ESMTP"}, {"security": "none"}),
     "after3": ({"rcpt_to": "ann@example.com"}, {"auth": "none"}),
     "after4": ({}, {"security": "none"}),
+    "after6": ({"capabilities": "PIPELINING, STARTTLS"}, {"security": "none"}),
     "after5": ({"size": "9437184"}, {"max_size": 10}),
 }
 

@@ -104,6 +104,12 @@ def notes_of(run: TestRun) -> list[str]:
     return found
 
 
+def fixes_of(run: TestRun) -> tuple[Button, ...]:
+    """Return what the notes of a run that passed offer at one click."""
+    told = explain_notes(symptom_of_run(run), run.settings)
+    return tuple(_button(one, run.settings) for note in told for one in note.corrections)
+
+
 def links_of(names: Iterable[str], settings: Mapping[str, Any]) -> tuple[FieldLink, ...]:  # Any: JSON
     """Return where the fields are that a diagnosis names, without those these settings do not use."""
     return tuple(map(_link, _of_method(tuple(names), settings)))

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from smtp_settings.admin import words
 from smtp_settings.admin.panel import steps
 from smtp_settings.admin.panel.afterwards import afterwards
-from smtp_settings.admin.panel.causes import cause_of, notes_of
+from smtp_settings.admin.panel.causes import cause_of, fixes_of, notes_of
 from smtp_settings.admin.panel.panel_data import texts_of
 from smtp_settings.admin.panel.states import Facts, Panel, State, panel_of, state_of
 from smtp_settings.clearance import activation
@@ -185,6 +185,7 @@ def run_context(
         "sentence": sentence(run),
         "where": words.ran_where(run) if run.ran_on else "",
         "notes": notes(run),
+        "fixes": fixes_of(run) if in_form and run.state == TestRun.State.PASSED else (),
         "cause": cause_of(run, in_form=in_form),
         "afterwards": afterwards(run),
         "expects_link": bool(run.link_base) and run.state == TestRun.State.PASSED,
