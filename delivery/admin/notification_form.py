@@ -67,8 +67,7 @@ class NotificationForm(VersionedForm):
         required=False,
         strip=True,
         help_text=gettext_lazy(
-            "Calls are signed with it. Any random text of 16 characters or more; give the receiver the same. "
-            "Leave empty to keep the saved one."
+            "Calls are signed with it. Any random text of 16 characters or more; give the receiver the same."
         ),
         widget=forms.PasswordInput(
             attrs={
@@ -102,7 +101,9 @@ class NotificationForm(VersionedForm):
             told = [kind.value for kind in KINDS if kind.value not in self.instance.muted]
             self.initial["kinds"] = told
         if "webhook_secret" in self.fields and self.instance.webhook_secret is not None:
-            self.fields["webhook_secret"].widget.attrs["placeholder"] = _("•••••••• saved")
+            secret = self.fields["webhook_secret"]
+            secret.widget.attrs["placeholder"] = _("•••••••• saved")
+            secret.help_text = f"{secret.help_text} {_('Leave empty to keep the saved one.')}"
 
     def saved_values(self) -> dict[str, object]:
         """Add what is told; it is stored the other way round."""

@@ -96,7 +96,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is
         help_texts: ClassVar = {
             "tenant": gettext_lazy("The id or a domain of the directory. Empty: whoever signs in brings it."),
             "client_id": gettext_lazy(
-                "Microsoft: “Application (client) ID”. For a service account its e-mail address."
+                "Microsoft: “Application (client) ID”. For a service account its email address."
             ),
             "scope": gettext_lazy("What the token is for; several are separated by spaces."),
             "account": gettext_lazy(

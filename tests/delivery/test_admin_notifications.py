@@ -47,7 +47,9 @@ def test_the_list_leads_to_the_page_and_the_page_is_there_before_anything_was_sa
 
 def test_what_is_saved_is_told_of_and_the_secret_is_never_shown(caplog):
     client = client_of("administrator")
+    assert "keep the saved one" not in text_of(client.get(PAGE))  # there is none yet
     text = saved(client, webhook_url="https://hooks.example.com/zzpath", webhook_secret=SECRET)
+    assert "keep the saved one" in text_of(client.get(PAGE))
     assert "The notifications are saved." in text
 
     row = NotificationSettings.objects.get()
