@@ -1,6 +1,7 @@
 """What the tests of Q, M and L share: hints, presets and tests of the form, as its page asks for them."""
 
 import html
+import re
 import socket
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from tests.builders import a_user
 
 SIGNS_IN = {"auth": "password", "username": "shop", "password": "right-7Qz", "accepts_clear_auth": "on"}
 RIGHT = ("shop", "right-7Qz")
+LINK = r'<a href="([^"]+)"[^>]*>([^<]+)</a>'
 
 
 def hints_of(client, **values):
@@ -46,6 +48,17 @@ def checked(client, place, **fields):
     started = client.post(reverse("admin:smtp_settings_testrun_start"), values).json()
     until(lambda: TestRun.objects.get(uuid=started["id"]).finished_at)
     return TestRun.objects.get(uuid=started["id"]), client.get(started["poll"]).json()["html"]
+
+
+def in_the_manual(client, page, words):
+    """Follow a link of these words into the manual; what stands from the heading it names to the next."""
+    target = next(one[1] for one in re.finditer(LINK, page) if one[2] == words)
+    address, _mark, anchor = target.partition("#")
+    article = client.get(address).content.decode().partition("<article")[2].partition("</article>")[0]
+    start = re.search(rf'<h(\d) id="{anchor}">', article)
+    rest = article[start.end() :]
+    end = re.search(rf"<h[1-{start[1]}] ", rest)
+    return rest[: end.start()] if end else rest
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Every promise K of the list of features, through the pages, a worker or a browser; one server for all."""
 
+import threading
 import time
 from datetime import timedelta
 
@@ -29,7 +30,7 @@ from tests.acceptance.features import (
 )
 from tests.browser import form_page
 from tests.browser.conftest import *  # noqa: F403  # the browser
-from tests.delivery.engine import attempts_of, due_again, queued
+from tests.delivery.engine import attempts_of, draining, due_again, queued, until
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -168,6 +169,17 @@ def test_k8_the_send_offset_lies_between_two_sends_and_before_the_first(server):
     grace = pacing.grace(offset).total_seconds()
     assert moments[-1] - began >= 3 - grace
     assert moments[0] - began >= 1 - grace
+
+
+def test_k8_messages_that_wait_for_the_send_offset_say_so(client, server):
+    profile_of(server, send_offset=600)
+    first, second = queued(2)
+    stop = threading.Event()
+    with draining(until_empty=False, stop=stop):
+        until(lambda: "Waits for the send offset until" in page_of_message(client, first))
+        until(lambda: "Waits for the send offset. Position 2" in page_of_message(client, second))
+        stop.set()
+    assert server.messages == []
 
 
 def test_k9_debug_recipients_get_a_copy_that_no_header_names_and_that_fails_nothing(client, server):

@@ -156,11 +156,26 @@ def test_l13_l15_l16_l17_too_large_together_is_failed_the_user_is_told_and_the_a
     assert Message.objects.filter(state=SmallState.FAILED).count() == 1
 
 
-def test_l14_the_servers_limit_is_shown_and_a_larger_one_of_ours_is_said(client):
+def test_l14_a_limit_larger_than_the_servers_is_said_and_the_servers_offered_at_one_click(client):
     with smtp_server(size_limit=5_000_000) as small:
-        run, page = tried(client, small, max_size="50")
-    assert run.state == TestRun.State.PASSED
-    assert "5 MB" in page or "4.8" in page
+        page = press(client, ADD, entries_for(client, small, max_size="50"), "_send_test")
+        assert "this profile allows attachments of 50 MB" in text_of(page)
+        assert 'name="_apply" value="max_size=5"' in page.content.decode()
+        page = client.post(ADD, form_of(page) | {"_apply": "max_size=5"})
+    assert form_of(page)["max_size"] == "5"
+    assert "this profile allows attachments" not in text_of(page)
+    assert {run.state for run in TestRun.objects.all()} == {TestRun.State.PASSED}
+
+
+@committing
+def test_l14_what_the_server_says_it_does_not_take_is_not_sent_to_it(client):
+    with smtp_server(size_limit=500_000) as small:
+        profile_of(small, max_size=10)
+        message = large_invoice(1)
+        worked()
+        assert small.messages == []
+    assert state_of(message) is SmallState.FAILED
+    assert "larger" in page_of_message(client, message)
 
 
 @committing

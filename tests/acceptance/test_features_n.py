@@ -35,7 +35,7 @@ from tests.acceptance.processes import celery_worker, drains, until
 from tests.acceptance.profile_features import Place, checked, filled, hints_of, tried
 from tests.authorization import authorization_server
 from tests.builders import a_profile, a_user
-from tests.delivery.engine import attempts_of, queued
+from tests.delivery.engine import attempts_of, drained, queued
 from tests.delivery.policies import policy, site_policy
 from tests.servers import smtp_server
 from tests.smtp_settings.oauth import connected
@@ -151,11 +151,26 @@ def test_n5_a_server_is_a_name_or_an_address_and_localhost_is_this_machine(serve
     assert len(server.messages) == 1
 
 
-def test_n6_the_test_finds_encryption_offers_it_and_never_falls_back(client):
+def test_n6_the_test_finds_encryption_offers_it_at_one_click_and_never_falls_back(client):
     with smtp_server(security="starttls") as server:
-        page = press(client, ADD, entries_for(client, server), "_send_test")
-        assert "STARTTLS" in text_of(page)
-        assert "Not encrypted (as configured)" in text_of(page)
+        page = press(client, ADD, entries_for(client, server, ca=server.ca_pem), "_send_test")
+        assert "though the server offers STARTTLS" in text_of(page)
+        [(value, label)] = re.findall(r'name="_apply" value="([^"]+)"[^>]*>([^<]+)<', page.content.decode())
+        assert label == "Use STARTTLS"
+
+        page = client.post(ADD, form_of(page) | {"_apply": value})
+        assert press(client, ADD, form_of(page), "_save").status_code == 302
+        profile = SMTPProfile.objects.get()
+        assert (profile.security, activation.is_live(profile)) == ("starttls", True)
+        queued()
+        worked()
+        assert len(server.messages) == 3
+        assert server.verbs().count("STARTTLS") >= 2
+
+        server.security = "none"
+        (late,) = queued()
+        worked()
+        assert (len(server.messages), state_of(late)) == (3, SmallState.QUEUED)
 
 
 def test_n7_host_and_port_pasted_together_go_into_both_fields_and_587_is_the_default(client, server):
@@ -427,14 +442,21 @@ def test_n25_a_batch_after_the_other_until_the_queue_is_empty(server):
     assert not QueueEntry.objects.exists()
 
 
-def test_n28_the_batch_size_is_what_a_worker_takes_at_once(server):
+def test_n28_the_batch_size_of_the_page_is_what_a_worker_takes_at_once(client, server):
     profile_of(server)
-    policy(batch_size=3)
-    ids = queued(10)
+    page = reverse("admin:smtp_settings_sendingpolicy_change", args=[policy().pk])
+    assert "Messages a worker takes at once" in text_of(client.get(page))
+    values = form_of(client.get(page), "sendingpolicy_form")
+    assert press(client, page, values | {"batch_size": "1001"}, "_save").status_code == 200
+    statements = []
+    for size in ("1", "100"):
+        values = form_of(client.get(page), "sendingpolicy_form")
+        press(client, page, values | {"batch_size": size}, "_save")
+        queued(30)
+        statements.append(drained().statements)
 
-    worked()
-
-    assert {state_of(one) for one in ids} == {SmallState.SENT}
+    assert not QueueEntry.objects.exists()
+    assert statements[0] > statements[1]  # small: more queries
 
 
 def test_n29_the_test_page_sends_through_each_profile_that_is_ticked(client, servers):
