@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection
 
 from delivery import pacing, queue
+from delivery.dispatcher import clock
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.server import Server
@@ -78,7 +79,7 @@ class Allowances:
             return
         # The clock is read beside the statement: a wait in the thread's line would move the moments.
         at, tokens = await self._database.call(
-            lambda: (time.monotonic(), queue.take_tokens(server.profile_id, want))
+            lambda: (clock.now(), queue.take_tokens(server.profile_id, want))
         )
         if not tokens.granted:
             return

@@ -8,7 +8,6 @@ with the present one's dot. That message is the server's, not begun, until its o
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Protocol
 
 from delivery.classification import Action, Judgement, Sign, judge, judge_error
 from delivery.composing import CannotCompose
-from delivery.dispatcher import outcomes
+from delivery.dispatcher import clock, outcomes
 from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.conversation import written
 from delivery.dispatcher.journal import Journal
@@ -187,7 +186,7 @@ class Line:
         """Wait for a spaced message's moment, the connection open already."""
         if work.moment is None:
             return
-        await asyncio.sleep(max(0.0, work.moment - time.monotonic()))
+        await asyncio.sleep(max(0.0, work.moment - clock.now()))
         if self.server.purse.is_too_late(work.moment):
             raise TurnMissed("Its reserved moment was missed.")
 

@@ -1,12 +1,16 @@
-"""Tokens in hand: leave to send, at once or at reserved moments."""
+"""Tokens in hand: leave to send, at once or at reserved moments.
 
-import time
+The database has promised them to nobody else, for now: so they lapse by the clock that counts suspended time,
+else a machine that wakes up would send in the others' moments.
+"""
+
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from delivery import pacing
+from delivery.dispatcher import clock
 
 _AHEAD = pacing.CLAIM_AHEAD.total_seconds()
 #: A token that is not spaced is used within this time or lapses.
@@ -15,7 +19,7 @@ _LASTS_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Leave to send one message: at once, or at a reserved monotonic moment."""
+    """Leave to send one message: at once, or at a reserved moment of `clock`."""
 
     moment: float | None
     lapses_at: float
@@ -34,7 +38,7 @@ class Purse:
 
     def add(self, moments: Sequence[float | None]) -> None:
         """Take granted tokens, with their moments if spaced."""
-        at_once = time.monotonic() + _LASTS_SECONDS
+        at_once = clock.now() + _LASTS_SECONDS
         for moment in moments:
             lapses_at = at_once if moment is None else moment + pacing.grace(self.spacing).total_seconds()
             self._tokens.append(Token(moment, lapses_at))
@@ -43,7 +47,7 @@ class Purse:
     def ready(self) -> int:
         """How many messages may be claimed on them now: spaced ones shortly before their moment."""
         self._lapse()
-        ahead = time.monotonic() + _AHEAD
+        ahead = clock.now() + _AHEAD
         return sum(token.moment is None or token.moment <= ahead for token in self._tokens)
 
     @property
@@ -51,7 +55,7 @@ class Purse:
         """Seconds until a claim may be made on the next spaced token, None without one."""
         self._lapse()
         moment = self._tokens[0].moment if self._tokens else None
-        return None if moment is None else max(0.0, moment - _AHEAD - time.monotonic())
+        return None if moment is None else max(0.0, moment - _AHEAD - clock.now())
 
     def spend(self) -> float | None:
         """Use one for a claimed message; return its moment."""
@@ -59,9 +63,9 @@ class Purse:
 
     def is_too_late(self, moment: float) -> bool:
         """Whether a reserved moment was missed by so much that the next gap would be too narrow."""
-        return time.monotonic() > moment + pacing.grace(self.spacing).total_seconds()
+        return clock.now() > moment + pacing.grace(self.spacing).total_seconds()
 
     def _lapse(self) -> None:
-        now = time.monotonic()
+        now = clock.now()
         while self._tokens and self._tokens[0].lapses_at < now:
             self._tokens.popleft()

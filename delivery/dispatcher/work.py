@@ -23,7 +23,7 @@ MOST_RECIPIENTS = 100
 class Work:
     """A claimed message and the way out it was given to.
 
-    `moment` is the reserved monotonic moment of a spaced send, None = at once. `mail` is the message put
+    `moment` is the reserved moment of a spaced send, of `clock`, None = at once. `mail` is the message put
     together already, None where that is still to be done.
     """
 

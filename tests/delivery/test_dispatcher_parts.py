@@ -263,19 +263,30 @@ def test_tokens_that_are_not_spaced_are_ready_at_once():
 
 def test_a_reserved_moment_is_claimed_on_shortly_before_it():
     purse = Purse(spacing=timedelta(seconds=30))
-    soon, late = time.monotonic() + 0.5, time.monotonic() + 30
+    soon, late = clock.now() + 0.5, clock.now() + 30
     purse.add([soon, late])
     assert (purse.ready, len(purse)) == (1, 2)
     assert purse.spend() == soon
     assert 28 < purse.next_in <= 29
 
 
+def test_tokens_lapse_while_the_machine_sleeps(monkeypatch):
+    purse, spaced = Purse(spacing=timedelta(0)), Purse(spacing=timedelta(seconds=30))
+    moment = clock.now() + 20
+    purse.add([None])
+    spaced.add([moment])
+    awake = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: awake + 600)
+    assert (len(purse), len(spaced)) == (0, 0)
+    assert spaced.is_too_late(moment)
+
+
 def test_a_missed_moment_lapses():
     purse = Purse(spacing=timedelta(seconds=1))
-    purse.add([time.monotonic() - 0.2])
+    purse.add([clock.now() - 0.2])
     assert len(purse) == 0
-    assert purse.is_too_late(time.monotonic() - 0.2)
-    assert not purse.is_too_late(time.monotonic() - 0.05)
+    assert purse.is_too_late(clock.now() - 0.2)
+    assert not purse.is_too_late(clock.now() - 0.05)
 
 
 # Servers
