@@ -116,6 +116,8 @@ class Consequences:
 
         await self._database.call(write)
         await self._park.reread(server)
+        if server.state.paused is Paused.NO:
+            self._park.has_old_settings(server)
 
     async def _end_pipelining(self, server: Server, reason: str) -> None:
         """Say one command at a time from the next session on; those that are open may finish."""

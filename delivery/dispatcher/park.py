@@ -101,6 +101,11 @@ class Park:
             self.empty_if_unusable(server)
         await self._thaw()
 
+    def has_old_settings(self, server: Server) -> None:
+        """Leave a server alone until its profile was read again: somebody has saved it."""
+        server.is_live = False
+        self._refresh_at = 0.0
+
     def _new(self, way: WayOut, state: ProfileStateRow) -> Server:
         return Server(way, state, batch_size=self.batch_size, clock=lambda: self.db_now)
 

@@ -57,10 +57,13 @@ UPDATE {profile_state} SET penalty = penalty - 1, changed_at = now()
 WHERE profile_id = %(profile)s AND penalty > 0 AND breaker = %(closed)s RETURNING penalty
 """)
 
-# A fault does not replace a person's pause.
+# A fault does not replace a person's pause; nor is one of settings that a person has corrected since.
 _PAUSE = named("""
 INSERT INTO {profile_state} AS p (profile_id, paused, reason, paused_by_id, fault_version)
-VALUES (%(profile)s, %(paused)s, %(reason)s, %(user)s, %(version)s)
+SELECT %(profile)s, %(paused)s::smallint, %(reason)s, %(user)s::bigint, %(version)s::text
+WHERE %(version)s::text = '' OR EXISTS (
+  SELECT FROM {profile} c
+  WHERE c.id = %(profile)s AND c.version::text = split_part(%(version)s::text, '.', 1))
 ON CONFLICT (profile_id) DO UPDATE
   SET paused = excluded.paused, reason = excluded.reason, paused_by_id = excluded.paused_by_id,
       fault_version = excluded.fault_version, changed_at = now()
@@ -141,7 +144,8 @@ def pause(
 ) -> bool:
     """Take a server out of use; False when it was paused already (a person's pause stands over a fault's).
 
-    `version` says which settings a fault was found in.
+    `version` says which settings a fault was found in (`wire.WayOut.version`): False, too, when the profile
+    was saved since. A save that commits in the same moment is not seen; `thaw` ends such a pause.
     """
     values = {"paused": paused.value, "reason": reason, "user": user_id, "version": version}
     return bool(run(_PAUSE, _values(profile_id) | values))

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from delivery import models, pacing, queue
+from smtp_settings.models import SMTPProfile
 from tests.delivery.queueing import a_row_of_profile, in_threads, statements
 
 pytestmark = pytest.mark.django_db
@@ -360,6 +361,16 @@ def test_a_persons_pause_stands_over_a_fault_and_ends_by_a_person(profile_id):
     assert queue.resume(profile_id)
     assert (state(profile_id).paused, state(profile_id).reason) == (queue.Paused.NO, "")
     assert not queue.resume(profile_id)
+
+
+def test_old_settings_do_not_pause_a_profile_that_was_saved_since(profile_id):
+    profile = SMTPProfile.objects.get(pk=profile_id)
+    old = f"{profile.version}.ab"
+    SMTPProfile.objects.filter(pk=profile_id).update(version=profile.version + 1)
+
+    assert not queue.pause(profile_id, queue.Paused.FAULT, reason="sign-in refused", version=old)
+    assert state(profile_id).paused is queue.Paused.NO
+    assert queue.pause(profile_id, queue.Paused.FAULT, version=f"{profile.version + 1}.cd")
 
 
 def test_a_paused_server_is_not_probed(profile_id):
