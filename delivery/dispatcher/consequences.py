@@ -16,6 +16,7 @@ from delivery.dispatcher.lease import Lease
 from delivery.dispatcher.park import Park
 from delivery.dispatcher.server import Server
 from delivery.queue import Breaker, Claimed, Paused
+from transports.base import Phase
 
 #: How servers say that a session has had its number of messages.
 _SAYS_MESSAGES = re.compile(
@@ -23,6 +24,11 @@ _SAYS_MESSAGES = re.compile(
     r"|(messages|mails|transactions)\b.{0,30}\b(limit|maximum|per (session|connection))",
     re.IGNORECASE,
 )
+
+#: Where a server refuses whoever is there, before it knows for what.
+_GREETINGS = frozenset({Phase.BANNER, Phase.EHLO})
+#: A reason that is a reply with a final code.
+_REFUSAL = re.compile(r"5\d\d\b")
 
 
 class Consequences:
@@ -53,17 +59,20 @@ class Consequences:
             await self._end_pipelining(server, reason)
         change = _graver(change, server, judgement, reason)
         if change is not Change.NONE:
-            await self._act(change, server, reason, at_least=judgement.rest)
+            is_refused = judgement.phase in _GREETINGS and judgement.reply is not None and _is_refusal(reason)
+            await self._act(change, server, reason, at_least=judgement.rest, is_refused=is_refused)
             self._park.empty_if_unusable(server)
 
-    async def _act(self, change: Change, server: Server, reason: str, *, at_least: timedelta | None) -> None:
+    async def _act(
+        self, change: Change, server: Server, reason: str, *, at_least: timedelta | None, is_refused: bool
+    ) -> None:
         match change:
             case Change.NONE:
                 return
             case Change.CLOSE:
                 await self._close_breaker(server)
             case Change.OPEN:
-                await self._open_breaker(server, reason, at_least=at_least)
+                await self._open_breaker(server, reason, at_least=at_least, is_refused=is_refused)
             case Change.PAUSE:
                 await self._pause(server, reason)
             case Change.LOWER:
@@ -71,20 +80,26 @@ class Consequences:
             case Change.SPEED_UP:
                 await self._speed_up(server)
 
-    async def _open_breaker(self, server: Server, reason: str, *, at_least: timedelta | None = None) -> None:
+    async def _open_breaker(
+        self, server: Server, reason: str, *, at_least: timedelta | None = None, is_refused: bool = False
+    ) -> None:
         if server.state.breaker is Breaker.OPEN:
             return
         server.state = replace(server.state, breaker=Breaker.OPEN)  # for the other connections, from now on
         server.health.is_probing = False
         profile_id, lease = server.profile_id, self._lease.id
+        is_news = is_refused and not _is_refusal(server.state.reason)  # else it was told
 
         def write() -> None:
             jitter = random.uniform(-1, 1)  # noqa: S311  # spreads the tries
-            opened = queue.open_breaker(
-                profile_id, reason=reason, lease=lease, jitter=jitter, at_least=at_least or timedelta(0)
-            )
-            if opened is not None:
-                _note("server.breaker_opened", profile_id, lease, reason)
+            with transaction.atomic():
+                opened = queue.open_breaker(
+                    profile_id, reason=reason, lease=lease, jitter=jitter, at_least=at_least or timedelta(0)
+                )
+                if opened is not None:
+                    _note("server.breaker_opened", profile_id, lease, reason)
+                    if is_news:
+                        notices.server_refuses(profile_id)
 
         await self._database.call(write)
         await self._park.reread(server)
@@ -205,6 +220,11 @@ class Consequences:
 def _reason(judgement: Judgement) -> str:
     """Say why, a reply with its codes: by them the pages tell a refused sign-in."""
     return str(judgement.reply) if judgement.reply is not None else judgement.words or str(judgement.phase)
+
+
+def _is_refusal(reason: str) -> bool:
+    """Whether a breaker opened for a 5xx: no weather, a person has to speak with the server's owner."""
+    return _REFUSAL.match(reason) is not None
 
 
 def _graver(change: Change, server: Server, judgement: Judgement, reason: str) -> Change:

@@ -247,6 +247,7 @@ class Migration(migrations.Migration):
                 ('given_up', models.IntegerField(db_default=0)),
                 ('message_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), db_default=[], size=None)),
                 ('paused_ids', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), db_default=[], size=None)),
+                ('refusing_ids', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), db_default=[], size=None)),
             ],
         ),
         migrations.CreateModel(

@@ -9,13 +9,14 @@ from delivery.models.rows import Row
 
 
 class Notice(Row):
-    """What one reader is still to be told of mail given up and servers paused; one mail takes it all."""
+    """What one reader is still to be told of mail given up and of servers; one mail takes it all."""
 
     recipient = models.TextField(primary_key=True)  # a notify user's address
     mailed_at = models.DateTimeField(null=True)  # the last mail: the next one waits a while
     given_up = models.IntegerField(db_default=0)
     message_ids = ArrayField(models.BigIntegerField(), db_default=[])  # the first of them
     paused_ids = ArrayField(models.IntegerField(), db_default=[])  # profiles
+    refusing_ids = ArrayField(models.IntegerField(), db_default=[])  # profiles whose server refuses us
 
 
 class Incident(Row):

@@ -1,4 +1,4 @@
-"""Emails to those who look after a server: a message was given up, a server pauses.
+"""Emails to those who look after a server: a message was given up, a server pauses or refuses us.
 
 They go through the queue like any other mail, and are stored in the database transaction that records what
 they are about: neither lost nor doubled. None is ever about another: the queue leaves out what has their tag.
@@ -18,7 +18,16 @@ from delivery.notices.posting import post
 from delivery.notices.readers import Readers
 from delivery.notices.watching import watch
 
-__all__ = ["call_due", "mail_trial", "message_given_up", "send_due", "server_paused", "trial_body", "watch"]
+__all__ = [
+    "call_due",
+    "mail_trial",
+    "message_given_up",
+    "send_due",
+    "server_paused",
+    "server_refuses",
+    "trial_body",
+    "watch",
+]
 
 
 def message_given_up(messages: Mapping[int, int | None]) -> None:
@@ -47,6 +56,14 @@ def server_paused(profile_id: int, _reason: str = "") -> None:
     with never_in_the_way():
         if address := Readers().of(profile_id, None):
             queue.note_for(address, paused_ids=[profile_id])
+            _send(address)
+
+
+def server_refuses(profile_id: int) -> None:
+    """Tell that a server refuses this machine before it knows for what; its words are on the page."""
+    with never_in_the_way():
+        if address := Readers().of(profile_id, None):
+            queue.note_for(address, refusing_ids=[profile_id])
             _send(address)
 
 

@@ -68,10 +68,14 @@ class Letter:
 def letter_of(
     due: DueNotice, facts: Sequence[NoticeFacts], *, profiles: Mapping[int, str], base: str
 ) -> Letter:
-    """Return the letter; `profiles` are the names of those paused, `base` this installation's address."""
+    """Return the letter; `profiles` are the names of those told of, `base` this installation's address."""
     groups = []
     if due.paused_ids:
-        groups.append((_servers_opening(len(due.paused_ids)), tuple(_servers(due, profiles, base))))
+        opening = _servers_opening(len(due.paused_ids))
+        groups.append((opening, tuple(_servers(due.paused_ids, profiles, base))))
+    if due.refusing_ids:
+        opening = _refusals_opening(len(due.refusing_ids))
+        groups.append((opening, tuple(_servers(due.refusing_ids, profiles, base))))
     if due.given_up:
         groups.append((_messages_opening(due.given_up), tuple(_messages(due, facts, base))))
     return Letter(
@@ -89,6 +93,12 @@ def _subject(due: DueNotice, profiles: Mapping[int, str]) -> str:
         return ngettext("%(n)d message was not sent", "%(n)d messages were not sent", due.given_up) % {
             "n": due.given_up
         }
+    if due.paused_ids and due.refusing_ids:
+        return _("%(n)d servers do not work") % {"n": len({*due.paused_ids, *due.refusing_ids})}
+    if len(due.refusing_ids) > 1:
+        return _("%(n)d servers refuse this machine") % {"n": len(due.refusing_ids)}
+    if due.refusing_ids:
+        return _("the server %(name)s refuses this machine") % {"name": _name(profiles, due.refusing_ids[0])}
     if len(due.paused_ids) > 1:
         return _("%(n)d servers are paused") % {"n": len(due.paused_ids)}
     return _("the server %(name)s is paused") % {"name": _name(profiles, due.paused_ids[0])}
@@ -112,8 +122,19 @@ def _servers_opening(count: int) -> str:
     )
 
 
-def _servers(due: DueNotice, profiles: Mapping[int, str], base: str) -> Iterator[Item]:
-    for profile_id in due.paused_ids:
+def _refusals_opening(count: int) -> str:
+    return ngettext(
+        "A server refuses this machine before it hears what is to be sent. Its mail waits or goes through "
+        "other servers, and it is tried again by itself. Ask its owner to allow this machine's address.",
+        "Servers refuse this machine before they hear what is to be sent. Their mail waits or goes through "
+        "other servers, and they are tried again by themselves. Ask their owners to allow this machine's "
+        "address.",
+        count,
+    )
+
+
+def _servers(profile_ids: Sequence[int], profiles: Mapping[int, str], base: str) -> Iterator[Item]:
+    for profile_id in profile_ids:
         yield Item(
             _name(profiles, profile_id), _link(base, "admin:smtp_settings_smtpprofile_change", profile_id)
         )

@@ -24,7 +24,8 @@ _NOT_THE_SERVERS = frozenset(
 def post(due: DueNotice) -> None:
     """Queue the email, in the caller's transaction."""
     facts = queue.notice_facts(due.message_ids)
-    names = dict(SMTPProfile.objects.filter(pk__in=due.paused_ids).values_list("pk", "name"))
+    servers = {*due.paused_ids, *due.refusing_ids}
+    names = dict(SMTPProfile.objects.filter(pk__in=servers).values_list("pk", "name"))
     with translation.override(settings.LANGUAGE_CODE):
         letter = letter_of(due, facts, profiles=names, base=received.known_base())
     message = EmailMultiAlternatives(
@@ -37,7 +38,7 @@ def post(due: DueNotice) -> None:
         compose_message(message),
         priority=MessagePriority.HIGH,
         site_id=site_id,
-        profile_id=_way_around({*blamed, *due.paused_ids}, site_id),
+        profile_id=_way_around(blamed | servers, site_id),
         tag=queue.NOTICE_TAG,
     )
     queue.enqueue([handover])

@@ -1,4 +1,4 @@
-"""What each reader is still to be told of mail given up and servers paused: noted with the outcome.
+"""What each reader is still to be told of mail given up and of servers: noted with the outcome.
 
 A thousand refusals make one row that counts them, and one email when the reader's next one is due.
 """
@@ -24,33 +24,34 @@ WHERE m.id = ANY(%(ids)s::bigint[]) AND m.tag <> %(tag)s ORDER BY m.id
 """)
 
 _NOTE = named("""
-INSERT INTO {notice} AS n (recipient, given_up, message_ids, paused_ids)
-VALUES (%(recipient)s, %(given_up)s, %(messages)s::bigint[], %(paused)s::int[])
+INSERT INTO {notice} AS n (recipient, given_up, message_ids, paused_ids, refusing_ids)
+VALUES (%(recipient)s, %(given_up)s, %(messages)s::bigint[], %(paused)s::int[], %(refusing)s::int[])
 ON CONFLICT (recipient) DO UPDATE
   SET given_up = n.given_up + excluded.given_up,
       message_ids = (n.message_ids || excluded.message_ids)[1:%(most)s::int],
-      paused_ids = array(SELECT DISTINCT unnest(n.paused_ids || excluded.paused_ids))
+      paused_ids = array(SELECT DISTINCT unnest(n.paused_ids || excluded.paused_ids)),
+      refusing_ids = array(SELECT DISTINCT unnest(n.refusing_ids || excluded.refusing_ids))
 """)
 
 _DUE = named("""
 SELECT recipient FROM {notice}
-WHERE (given_up > 0 OR paused_ids <> array[]::int[])
+WHERE (given_up > 0 OR paused_ids || refusing_ids <> array[]::int[])
   AND (mailed_at IS NULL OR mailed_at <= now() - %(period)s::interval)
 ORDER BY recipient
 """)
 
 _TAKE = named("""
 WITH due AS MATERIALIZED (
-  SELECT recipient, given_up, message_ids, paused_ids FROM {notice}
-  WHERE (given_up > 0 OR paused_ids <> array[]::int[])
+  SELECT recipient, given_up, message_ids, paused_ids, refusing_ids FROM {notice}
+  WHERE (given_up > 0 OR paused_ids || refusing_ids <> array[]::int[])
     AND recipient = %(recipient)s
     AND (mailed_at IS NULL OR mailed_at <= now() - %(period)s::interval)
   FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE {notice} n SET mailed_at = now(), given_up = 0, message_ids = array[]::bigint[],
-       paused_ids = array[]::int[]
+       paused_ids = array[]::int[], refusing_ids = array[]::int[]
 FROM due WHERE n.recipient = due.recipient
-RETURNING due.recipient, due.given_up, due.message_ids, due.paused_ids
+RETURNING due.recipient, due.given_up, due.message_ids, due.paused_ids, due.refusing_ids
 """)
 
 
@@ -69,12 +70,13 @@ class NoticeFacts:
 
 @dataclass(frozen=True, slots=True)
 class DueNotice:
-    """All that one email is to tell one reader: how many messages, the first of them, servers paused."""
+    """All that one email is to tell one reader: how many messages, the first of them, which servers."""
 
     recipient: str
     given_up: int
     message_ids: Sequence[int]
     paused_ids: Sequence[int]
+    refusing_ids: Sequence[int] = ()
 
 
 def notice_facts(message_ids: Collection[int]) -> list[NoticeFacts]:
@@ -82,8 +84,14 @@ def notice_facts(message_ids: Collection[int]) -> list[NoticeFacts]:
     return rows(NoticeFacts, _FACTS, {"ids": sorted(message_ids), "tag": NOTICE_TAG}) if message_ids else []
 
 
-def note_for(recipient: str, *, message_ids: Sequence[int] = (), paused_ids: Collection[int] = ()) -> None:
-    """Note what this reader is to be told, messages given up and profiles paused; one statement."""
+def note_for(
+    recipient: str,
+    *,
+    message_ids: Sequence[int] = (),
+    paused_ids: Collection[int] = (),
+    refusing_ids: Collection[int] = (),
+) -> None:
+    """Note what this reader is to be told: messages given up, profiles paused, or refused; one statement."""
     run(
         _NOTE,
         {
@@ -91,6 +99,7 @@ def note_for(recipient: str, *, message_ids: Sequence[int] = (), paused_ids: Col
             "given_up": len(message_ids),
             "messages": list(message_ids[:MOST_NAMED]),
             "paused": sorted(set(paused_ids)),
+            "refusing": sorted(set(refusing_ids)),
             "most": MOST_NAMED,
         },
     )

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from delivery import notices, queue
-from delivery.models import Content, Message, Notice, SmallState
+from delivery.models import Content, Message, Notice, ProfileState, SmallState
 from delivery.notices.letter import letter_of
 from delivery.notices.posting import way_around
 from delivery.notices.readers import Keeper, reader
@@ -83,8 +83,9 @@ def a_fact(message_id=1, *, subject="Invoice 7", sensitive=False, cause="too_lar
     return NoticeFacts(message_id, None, 7, int(state), subject, sensitive, cause)
 
 
-def a_letter(facts=(), *, count=None, paused=(), base="https://mail.example.com"):
-    due = DueNotice("ann@example.com", len(facts) if count is None else count, [], list(paused))
+def a_letter(facts=(), *, count=None, paused=(), refusing=(), base="https://mail.example.com"):
+    given_up = len(facts) if count is None else count
+    due = DueNotice("ann@example.com", given_up, [], list(paused), list(refusing))
     return letter_of(due, list(facts), profiles={3: "EU relay"}, base=base)
 
 
@@ -112,6 +113,21 @@ def test_a_notice_of_a_pause_names_the_server_and_its_page():
     letter = a_letter(paused=[3])
     assert letter.subject == "mailconf: the server EU relay is paused"
     assert "https://mail.example.com/admin/smtp_settings/smtpprofile/3/" in letter.text()
+
+
+@pytest.mark.parametrize(
+    ("paused", "refusing", "subject"),
+    [
+        ((), (3,), "the server EU relay refuses this machine"),
+        ((), (3, 4), "2 servers refuse this machine"),
+        ((3,), (3, 4), "2 servers do not work"),
+    ],
+)
+def test_a_notice_of_a_refusal_names_the_server_and_what_to_do(paused, refusing, subject):
+    letter = a_letter(paused=paused, refusing=refusing)
+    assert letter.subject == f"mailconf: {subject}"
+    assert "EU relay" in letter.text()
+    assert "allow this machine's address" in letter.text()
 
 
 def test_a_notice_tells_of_servers_and_messages_in_one():
@@ -339,6 +355,24 @@ def test_a_refused_password_pauses_the_server_and_is_told_through_the_other(leas
     assert b"EU relay" in notice.content
     assert b"535" not in notice.content
     assert other.accepted == 4
+
+
+@pytest.mark.parametrize(("greeting", "mails"), [("554 5.7.1 Go away", 1), ("421 Later", 0)])
+def test_a_server_that_refuses_us_at_its_greeting_is_told_once_through_the_other(lease, greeting, mails):
+    with smtp_server(answers={"BANNER": greeting}) as refusing, smtp_server() as other:
+        fields = {"priority": "high", "notify_user": a_user(email="ann@example.com")}
+        relay = a_profile(name="EU relay", host=refusing.host, port=refusing.port, **fields)
+        a_profile(host=other.host, port=other.port)
+        queued(3)
+        drained()
+        ProfileState.objects.filter(profile=relay).update(open_until=timezone.now())
+        pretend_it_was_a_quarter_of_an_hour_ago()
+        queued(3)
+        drained()  # tried again, and refused again: no news
+        assert ProfileState.objects.get(profile=relay).penalty == 2
+        notices = [one for one in other.messages if one.rcpt_to == ("ann@example.com",)]
+    assert len(notices) == mails
+    assert all(b"EU relay" in one.content and b"Go away" not in one.content for one in notices)
 
 
 def test_a_message_given_up_by_a_worker_is_told_by_the_same_worker(lease):
