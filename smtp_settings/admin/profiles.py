@@ -111,7 +111,7 @@ class SMTPProfileAdmin(Columns, Deleting):
         form.act = act_of(request.POST)
         form.fresh_run = getattr(request, "finished_test", None)
         form.filled = getattr(request, "filled", None)
-        form.held_back = form.act in (Act.TEST, Act.SHOW) or asks_first(request, obj)
+        form.held_back = form.act in (Act.TEST, Act.CHECK, Act.SHOW) or asks_first(request, obj)
         return form
 
     @method_decorator(sensitive_post_parameters("password"))
@@ -125,8 +125,9 @@ class SMTPProfileAdmin(Columns, Deleting):
         """Run a test that was asked for, then let Django handle the form; the gate is in the form."""
         request.filled = filling.press(request)  # type: ignore[attr-defined]  # read by get_form
         act = act_of(request.POST)
-        if request.method == "POST" and act is Act.TEST:
-            self._run_test(request, None if "_saveasnew" in request.POST else object_id)
+        if request.method == "POST" and act in (Act.TEST, Act.CHECK):
+            kind = TestRun.Kind.SEND if act is Act.TEST else TestRun.Kind.CONNECT
+            self._run_test(request, None if "_saveasnew" in request.POST else object_id, kind=kind)
         finding.press(request, self)
         dns.press(request, self)
         if act is Act.ANYWAY and not request.user.has_perm("smtp_settings.save_untested_smtpprofile"):
@@ -137,7 +138,7 @@ class SMTPProfileAdmin(Columns, Deleting):
             # Somebody saved between this request's check and its lock: check again, with what is there now.
             return super().changeform_view(request, object_id, form_url, extra_context)
 
-    def _run_test(self, request: HttpRequest, object_id: str | None) -> None:
+    def _run_test(self, request: HttpRequest, object_id: str | None, *, kind: str) -> None:
         """Test the values in the form; the run is left on the request for the page. Nothing is saved.
 
         A form with errors is not tested; the ordinary pass shows them.
@@ -147,7 +148,7 @@ class SMTPProfileAdmin(Columns, Deleting):
             return
         if not self.may_test_values(request, profile):
             raise PermissionDenied
-        form = self.form_to_test(request, profile)
+        form = self.form_to_test(request, profile, kind=kind)
         if not form.is_valid():
             return
         try:
@@ -155,8 +156,8 @@ class SMTPProfileAdmin(Columns, Deleting):
                 request,
                 form.instance,
                 form.effective.secret,
-                form.cleaned_data["test_to"],
-                kind=TestRun.Kind.SEND,
+                form.cleaned_data.get("test_to") or [],
+                kind=kind,
             )
         except runs.NotStarted as refusal:
             messages.error(request, refusal.sentence)
@@ -166,6 +167,10 @@ class SMTPProfileAdmin(Columns, Deleting):
     def may_test_values(self, request: HttpRequest, profile: SMTPProfile | None) -> bool:
         """Whether this person may test what the form holds: who may save it."""
         return self.has_change_permission(request, profile) if profile else self.has_add_permission(request)
+
+    def may_change_any(self, request: HttpRequest) -> bool:
+        """Whether this person may have the form open at all, for a new profile or a saved one."""
+        return self.has_add_permission(request) or self.has_change_permission(request)
 
     def form_to_test(
         self, request: HttpRequest, profile: SMTPProfile | None, *, kind: str = TestRun.Kind.SEND

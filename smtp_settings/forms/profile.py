@@ -74,7 +74,7 @@ class ProfileForm(ProfileFields):
             self.add_error(rule.field, str(rule.sentence))
         if self.act is not Act.DRAFT:
             self._check_port(data)
-        if self.act is not Act.TEST:
+        if self.act not in (Act.TEST, Act.CHECK):
             self._check_version(data)
         if self.act is Act.ANYWAY and len(data.get("anyway_reason", "").strip()) < MINIMUM_REASON:
             self.add_error("anyway_reason", _("Say in at least 10 characters why no test can be made."))

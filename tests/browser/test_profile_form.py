@@ -310,6 +310,10 @@ def test_without_scripts_the_same_form_fills_corrects_tests_and_saves(browser, p
         page.fill("#id_username", "apikey")
         page.fill("#id_password", CANARY)
         page.fill("#id_from_address", "shop@example.com")
+        page.click("#mc-test button[name=_check]")
+        assert "The connection works." in page.inner_text("#mc-test-result")
+        assert server.accepted == 0
+
         page.click("#mc-test button[name=_send_test]")
         assert page.input_value("#id_port") == str(server.port)
         assert page.get_attribute("#id_password", "placeholder") == "from your test, not saved yet"

@@ -308,6 +308,19 @@ def test_a_check_of_the_connection_opens_no_gate(client, server):
     assert server.messages == []
 
 
+def test_without_scripts_a_check_sends_nothing_and_opens_no_gate_either(client, server):
+    values = signing_in(client, server, SECRET, test_to="")
+
+    page = press(client, ADD, values, "_check")
+
+    assert "The connection works. It does not open Save" in page.content.decode()
+    assert server.messages == []
+    kept = form_of(page)
+    assert kept["host"] == server.host
+    press(client, ADD, kept | {"password": SECRET}, "_save")
+    assert not SMTPProfile.objects.exists()
+
+
 def test_a_started_test_is_the_evidence_for_what_was_typed_and_for_nothing_else(client, server):
     """E11, E12."""
     values = signing_in(client, server, SECRET)
