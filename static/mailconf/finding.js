@@ -24,6 +24,9 @@
         button.setAttribute("aria-disabled", String(isBusy));
     }
 
+    // To those who listen: the page has one live region.
+    const tell = (text) => { id("mc-say").textContent = text; };
+
     // Find my settings
 
     function find() {
@@ -31,7 +34,7 @@
         const status = id("mc-find-status"), results = id("mc-find-results");
         let isRunning = false, urls = null;
 
-        const say = (text) => { if (text && status.textContent !== text) { status.textContent = text; } };
+        const say = (text) => { if (text && status.textContent !== text) { tell(status.textContent = text); } };
 
         function end(text) {
             isRunning = false;
@@ -112,22 +115,22 @@
     // DNS for the From domain
 
     function advise() {
-        const button = id("mc-check-dns"), results = id("mc-dns-results"), status = id("mc-dns-status");
+        const button = id("mc-check-dns"), results = id("mc-dns-results");
         const word = id("mc-dns-word"); // shown while the section is closed, too
         let count = 0;
 
         async function check() {
             const mine = ++count;
             busy(button, true);
-            status.textContent = button.dataset.busy;
+            tell(button.dataset.busy);
             const told = await ask(dns.dataset.advice);
             if (mine !== count) { return; }
             busy(button, false);
-            if (!told) { status.textContent = results.textContent = dns.dataset.lost; return; }
+            if (!told) { return tell(results.textContent = dns.dataset.lost); }
             results.innerHTML = told.html;
             const title = id("mc-dns-title");
             if (told.domain) { title.textContent = dns.dataset.title.replace("%s", told.domain); }
-            status.textContent = told.word ? `${title.textContent}: ${told.word}` : results.textContent;
+            tell(told.word ? `${title.textContent}: ${told.word}` : results.textContent);
             word.textContent = told.word;
             word.className = `mc-badge ${told.tone}`;
             word.hidden = !told.word;

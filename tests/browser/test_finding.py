@@ -133,7 +133,7 @@ def test_after_a_pass_the_closed_section_says_what_to_look_at(browser, person):
         assert page.inner_text("#mc-dns summary").split("\n")[0].startswith("DNS for shop.example")
         assert page.inner_text("#mc-dns-word") == "Look at DMARC"
         assert not page.is_visible("#mc-dns-results")
-        assert page.text_content("#mc-dns-status") == "DNS for shop.example: Look at DMARC"
+        assert page.text_content("#mc-say") == "DNS for shop.example: Look at DMARC"
         assert page.get_attribute(SAVE, "aria-disabled") is None
 
 
@@ -151,7 +151,7 @@ def test_a_dead_name_service_is_one_sentence(browser, person, settings):
         page.wait_for_selector("#mc-dns-results .mc-notice")
     sentence = "Not checked: the name service gave no answer. Try again later."
     assert page.text_content("#mc-dns-results").strip() == sentence
-    assert page.text_content("#mc-dns-status").strip() == sentence
+    assert page.text_content("#mc-say").strip() == sentence
     assert not page.is_visible("#mc-dns-word")
     assert page.text_content("#mc-check-dns") == "Check DNS"
 
