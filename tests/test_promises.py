@@ -131,10 +131,20 @@ PLACES = {
         "test_an_untouched_save_keeps_the_saved_password",
     ],
     "B19": ["test_the_saved_password_never_follows_to_another_destination"],
+    "B20": ["test_autofill_before_load_changes_no_state"],
     "B22": ["test_without_scripts_the_same_form_fills_corrects_tests_and_saves"],
-    "B23": ["test_who_is_signed_out_during_a_test_keeps_the_entries"],
-    "B24": ["test_a_test_goes_on_over_a_reload"],
-    "B26": ["test_a_save_over_somebody_elses_is_refused_and_shows_both_values"],
+    "B23": [
+        "test_who_is_signed_out_during_a_test_keeps_the_entries",
+        "test_what_shapes_no_session_leaves_save_open",  # signed out before Save
+    ],
+    "B24": [
+        "test_a_test_goes_on_over_a_reload",
+        "test_a_lost_connection_is_said_and_the_same_test_goes_on",
+    ],
+    "B26": [
+        "test_a_save_over_somebody_elses_is_refused_and_shows_both_values",
+        "test_what_shapes_no_session_leaves_save_open",
+    ],
     "B27": ["test_after_back_the_entries_are_looked_at_again"],
     "B29": ["test_the_banner_of_a_hostile_server_is_shown_and_does_nothing"],
     "B30": [
@@ -143,8 +153,13 @@ PLACES = {
     ],
     "B31": ["test_a_rate_limit_is_said_and_opens_nothing", "test_no_forbidden_address_is_connected"],
     "B32": ["test_a_silent_server_ends_the_run_at_the_limit"],
-    "B33": ["test_a_draft_of_a_live_profile_asks_before_it_stops_sending", "test_a_draft_needs_only_a_name"],
+    "B33": [
+        "test_a_draft_of_a_live_profile_asks_before_it_stops_sending",
+        "test_a_draft_needs_only_a_name",
+        "test_a_refusal_is_explained_and_save_stays_shut",
+    ],
     "B34": [
+        "test_a_refusal_is_explained_and_save_stays_shut",
         "test_saving_anyway_needs_a_reason_and_is_kept_in_the_log",
         "test_saving_anyway_needs_its_permission",
     ],

@@ -44,6 +44,7 @@ PAGES = {
     "smtp_settings_testrun_delete": NONE,
     "smtp_settings_testrun_change": "++~+->>",  # operators: their own
     "smtp_settings_testrun_start": NO_PAGE,
+    "smtp_settings_testrun_session": WHO_CHANGES,
     "smtp_settings_testrun_state": "++-+->>",
     "smtp_settings_testrun_stop": NO_PAGE,
     "smtp_settings_event_changelist": WHO_LOOKS,

@@ -32,6 +32,9 @@
         return response.json();
     }
 
+    // Throws when nobody is signed in any more. Who signed in again, in another tab, has another token.
+    async function renew() { form.elements.csrfmiddlewaretoken.value = (await ask(data.session)).token; }
+
     function follow(url) {
         address = url;
         seq = -1;
@@ -287,15 +290,16 @@
         if (isUnderWay()) { return; }
         clearErrors();
         unmark(form);
-        const body = new FormData(form);
-        body.set("_object_id", data.object);
-        body.set("_kind", kind);
         const mine = entries();
         [trouble, isAsked, address] = ["", false, ""];
         run = {status: "waiting", kind, line: say.started};
         refresh();
         announce(say.started);
         try {
+            await renew();
+            const body = new FormData(form);
+            body.set("_object_id", data.object);
+            body.set("_kind", kind);
             const told = await ask(data.start, body);
             if (told.poll) {
                 sent = {...mine, id: told.id};
@@ -386,22 +390,43 @@
 
     // Saving
 
-    let isLeaving = false, isTouched = false;
+    let isLeaving = false, isSure = false, isTouched = false;
     const key = `mc-test-run ${location.pathname}`;
     const forget = () => { address = ""; sessionStorage.removeItem(key); };
 
     form.addEventListener("submit", (event) => {
         const name = event.submitter?.name || "_save";
         if (isLeaving) { return event.preventDefault(); } // a second click on the way out
-        if (["_save", "_continue", "_addanother"].includes(name) && !isOpen()) {
+        const mayWait = trouble === "signed_out" && !isSure; // perhaps not any more
+        if (["_save", "_continue", "_addanother"].includes(name) && !isOpen() && !mayWait) {
             event.preventDefault();
+            isSure = false;
             announce(fill(say.blocked, {line: line()}));
             if (trouble !== "incomplete" || !toFirstWrong()) { form.querySelector("#mc-test [name=_send_test]").focus(); }
             return;
         }
         isLeaving = true;
+        if (!isSure) { // without a session the entries would be gone behind the sign-in
+            event.preventDefault();
+            return leave(event.submitter);
+        }
         sessionStorage.removeItem(key); // from here the page itself names its test
     });
+
+    async function leave(submitter) {
+        let isHere = true;
+        try { await renew(); } catch (error) {
+            isHere = false;
+            if (error instanceof SignedOut) { lose(error); } else { announce(say.unsaved); }
+        }
+        isLeaving = false;
+        if (!isHere) { return tests[0].focus(); }
+        if (trouble === "signed_out") { trouble = ""; }
+        refresh();
+        isSure = true;
+        form.requestSubmit(submitter);
+        isSure = isLeaving; // not when the browser itself found something missing
+    }
 
     form.addEventListener("input", (event) => {
         if (counting().includes(event.target.name)) { isTouched = true; }
@@ -444,7 +469,7 @@
     // Beginning: with the test the page names, or the one that ran when it was left
 
     window.addEventListener("pageshow", () => { // after Back, too, and when the browser has put values back
-        isLeaving = false;
+        isLeaving = isSure = false;
         if (isUnderWay()) { poll(); }
         refresh();
     });

@@ -82,6 +82,18 @@ def test_the_mark_is_there_again_after_a_reload(page, unwilling, person):
     assert marked(page) == ["username", "password"]
 
 
+def test_a_closed_section_with_a_named_field_opens(page):
+    with smtp_server(security="starttls") as server:
+        fill_in(page, server)
+        page.check("#id_security input[value=starttls]")
+        page.fill("#id_port", str(server.port))
+        assert page.is_hidden("#id_ca")
+        page.click(TEST)
+        expect(page.locator("#id_ca")).to_be_visible()
+    assert "Look here" in page.inner_text(".form-row.field-ca")
+    assert page.is_hidden("#id_max_retries")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_the_mark_stays_in_its_row(browser, person, unwilling, scheme, keep):
     page = browser.window(user=person, width=PHONE, scheme=scheme)

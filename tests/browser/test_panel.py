@@ -2,17 +2,23 @@
 
 import asyncio
 import re
+import socket
+import socketserver
 import threading
+from contextlib import suppress
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
+from django.db.models import F
 from django.utils import timezone
 from playwright.sync_api import expect
 
 from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import SMTPProfile, TestRun
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.acceptance.processes import until
+from tests.browser.conftest import DESKTOP, PHONE, Browser
 from tests.builders import a_draft, a_profile
 from tests.servers import smtp_server
 from tests.wire.evil import evil_server_beside, hang, say
@@ -93,6 +99,58 @@ def expect_shut(page):
 
 def expect_open(page):
     expect(page.locator(SAVE)).not_to_have_attribute("aria-disabled", "true")
+
+
+def sign_in_again(page):
+    """Sign in in another tab, which gives every form of the first one an old token."""
+    other = page.context.new_page()
+    other.goto("/admin/login/")
+    other.fill("#id_username", "alex")
+    other.fill("#id_password", "correct horse")
+    other.press("#id_password", "Enter")
+    other.wait_for_url("**/admin/")
+    other.close()
+
+
+class Door(socketserver.ThreadingTCPServer):
+    """Stands before the web server and can be shut as one that is restarted: connections are refused."""
+
+    daemon_threads, block_on_close, allow_reuse_address = True, False, True
+
+    def __init__(self, base, port=0):
+        self.behind, self.open = (urlsplit(base).hostname, urlsplit(base).port), []
+        super().__init__(("localhost", port), Passage)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://localhost:{self.server_address[1]}"
+
+    def shut(self):
+        self.shutdown()
+        self.server_close()
+        for one in self.open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+class Passage(socketserver.BaseRequestHandler):
+    """Carries bytes to the web server and back until one of them is done."""
+
+    def handle(self):
+        with socket.create_connection(self.server.behind) as behind:
+            self.server.open += [self.request, behind]
+            back = threading.Thread(target=carry, args=(behind, self.request), daemon=True)
+            back.start()
+            carry(self.request, behind)
+            back.join()
+
+
+def carry(source, target):
+    with suppress(OSError):
+        while content := source.recv(65536):
+            target.sendall(content)
+        target.shutdown(socket.SHUT_WR)
 
 
 def has_focus(page, selector):
@@ -177,6 +235,21 @@ def test_what_shapes_no_session_leaves_save_open(browser, person, live_profile, 
     page.fill("#id_per_minute", "20")
     page.check("#id_priority input[value=high]")
     assert is_open(page)
+
+    # Signed out without a word, by another window: nothing leaves the page.
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+    page.click(SAVE)
+    expect(page.locator(LINE)).to_contain_text("You have been signed out.")
+    assert page.input_value("#id_notes") == "For the shop"
+    sign_in_again(page)
+
+    # Meanwhile somebody else has saved it: both versions are shown, and nothing is saved.
+    SMTPProfile.objects.update(version=F("version") + 1, description="Sam was here")
+    page.click(SAVE, force=True)
+    expect(page.locator("#mc-conflict-title")).to_be_visible()
+    assert "Sam was here" in page.inner_text("section[aria-labelledby=mc-conflict-title]")
+    assert page.input_value("#id_name") == "Another name"
+    assert SMTPProfile.objects.get().name == "EU relay"
 
     page.click(SAVE)
     page.wait_for_selector(".messagelist")
@@ -413,6 +486,19 @@ def test_a_refusal_is_explained_and_save_stays_shut(browser, person, keep):
         expect_shut(page)
         keep(page, "panel-failed")
 
+        page.click(".mc-savebar [name=_draft]")
+        expect(page.locator(".messagelist")).to_contain_text("It is not used until it is tested and saved.")
+        page.goto(change_url(SMTPProfile.objects.get()))
+        page.click(".mc-anyway summary")
+        page.fill("#id_anyway_reason", "Because")
+        page.click("[name=_save_anyway]")
+        expect(page.locator("#mc-problems")).to_contain_text("Say in at least 10 characters")
+        assert SMTPProfile.objects.get().is_draft
+        page.fill("#id_anyway_reason", "The server is installed tomorrow")
+        page.click("[name=_save_anyway]")
+        page.wait_for_selector(".messagelist")
+        expect(page.locator("#result_list .field-health")).to_have_text("Saved without a test")
+
 
 def test_greylisting_does_not_open_save(browser, person):
     with smtp_server(security="none", answers={"RCPT": "450 4.2.0 Greylisted, try again"}) as server:
@@ -518,22 +604,35 @@ def test_a_recent_test_of_a_profile_is_shown_without_the_script_too(browser, per
 
 
 def test_a_lost_connection_is_said_and_the_same_test_goes_on(browser, person):
-    gate = Gate()
+    gate, door = Gate(), Door(browser.base)
+    through = Browser(browser.chromium, door.url)
     with evil_server_beside({"mail": gate}) as server:
-        page = browser.window(user=person)
+        page = through.window(user=person)
         fill_in(page, server)
         page.click(TEST)
         assert gate.reached.wait(60)
         expect(page.locator(BADGE)).to_have_text("Testing…")
-        page.context.set_offline(True)
+        door.shut()
         expect(page.locator(LINE)).to_have_text("The connection to mailconf was lost. Trying again…")
         assert page.inner_text(BADGE) == "Testing…"
         gate.open()
-        page.context.set_offline(False)
+        again = Door(browser.base, urlsplit(door.url).port)
         expect(page.locator(BADGE)).to_have_text(PASSED)
         assert TestRun.objects.count() == 1
+
+        # Nor does a Save leave the page while nobody answers.
+        again.shut()
+        page.fill("#id_description", "For the shop")
+        page.click(SAVE)
+        expect(page.locator("#mc-test-status")).to_contain_text("Not saved: mailconf did not answer.")
+        again = Door(browser.base, urlsplit(door.url).port)
+        page.click(SAVE)
+        page.wait_for_selector(".messagelist")
+        assert SMTPProfile.objects.get().description == "For the shop"
     page.close()
-    browser.complaints = [one for one in browser.complaints if "ERR_INTERNET_DISCONNECTED" not in one]
+    again.shut()
+    assert [one for one in through.complaints if "ERR_" not in one] == []
+    assert any("ERR_CONNECTION_REFUSED" in one for one in through.complaints)
 
 
 def test_who_is_signed_out_during_a_test_keeps_the_entries(browser, person):
@@ -548,6 +647,42 @@ def test_who_is_signed_out_during_a_test_keeps_the_entries(browser, person):
         assert page.inner_text(BADGE) == "Not tested"
         assert page.input_value("#id_host") == server.host
         gate.open()
+        until(lambda: TestRun.objects.filter(state="passed").exists())
+
+        page.click(SAVE, force=True)
+        expect(page.locator(LINE)).to_contain_text("You have been signed out.")
+        sign_in_again(page)
+        gate.reached.clear()
+        page.click(TEST)
+        assert gate.reached.wait(60)
+        gate.open()
+        expect(page.locator(BADGE)).to_have_text(PASSED)
+        page.click(SAVE)
+        page.wait_for_selector(".messagelist")
+        assert SMTPProfile.objects.get().host == server.host
+
+
+def test_autofill_before_load_changes_no_state(browser, person, live_profile, server):
+    page, runs = browser.window(user=person), TestRun.objects.count()
+    page.add_init_script(
+        """new MutationObserver(() => {
+            for (const [name, text] of Object.entries({username: "alex", password: "correct horse"})) {
+                const box = document.querySelector(`#smtpprofile_form [name=${name}]`);
+                if (box && !box.value) { box.value = text; }
+            }
+        }).observe(document, {childList: true, subtree: true});"""
+    )
+    page.goto(ADD)
+    assert page.input_value("#id_password") == "correct horse"
+    expect_shut(page)
+    assert page.inner_text(LINE) == NEVER
+
+    page.goto(change_url(live_profile))  # signs in with nothing: neither field is in use
+    assert page.input_value("#id_username") == "alex"
+    assert is_open(page)
+    assert page.inner_text(LINE) == "Connection settings are unchanged. You can save."
+    assert TestRun.objects.count() == runs
+    assert server.sessions == 0
 
 
 def test_after_back_the_entries_are_looked_at_again(browser, person, live_profile):
@@ -626,7 +761,7 @@ def test_each_step_is_announced_once(browser, person, server):
     assert len(said) == len(set(said))
     assert said[0] == "The test begins…"
     assert said[-1].startswith("The test succeeded")
-    assert page.locator(":is(#mc-test, .mc-savebar) :is([role=status], [aria-live])").count() == 1
+    assert page.locator(":is([role=status], [aria-live])").count() == 1
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])

@@ -37,6 +37,7 @@ _SAID: dict[str, str | Promise] = {
     "restored": _("The tested values are back."),
     "started": _("The test begins…"),
     "unreachable": _("mailconf did not answer. Send the test again."),
+    "unsaved": _("Not saved: mailconf did not answer. Your entries are still here. Try again."),
     "empty": _("(empty)"),
     "keep_tested": _("from your test, not saved yet"),
 }
@@ -105,6 +106,7 @@ def script_data(
     return {
         "object": str(saved.pk) if saved is not None else "",
         "start": reverse("admin:smtp_settings_testrun_start"),
+        "session": reverse("admin:smtp_settings_testrun_session"),
         "poll": reverse("admin:smtp_settings_testrun_state", args=[run.uuid]) if run is not None else "",
         "fields": counting,
         "labels": {name: field_label(name) for name in dict.fromkeys(chain(*counting.values()))},

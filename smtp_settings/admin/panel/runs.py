@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -58,6 +59,7 @@ def urls(profile_admin: "SMTPProfileAdmin") -> list[URLPattern]:
             view(sensitive_post_parameters("password")(require_POST(runs.start))),
             name="smtp_settings_testrun_start",
         ),
+        path("test-runs/session/", view(require_GET(runs.session)), name="smtp_settings_testrun_session"),
         path("test-runs/<uuid:uuid>/", view(require_GET(runs.state)), name="smtp_settings_testrun_state"),
         path("test-runs/<uuid:uuid>/stop/", view(require_POST(runs.stop)), name="smtp_settings_testrun_stop"),
     ]
@@ -105,6 +107,15 @@ class Runs:
                 raise PermissionDenied
             raise NotStarted(_errors(_("This profile was deleted after you opened it.")))
         return profile
+
+    def session(self, request: HttpRequest) -> JsonResponse:
+        """Tell an open form that its person is still signed in, and the token of its next POST.
+
+        Who is not is sent to the sign-in, as from every page; one who signed in again has another token.
+        """
+        if not self._profiles.may_change_any(request):
+            raise PermissionDenied
+        return JsonResponse({"token": get_token(request)})
 
     def state(self, request: HttpRequest, uuid: UUID) -> JsonResponse:
         """Tell how a run stands; without its HTML when that has not changed since `seq`."""
