@@ -1,4 +1,7 @@
-"""The filters of the list of messages, and the choice that a job gets of them."""
+"""The filters of the list of messages, and the choice that a job gets of them.
+
+A little long, so that each chip stands beside what a job reads of it.
+"""
 
 from typing import Any
 
@@ -11,6 +14,15 @@ from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from delivery import jobs
+from delivery.admin.asked import (
+    PERIODS,
+    REPLIES,
+    number_of,
+    period_words,
+    reply_of,
+    reply_words,
+    since_of,
+)
 from delivery.admin.sentences import cause_words
 from delivery.admin.states import FAILURES, State, any_of, messages_in
 from delivery.models import Failure, Message, MessageState, QueueEntry
@@ -19,11 +31,9 @@ from smtp_settings.models import SMTPProfile
 
 #: Sites that are offered, and seconds for which the same are.
 _MOST_SITES, _KEPT_SECONDS = 200, 10
-_SITES = "mailconf.messages.sites"
+_SITES, _PROFILES = "mailconf.messages.sites", "mailconf.messages.profiles"
 #: The word of an address for messages that have no site.
 _NO_SITE = "none"
-#: What no number of a row passes.
-_LARGEST_INT = 2**31 - 1
 
 
 class StateFilter(SimpleListFilter):
@@ -94,9 +104,63 @@ class ProfileFilter(_Chosen):
     title = _("Profile")
     parameter_name = "profile"
 
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the profiles there are."""
+        chosen = super().lookups(request, model_admin)
+        if request.GET.get(StateFilter.parameter_name) not in FAILURES:
+            return []
+        kept: list[tuple[str, str]] | None = cache.get_or_set(_PROFILES, _read_profiles, _KEPT_SECONDS)
+        return _offered(list(kept or []), chosen, request)
+
     def words(self, chosen: str, request: HttpRequest) -> str:
         """Say the name."""
         return profile_name(number_of(chosen))
+
+
+class PeriodFilter(_Chosen):
+    """Since when it has failed, is held or expired; a link may name a moment."""
+
+    title = _("Period")
+    parameter_name = "since"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the usual spans."""
+        return _offered(list(PERIODS.items()), super().lookups(request, model_admin), request)
+
+    def words(self, chosen: str, request: HttpRequest) -> str:
+        """Say the moment."""
+        return period_words(since_of(chosen))
+
+
+class ReplyFilter(_Chosen):
+    """What the server replied last."""
+
+    title = _("Reply")
+    parameter_name = "reply"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the classes; an address may name a code."""
+        return _offered(list(REPLIES.items()), super().lookups(request, model_admin), request)
+
+    def words(self, chosen: str, request: HttpRequest) -> str:
+        """Say the code."""
+        return reply_words(chosen)
+
+
+def _offered(
+    usual: list[tuple[str, Any]], chosen: list[tuple[str, Any]], request: HttpRequest
+) -> list[tuple[str, Any]]:  # Any: lazy words
+    """Offer the usual ones and what else was chosen, on the tabs that have such columns."""
+    if request.GET.get(StateFilter.parameter_name) not in FAILURES:
+        return []
+    known = {value for value, _words in usual}
+    return [*usual, *(one for one in chosen if one[0] not in known)]
 
 
 class UncertainFilter(SimpleListFilter):
@@ -145,6 +209,11 @@ class SiteFilter(SimpleListFilter):
         return queryset.filter(site_id=chosen) if chosen else queryset.filter(site__isnull=True)
 
 
+def _read_profiles() -> list[tuple[str, str]]:
+    rows = SMTPProfile.objects.order_by("name").values_list("pk", "name")[:_MOST_SITES]
+    return [(str(pk), name) for pk, name in rows]
+
+
 def _read_sites() -> list[tuple[str, str]]:
     rows = Site.objects.order_by("domain").values_list("pk", "domain")[:_MOST_SITES]
     return [(str(pk), domain) for pk, domain in rows]
@@ -153,10 +222,21 @@ def _read_sites() -> list[tuple[str, str]]:
 #: The filters an address may name; with any other, a column could be searched by guessing.
 FILTERS = frozenset(
     kind.parameter_name
-    for kind in (StateFilter, UncertainFilter, SiteFilter, CauseFilter, ProfileFilter, BeforeFilter)
+    for kind in (
+        StateFilter,
+        UncertainFilter,
+        SiteFilter,
+        CauseFilter,
+        ProfileFilter,
+        PeriodFilter,
+        ReplyFilter,
+        BeforeFilter,
+    )
 )
 #: Those that only the lists of what needs a person have.
-OF_FAILURES = frozenset({CauseFilter.parameter_name, ProfileFilter.parameter_name})
+OF_FAILURES = frozenset(
+    kind.parameter_name for kind in (CauseFilter, ProfileFilter, PeriodFilter, ReplyFilter)
+)
 
 
 def choice_of(asked: QueryDict) -> jobs.Choice:
@@ -172,6 +252,8 @@ def choice_of(asked: QueryDict) -> jobs.Choice:
         before=before,
         only_uncertain=asked.get("uncertain") == "1",
         site_id=site_of(asked),
+        since=since_of(asked.get("since", "")) if has_cause else None,
+        reply=reply_of(asked.get("reply", "")) if has_cause else "",
     )
 
 
@@ -185,6 +267,8 @@ def address_of(choice: jobs.Choice) -> dict[str, str]:
         "before": "" if choice.before is None else str(choice.before),
         "uncertain": "1" if choice.only_uncertain else "",
         "site": "" if choice.site_id is None else str(choice.site_id or _NO_SITE),
+        "since": "" if choice.since is None else choice.since.isoformat(),
+        "reply": choice.reply,
     }
     return {name: value for name, value in wanted.items() if value or (name == "cause" and value is not None)}
 
@@ -193,12 +277,6 @@ def site_of(asked: QueryDict) -> int | None:
     """Read which site an address asks for: its number, 0 for none, None for any."""
     text = asked.get("site", "")
     return 0 if text == _NO_SITE else number_of(text) or None
-
-
-def number_of(text: str, *, most: int = _LARGEST_INT) -> int | None:
-    """Read a number of a row; None for anything else."""
-    is_number = text.isascii() and text.isdigit() and len(text) < 20
-    return int(text) if is_number and int(text) <= most else None
 
 
 def profile_name(profile_id: int | None) -> str:
@@ -221,4 +299,10 @@ def _of_failures(asked: QueryDict) -> Q:
         wanted &= Q(cause=cause)
     if (profile_id := number_of(asked.get("profile", ""))) is not None:
         wanted &= Q(profile_id=profile_id)
+    if (since := since_of(asked.get("since", ""))) is not None:
+        wanted &= Q(at__gte=since)
+    if (reply := reply_of(asked.get("reply", ""))) == jobs.NO_REPLY:
+        wanted &= Q(code=None)
+    elif (codes := jobs.reply_range(reply)) is not None:
+        wanted &= Q(code__range=codes)
     return wanted

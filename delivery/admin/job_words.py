@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from delivery import jobs
 from delivery.admin import actions
+from delivery.admin.asked import period_words, reply_words
 from delivery.admin.filters import address_of, profile_name, site_name
 from delivery.admin.sentences import cause_words
 from delivery.admin.states import State
@@ -100,8 +101,7 @@ def filter_words(choice: jobs.Choice, *, with_names: bool = True) -> list[tuple[
 def _filter(choice: jobs.Choice, *, with_names: bool) -> Iterator[tuple[str, str]]:
     state = State(choice.state.value) if choice.state is not None else None
     yield _("Status"), str(state.label) if state else _("any that waits or needs a person")
-    if choice.cause is not None:
-        yield _("Cause"), cause_words(state or "", choice.cause)
+    yield from _filter_of_failures(choice, state)
     if choice.profile_id is not None:
         yield _("Profile"), profile_name(choice.profile_id) if with_names else f"#{choice.profile_id}"
     if choice.site_id is not None:
@@ -113,6 +113,15 @@ def _filter(choice: jobs.Choice, *, with_names: bool) -> Iterator[tuple[str, str
         yield _("Mark"), _("Uncertain")
     if choice.before is not None:
         yield _("Older than"), f"#{choice.before}"
+
+
+def _filter_of_failures(choice: jobs.Choice, state: State | None) -> Iterator[tuple[str, str]]:
+    if choice.cause is not None:
+        yield _("Cause"), cause_words(state or "", choice.cause)
+    if choice.since is not None:
+        yield _("Period"), period_words(choice.since)
+    if choice.reply:
+        yield _("Reply"), reply_words(choice.reply)
 
 
 def progress_of(job: BulkJob) -> Progress:

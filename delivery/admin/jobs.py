@@ -24,7 +24,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from delivery import jobs, tasks
 from delivery.admin import actions, job_words
-from delivery.admin.filters import choice_of, number_of
+from delivery.admin.asked import number_of
+from delivery.admin.filters import choice_of
 from delivery.models import BulkJob
 from delivery.showing import when
 from smtp_settings.admin.records.bounded import BeforeFilter

@@ -31,7 +31,9 @@ from delivery.admin import actions, content, grouping, resending, routing
 from delivery.admin.filters import (
     FILTERS,
     CauseFilter,
+    PeriodFilter,
     ProfileFilter,
+    ReplyFilter,
     SiteFilter,
     StateFilter,
     UncertainFilter,
@@ -76,7 +78,16 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     )
     list_display_links = None
     empty_value_display = ""
-    list_filter = (StateFilter, UncertainFilter, SiteFilter, CauseFilter, ProfileFilter, BeforeFilter)
+    list_filter = (
+        StateFilter,
+        UncertainFilter,
+        SiteFilter,
+        CauseFilter,
+        ProfileFilter,
+        PeriodFilter,
+        ReplyFilter,
+        BeforeFilter,
+    )
     list_per_page = PAGE_SIZE
     list_max_show_all = PAGE_SIZE
     ordering = ("-pk",)

@@ -7,7 +7,7 @@ time is behind the cursor.
 """
 
 from delivery.jobs.acts import ACTS, Act, Move
-from delivery.jobs.choosing import COUNT_LIMIT, Choice, Estimate, estimate
+from delivery.jobs.choosing import COUNT_LIMIT, NO_REPLY, Choice, Estimate, estimate, reply_range
 from delivery.jobs.life import IDLE_SECONDS, JobState, NothingToDo, start, stop
 from delivery.jobs.stepping import step
 
@@ -15,6 +15,7 @@ __all__ = [
     "ACTS",
     "COUNT_LIMIT",
     "IDLE_SECONDS",
+    "NO_REPLY",
     "Act",
     "Choice",
     "Estimate",
@@ -22,6 +23,7 @@ __all__ = [
     "Move",
     "NothingToDo",
     "estimate",
+    "reply_range",
     "start",
     "step",
     "stop",

@@ -7,10 +7,14 @@ reads the history.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from delivery.queue import MessageState, SmallState
 from delivery.queue.statements import named, run
+
+#: Of what ended without a reply.
+NO_REPLY = "none"
 
 #: No count goes further: "more than 10,000".
 COUNT_LIMIT = 10_000
@@ -34,7 +38,8 @@ class Choice:
 
     `cause` is the stable word of a failure, `recipient` the start of the first recipient's address or "#12".
     `before` leaves out that message and newer ones, `only_uncertain` those that cannot have arrived.
-    `site_id` 0 is mail of no site.
+    `site_id` 0 is mail of no site. `since` is when it failed, was held or expired; `reply` the class of the
+    server's last reply ("4", "5"), its whole code, or `NO_REPLY`.
     """
 
     state: MessageState | None = None
@@ -44,16 +49,27 @@ class Choice:
     before: int | None = None
     only_uncertain: bool = False
     site_id: int | None = None
+    since: datetime | None = None
+    reply: str = ""
+
+    @property
+    def is_of_failures(self) -> bool:
+        """Whether it asks for what only those have that need a person."""
+        return self.cause is not None or self.since is not None or bool(self.reply)
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON
         """Return it as it is stored."""
-        return asdict(self)
+        return asdict(self) | {"since": self.since.isoformat() if self.since is not None else None}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Choice":  # Any: JSON
         """Read what `as_json` gave."""
-        state = stored.get("state")
-        return cls(**{**stored, "state": None if state is None else MessageState(state)})
+        state, since = stored.get("state"), stored.get("since")
+        read = {
+            "state": None if state is None else MessageState(state),
+            "since": None if since is None else datetime.fromisoformat(since),
+        }
+        return cls(**{**stored, **read})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,17 @@ class Estimate:
     def fitting(self, states: Sequence[MessageState]) -> int:
         """How many of them stand so."""
         return sum(self.by_state[state] for state in states)
+
+
+def reply_range(reply: str) -> tuple[int, int] | None:
+    """Return the lowest and the highest code of a class of replies; None for what is no class and no code.
+
+    >>> reply_range("4"), reply_range("550"), reply_range("x")
+    ((400, 499), (550, 550), None)
+    """
+    if not (reply.isascii() and reply.isdecimal() and len(reply) in (1, 3)):
+        return None
+    return (int(reply) * 100, int(reply) * 100 + 99) if len(reply) == 1 else (int(reply), int(reply))
 
 
 def walk(choice: Choice, *, after: int, upper: int, limit: int) -> list[Chosen]:
@@ -142,7 +169,7 @@ def _arms(choice: Choice) -> str:
     Made of the constants above; what a person typed is bound.
     """
     tables = {_PLACES[choice.state][0]} if choice.state is not None else {"entry", "failure"}
-    if choice.cause is not None:
+    if choice.is_of_failures:
         tables &= {"failure"}
     arms = [_arm(choice, table) for table in ("entry", "failure") if table in tables]
     return named(_ROWS, arms=" UNION ALL ".join(arms or [_NOTHING]))
@@ -152,21 +179,21 @@ _NOTHING = "SELECT NULL::bigint AS message_id, '' AS state, false AS is_uncertai
 
 
 def _arm(choice: Choice, table: str) -> str:
+    narrowing = [
+        (choice.cause is not None, "cause = %(cause)s"),
+        (choice.since is not None, "at >= %(since)s"),
+        (choice.reply == NO_REPLY, "code IS NULL"),
+        (choice.reply not in ("", NO_REPLY), "code BETWEEN %(least)s AND %(most)s"),
+        (choice.profile_id is not None, f"{_PROFILE[table]} = %(profile_id)s"),
+        (choice.before is not None, "message_id < %(before)s"),
+        (choice.only_uncertain, "uncertain"),
+        (choice.recipient != "", _RECIPIENT),
+        (choice.site_id is not None, _SITE),
+    ]
     conditions = ["message_id > %(after)s", "message_id <= %(upper)s"]
     if choice.state is not None:
         conditions.append(_PLACES[choice.state][1])
-    if choice.cause is not None:
-        conditions.append("cause = %(cause)s")
-    if choice.profile_id is not None:
-        conditions.append(f"{_PROFILE[table]} = %(profile_id)s")
-    if choice.before is not None:
-        conditions.append("message_id < %(before)s")
-    if choice.only_uncertain:
-        conditions.append("uncertain")
-    if choice.recipient:
-        conditions.append(_RECIPIENT)
-    if choice.site_id is not None:
-        conditions.append(_SITE)
+    conditions += [condition for is_wanted, condition in narrowing if is_wanted]
     where = " AND ".join(conditions)
     return named(
         "(SELECT message_id, {state} AS state, uncertain AS is_uncertain FROM {table} listed WHERE {where}"
@@ -192,8 +219,12 @@ def _values(choice: Choice) -> dict[str, Any]:  # Any: statement parameters
     number = term.removeprefix("#")
     is_number = number.isascii() and number.isdigit() and len(number) < 19
     escaped = term.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    least, most = reply_range(choice.reply) or (0, 0)
     return {
         "cause": choice.cause,
+        "since": choice.since,
+        "least": least,
+        "most": most,
         "profile_id": choice.profile_id,
         "before": choice.before,
         "site_id": choice.site_id,

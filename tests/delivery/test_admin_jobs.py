@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 from django.urls import reverse
+from django.utils import timezone
 
 from delivery import jobs, models
+from delivery.admin import job_words
 from delivery.jobs import choosing
 from smtp_settings.models import Event
 from tests.delivery.queueing import a_row_of_profile, enqueued
@@ -105,6 +107,44 @@ def test_only_what_the_filter_shows_is_meant():
     worked()
 
     assert queued_ids() == set(wanted)
+
+
+def test_a_period_and_a_reply_narrow_the_list_and_its_job():
+    one = a_row_of_profile("One")
+    wanted, older, refused = (ended(FAILED, cause="relay", profile_id=one.pk) for _ in range(3))
+    models.Failure.objects.filter(pk__in=[*wanted, *older]).update(code=451)
+    models.Failure.objects.filter(pk__in=older).update(at=timezone.now() - timedelta(days=2))
+    client = client_of("operator")
+    shown = client.get(LIST, {"state": "failed", "since": "hour", "reply": "4", "profile": one.pk})
+    assert_strict(shown)
+    assert {row.pk for row in shown.context["cl"].result_list} == {*wanted}
+    assert {"Last hour", "4xx: temporary", "One"} <= set(chips_of(shown))
+
+    [retry] = [one.url for one in shown.context["for_all"] if one.action.name == "retry"]
+    question = client.get(retry)
+    assert "since " in text_of(question)
+    assert "4xx: temporary" in text_of(question)
+    job = started(client, retry)
+    worked()
+    assert queued_ids() == {*wanted}
+    assert not {*older, *refused} & queued_ids()
+    shown = client.get(job_words.list_of(job_words.choice_of(job)))
+    assert {"since", "reply", "profile"} <= shown.context["cl"].params.keys()
+
+
+def chips_of(answer):
+    """The words of what the chips of a list have chosen."""
+    return re.findall(r'aria-current="true">([^<]+)</a>', answer.content.decode())
+
+
+@pytest.mark.parametrize(
+    ("since", "reply"), [("x", "x"), ("2026-11-22", "45"), ("2026-11-22T10:00:00", "٣"), ("9" * 30, "-5")]
+)
+def test_a_period_or_reply_that_is_none_narrows_nothing(since, reply):
+    ended(FAILED)
+    shown = client_of("viewer").get(LIST, {"state": "failed", "since": since, "reply": reply})
+    assert shown.context["cl"].result_count == 1
+    assert client_of("viewer").get(LIST, {"state": "sent", "since": "hour"}).status_code == 200
 
 
 def test_doubtful_messages_are_named_and_go_only_when_ticked():

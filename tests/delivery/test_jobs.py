@@ -1,9 +1,12 @@
 """Jobs over many messages: which ones, in chunks that are all or nothing, each message once."""
 
+import json
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from delivery import jobs, models, queue
 from delivery.jobs import choosing, stepping
@@ -259,6 +262,17 @@ def test_a_filter_narrows_by_cause_profile_recipient_number_and_age():
     assert chosen(recipient=f"#{b[0]}") == {*b}
     assert chosen(before=b[0]) == {*a}
     assert chosen(only_uncertain=True) == set()
+    models.Failure.objects.filter(pk__in=a).update(code=451, at=timezone.now() - timedelta(hours=2))
+    models.Failure.objects.filter(pk__in=b).update(code=None)
+    assert chosen(since=timezone.now() - timedelta(hours=1)) == {*b, *c}
+    assert (chosen(reply="4"), chosen(reply="5"), chosen(reply="550")) == ({*a}, {*c}, {*c})
+    assert (chosen(reply="551"), chosen(reply="none")) == (set(), {*b})
+
+
+def test_a_choice_is_stored_as_it_was_made_and_an_older_one_is_read():
+    choice = jobs.Choice(state=MessageState.HELD, since=timezone.now(), reply="none", cause="")
+    assert jobs.Choice.from_json(json.loads(json.dumps(choice.as_json()))) == choice
+    assert jobs.Choice.from_json({"state": None, "recipient": "bo"}) == jobs.Choice(recipient="bo")
 
 
 def test_a_choice_is_stored_and_read_back():
