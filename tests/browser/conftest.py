@@ -1,12 +1,15 @@
 """A real Chromium on a real server; whatever the browser complains about fails the test.
 
-`AXE_CORE` names axe-core's `axe.min.js` for the accessibility tests; `PICTURES=1` writes the docs' pictures.
+`AXE_CORE` names axe-core's `axe.min.js` for the accessibility tests. `SCREENSHOTS=1` keeps what the tests
+have to show, `PICTURES=1` writes the docs' pictures. A test that fails leaves its windows in
+`tests/artefacts`.
 """
 
 import asyncio
 import os
+import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from django.db import connections
 
 from tests.builders import a_user
 
-#: Screenshots of every run, for a look; not kept in Git.
+#: Screenshots for a look; not kept in Git.
 ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 #: What the README shows.
 PICTURES = Path(settings.BASE_DIR) / "docs" / "pictures"
@@ -124,8 +127,32 @@ def _beside(loop):
         asyncio._set_running_loop(None)
 
 
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Remember that a test has failed until its windows are closed."""
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+def _keep_windows(running, name):
+    """Leave a screenshot of each open window; a page that gives none is no second failure."""
+    from playwright.sync_api import Error
+
+    ARTEFACTS.mkdir(exist_ok=True)
+    stem = "failed-" + re.sub(r"\W+", "-", name)
+    pages = [page for context in running.contexts for page in context.pages]
+    for number, page in enumerate(pages):
+        with suppress(Error):
+            page.screenshot(path=ARTEFACTS / f"{stem}-{number}.png", full_page=True, timeout=10_000)
+
+
 @pytest.fixture
-def browser(chromium, live_server, monkeypatch):
+def browser(chromium, live_server, monkeypatch, request):
     """Chromium, watched: a console message, page error, refused policy or foreign request fails the test."""
     running, loop = chromium
     # Beside the driver's loop Django would take our queries for a coroutine's.
@@ -134,6 +161,8 @@ def browser(chromium, live_server, monkeypatch):
         watched = Browser(running, live_server.url)
         yield watched
         try:
+            if request.node.stash.get(_FAILED, False):
+                _keep_windows(running, request.node.name)
             for context in running.contexts:
                 context.close()
         finally:
@@ -148,12 +177,13 @@ def person():
 
 
 @pytest.fixture
-def keep(request):
-    """Keep a screenshot of the page under a name; the pictures of the docs only when asked for."""
+def keep():
+    """Keep a screenshot of the page under a name, or a picture of the docs; each only when asked for."""
 
     def keep_picture(page, name, *, picture=None, full_page=True):
-        ARTEFACTS.mkdir(exist_ok=True)
-        page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=full_page)
+        if os.environ.get("SCREENSHOTS"):
+            ARTEFACTS.mkdir(exist_ok=True)
+            page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=full_page)
         if picture and os.environ.get("PICTURES"):
             PICTURES.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=PICTURES / f"{picture}.png")
