@@ -17,34 +17,13 @@ from tests.browser.form_page import (
     run_test,
     wait_for_end,
 )
+from tests.browser.walk import pages_of, too_wide
 from tests.builders import a_user
-from tests.house import every_address, furnish
+from tests.house import furnish
 from tests.pseudo import pseudo_language
 from tests.servers import smtp_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-#: Pages that answer with something else than a page of ours, end the session, or are Django's own.
-NOT_SHOWN = {"logout", "login", "password_change", "sandbox_preview", "delivery_message_preview"}
-
-BEYOND = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-WHO_IS_WIDE = """() => [...document.querySelectorAll('main *')].filter(one => {
-    const box = one.getBoundingClientRect(), wide = document.documentElement.clientWidth;
-    const isOut = box.right > wide + 1 || box.left < -1;
-    return box.width && isOut && !one.closest('.mc-scroll, pre, .mc-unseen');
-}).slice(0, 4).map(one => one.outerHTML.slice(0, 120))"""
-
-
-def pages_of(house, client):
-    """The addresses of all pages one can look at, by name."""
-    found = {}
-    for address in every_address(house):
-        if address.name in NOT_SHOWN or address.name.startswith(("auth_", "sites_")):
-            continue
-        answer = client.get(address.url)
-        if answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html"):
-            found[address.name] = address.url
-    return found
 
 
 @pytest.fixture
@@ -53,44 +32,22 @@ def house(person, client):
     return furnish(person)
 
 
-def too_wide(page, widths):
-    """How far the page sticks out at each width, and what does it."""
-    found = {}
-    open_sections(page)
-    for width in widths:
-        page.set_viewport_size({"width": width, "height": 800})
-        if (beyond := page.evaluate(BEYOND)) > 0:
-            found[width] = (beyond, page.evaluate(WHO_IS_WIDE))
-    return found
-
-
-def test_nothing_is_wider_than_the_window_at_320_pixels_and_at_twice_the_size(
-    browser, person, house, client, keep
-):
-    """B41: 640 is a window of 1280 at 200 %."""
-    page = browser.window(user=person)
-    found = {}
-    for name, url in pages_of(house, client).items():
-        page.goto(url)
-        if wide := too_wide(page, (320, 640)):
-            found[name] = wide
-            keep(page, f"wide-{name}")
-
-    assert not found, json.dumps(found, indent=1)
-
-
+@pytest.mark.parametrize("part", [0, 1])
 @pytest.mark.parametrize("direction", ["ltr", "rtl"])
-def test_texts_a_third_longer_stay_in_the_window(browser, person, house, client, keep, settings, direction):
-    """B43."""
+def test_texts_a_third_longer_stay_in_the_window(
+    browser, person, house, client, keep, settings, direction, part
+):
+    """B43. The pages' policy is enforced here, on all of them."""
     if direction == "rtl":
         settings.LANGUAGES_BIDI = [*settings.LANGUAGES_BIDI, settings.LANGUAGE_CODE]
-    pages = pages_of(house, client)
+    pages = pages_of(house, client, part, parts=2)
     page = browser.window(user=person)
     found = {}
     with pseudo_language(longer=True):
         for name, url in pages.items():
             page.goto(url)
             assert page.get_attribute("html", "dir") == direction
+            open_sections(page)
             if wide := too_wide(page, (320, 390, 1280)):
                 found[name] = wide
             keep(page, f"long-{direction}-{name}")
@@ -118,6 +75,7 @@ def test_the_whole_way_by_keyboard_alone(browser, person, keep):
     page = browser.window()
     with smtp_server(security="none", auth=("shop", "correct horse")) as server:
         page.goto("/admin/")
+        page.wait_for_selector("#id_username:focus")
         page.keyboard.type("alex")
         type_into(page, "#id_password", "correct horse")
         page.keyboard.press("Enter")
@@ -251,51 +209,28 @@ def test_the_status_line_says_each_step_once(browser, person):
     assert "The test succeeded" in said[-1] or "accepted the email" in said[-1]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_forced_colours_and_reduced_motion_hide_nothing(browser, person, house, client, keep, scheme):
-    """B42: states have words, focus has an outline of its own, nothing moves."""
-    page = browser.window(user=person, scheme=scheme)
-    page.emulate_media(forced_colors="active", reduced_motion="reduce", color_scheme=scheme)
+def test_forced_colours_and_reduced_motion_hide_nothing(browser, person, keep):
+    """B42: states have words, focus has an outline of its own, nothing moves; badges: test_pages.py."""
     with smtp_server(security="none") as server:
-        open_form(page)
-        fill_in(page, server)
-        page.click(TEST)
-        page.wait_for_selector("#mc-run .mc-step")
-        moving = page.evaluate("document.getAnimations().filter(one => one.playState === 'running').length")
-        wait_for_end(page)
-        keep(page, f"forced-{scheme}-form")
+        for scheme in ("light", "dark"):
+            page = browser.window(user=person, scheme=scheme)
+            page.emulate_media(forced_colors="active", reduced_motion="reduce", color_scheme=scheme)
+            open_form(page)
+            fill_in(page, server)
+            page.click(TEST)
+            page.wait_for_selector("#mc-run .mc-step")
+            moving = page.evaluate(
+                "document.getAnimations().filter(one => one.playState === 'running').length"
+            )
+            wait_for_end(page)
+            keep(page, f"forced-{scheme}-form")
 
-    assert moving == 0
-    assert all(text.strip() for text in page.locator(".mc-step-state").all_inner_texts())
-    page.focus("#id_name")
-    page.evaluate("selector => document.querySelector(selector).focus({focusVisible: true})", TEST)
-    assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") != "none"
-    for name, url in pages_of(house, client).items():
-        page.goto(url)
-        badges = page.locator(".mc-badge:visible").all_inner_texts()
-        assert all(badge.strip() for badge in badges), (name, badges)
-
-
-def test_targets_are_large_enough_for_a_thumb(browser, person, house, client):
-    """UX 2: 24 pixels at least, each way; ticks of a list's rows are far enough apart (WCAG 2.5.8)."""
-    page = browser.window(user=person, width=390)
-    small = {}
-    for name, url in pages_of(house, client).items():
-        page.goto(url)
-        found = page.evaluate(
-            """() => [...document.querySelectorAll(
-                'main button, main input:not([type=hidden]), main select, main summary')]
-                .filter(one => one.offsetParent && one.tabIndex >= 0 && !one.matches('.action-select'))
-                .map(one => [one, one.getBoundingClientRect()])
-                .filter(([one, box]) => box.width && (box.height < 24 || box.width < 24)
-                    && !one.closest('label')
-                    && !(one.labels?.length && ['checkbox', 'radio'].includes(one.type)))
-                .map(([one, box]) => `${one.outerHTML.slice(0, 80)} ${box.width} x ${box.height}`)"""
-        )
-        if found:
-            small[name] = found
-
-    assert not small, json.dumps(small, indent=1)
+            assert moving == 0
+            assert all(text.strip() for text in page.locator(".mc-step-state").all_inner_texts())
+            page.focus("#id_name")
+            page.evaluate("selector => document.querySelector(selector).focus({focusVisible: true})", TEST)
+            outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none"
 
 
 def test_a_window_of_its_own_has_the_same_gate(browser, person, keep):

@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from delivery import queue
 from delivery.models import ProfileState
 from delivery.queue import Breaker, Paused
-from tests.browser.test_pages import looks_of
+from tests.browser.walk import BEYOND, looks_of
 from tests.builders import a_draft, a_profile
 from tests.delivery.engine import queued
 
@@ -39,9 +40,7 @@ def looked_at(page, url, keep, name):
     beyond = {}
     for look in looks_of(page, url):
         keep(page, f"{name}-{look}")
-        beyond[look] = page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
+        beyond[look] = page.evaluate(BEYOND)
     return set(beyond.values())
 
 
@@ -55,11 +54,11 @@ def test_a_waiting_message_says_why_and_leads_to_the_simulator(browser, person, 
     assert WORDS in page.locator("#mc-why").inner_text()
 
     page.click("#mc-why .mc-card-head a")
-    assert page.locator("#id_sender").input_value() == "shop@example.com"
+    expect(page.locator("#id_sender")).to_have_value("shop@example.com")
     assert looked_at(page, page.url, keep, "route-answer") == {0}
-    assert page.locator(".mc-notice strong").inner_text() == "No server takes it now."
+    expect(page.locator(".mc-notice strong")).to_have_text("No server takes it now.")
 
     page.fill("#id_sender", "offers@news.example.com")
     page.click("button:has-text('Ask')")
-    assert page.locator(".mc-notice strong").inner_text() == "Marketing takes it."
-    assert page.locator("table tbody tr").count() == 5
+    expect(page.locator(".mc-notice strong")).to_have_text("Marketing takes it.")
+    expect(page.locator("table tbody tr")).to_have_count(5)
