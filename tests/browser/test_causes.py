@@ -349,7 +349,7 @@ def test_a_correction_changes_the_form_and_tests_again(browser, person, scripts)
     with smtp_server(security="tls") as server:
         page.goto("/admin/smtp_settings/smtpprofile/add/")
         (open_sections if scripts else open_sections_by_hand)(page)
-        fill_in(page, server, security="starttls", command_timeout=2, ca=server.ca_pem)
+        fill_in(page, server, security="starttls", command_timeout=5, ca=server.ca_pem)
         page.click("#mc-test button[name=_send_test]")
         page.wait_for_selector("#mc-cause", timeout=60_000)
         button = page.locator("#mc-cause button[name=_apply]").first

@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.cache import cache
+from playwright.sync_api import expect
 
 from smtp_settings.finding import candidates
 from smtp_settings.models import SMTPProfile, TestRun
@@ -99,11 +100,11 @@ def test_without_scripts_the_buttons_do_the_same(browser, person, server):
     page.fill("#id__search", server.host)
     page.click("#mc-find")
     page.click(".is-recommended button[name=_fix]")
-    assert page.input_value("#id_host") == "127.0.0.1"
+    expect(page.locator("#id_host")).to_have_value("127.0.0.1")
     page.fill("#id_from_address", "alex@shop.example")
     page.click("#mc-dns summary")
     page.click("#mc-check-dns")
-    assert "There is no DMARC record" in page.text_content("#mc-dns-results")
+    expect(page.locator("#mc-dns-results")).to_contain_text("There is no DMARC record")
 
 
 def test_a_pass_starts_the_check_of_the_from_domain_and_save_does_not_wait_for_it(browser, person, settings):

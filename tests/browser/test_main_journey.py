@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from django.conf import settings
+from playwright.sync_api import expect
 
 from smtp_settings.models import SMTPProfile
 from tests.browser.conftest import DESKTOP, PHONE
@@ -32,7 +33,7 @@ def manage(environment, *arguments, stdin=b""):
         capture_output=True,
         env=environment,
         cwd=settings.BASE_DIR,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -44,6 +45,7 @@ def sign_in(page):
     page.fill("#id_username", "alex")
     page.fill("#id_password", "correct horse")
     page.click("#login-form [type=submit]")
+    page.wait_for_selector(".mc-nav")
 
 
 def fill_in(page, server):
@@ -74,7 +76,7 @@ def test_a_profile_is_tested_saved_and_used(browser, person, keep, process_envir
 
         page.click(".mc-savebar button[name=_send_test]")
         page.wait_for_selector("#mc-test-result")
-        assert "accepted the email for alex@example.com" in page.inner_text("#mc-test-result")
+        expect(page.locator("#mc-test-result")).to_contain_text("accepted the email for alex@example.com")
         names = page.locator("#mc-test .mc-step-name").all_inner_texts()
         assert names[0] == "Look up the server name"
         assert names[-1] == "Send the message"
@@ -95,7 +97,7 @@ def test_a_profile_is_tested_saved_and_used(browser, person, keep, process_envir
     page.goto("/admin/delivery/message/")
     assert "Quarterly report" in page.inner_text("#result_list")
     page.click("text=Quarterly report")
-    assert "Sent" in page.inner_text("#content")
+    expect(page.locator("#content")).to_contain_text("Sent")
     keep(page, f"message-{width}")
 
 

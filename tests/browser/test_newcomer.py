@@ -5,8 +5,6 @@ a wrong security setting and a wrong password, reads the cause and follows it. S
 kept.
 """
 
-import time
-
 import pytest
 
 from smtp_settings.clearance import activation
@@ -51,7 +49,6 @@ def test_from_an_empty_form_to_a_live_profile_with_three_wrong_values_on_the_way
     """The issue's "done when": wrong port, wrong security, wrong password in turn."""
     page = browser.window(user=person, width=width, javascript=scripts)
     station = f"newcomer-{width}{'' if scripts else '-plain'}"
-    began = time.monotonic()
     with smtp_server() as gone:
         nobody = gone.port
     with (
@@ -64,7 +61,7 @@ def test_from_an_empty_form_to_a_live_profile_with_three_wrong_values_on_the_way
         else:
             open_sections_by_hand(page)
         enter(page, name="EU relay", host="127.0.0.1", port=nobody, username=USER, password="wrong horse")
-        enter(page, from_address="shop@example.com", ca=server.ca_pem, command_timeout=2)
+        enter(page, from_address="shop@example.com", ca=server.ca_pem, command_timeout=5)
 
         # 1. The wrong port: nobody listens there.
         press_test(page)
@@ -106,7 +103,6 @@ def test_from_an_empty_form_to_a_live_profile_with_three_wrong_values_on_the_way
         assert server.sessions <= 5
 
     assert activation.is_live(SMTPProfile.objects.get())
-    assert time.monotonic() - began < 120
 
 
 def press_test(page):

@@ -433,12 +433,7 @@ def test_stop_closes_the_connection(browser, person, keep):
         assert page.is_hidden("#mc-stop")
         expect_shut(page)
         assert server.ledger == []
-        deadline = threading.Event()
-        for _ in range(100):
-            if server.open == 0:
-                break
-            deadline.wait(0.05)
-        assert server.open == 0
+        until(lambda: server.open == 0)
 
 
 def test_a_wrong_field_starts_no_test_and_gets_the_focus(browser, person, server):
