@@ -11,6 +11,8 @@ from django.core.files.storage import FileSystemStorage, Storage, default_storag
 from django.core.files.storage.handler import InvalidStorageError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from delivery.queue.events import add_event
 from delivery.takeover.carrying import Tally, carry
@@ -28,13 +30,13 @@ _SOME_LEFT, _WRONG_USAGE = 1, 2
 _ELSEWHERE = "mailconf-import"
 _CLEAR_LINE = "\r\033[K"
 _WHY = {
-    Reason.EXPIRED: "expired",
-    Reason.NO_RECIPIENTS: "without recipients",
-    Reason.NO_FILE: "with an attachment that cannot be read",
-    Reason.TEMPLATE: "with a template that cannot be rendered here",
-    Reason.BACKEND: "that name a backend",
-    Reason.UNREADABLE: "that cannot be read safely",
-    Reason.REFUSED: "that cannot be sent as they are",
+    Reason.EXPIRED: gettext_lazy("%(n)s expired stay there."),
+    Reason.NO_RECIPIENTS: gettext_lazy("%(n)s without recipients stay there."),
+    Reason.NO_FILE: gettext_lazy("%(n)s with an attachment that cannot be read stay there."),
+    Reason.TEMPLATE: gettext_lazy("%(n)s with a template that cannot be rendered here stay there."),
+    Reason.BACKEND: gettext_lazy("%(n)s that name a backend stay there."),
+    Reason.UNREADABLE: gettext_lazy("%(n)s that cannot be read safely stay there."),
+    Reason.REFUSED: gettext_lazy("%(n)s that cannot be sent as they are stay there."),
 }
 
 
@@ -83,7 +85,9 @@ class Command(BaseCommand):
             _check_table(package, using)
             tally = carry(package, wishes, using=using, is_dry=is_dry, watch=self._progress(options))
         except Error as error:
-            raise CommandError(f"The database cannot be used: {_first_line(error)}", returncode=1) from error
+            raise CommandError(
+                _("The database cannot be used: %(error)s") % {"error": _first_line(error)}, returncode=1
+            ) from error
         if not is_dry and tally.seen:
             data = {"package": package.name, "taken": tally.taken, "left": tally.left}
             add_event("queue.taken_over", data=data)
@@ -93,14 +97,16 @@ class Command(BaseCommand):
             for line in _lines(tally, is_dry=is_dry):
                 self.stdout.write(line)
         if tally.left:
-            raise CommandError(f"{tally.left:,} of {tally.found:,} stay there.", returncode=_SOME_LEFT)
+            left = {"left": f"{tally.left:,}", "found": f"{tally.found:,}"}
+            raise CommandError(_("%(left)s of %(found)s stay there.") % left, returncode=_SOME_LEFT)
 
     def _progress(self, options: dict[str, Any]) -> Any:  # Any: options; a function for `carry`
         """On a terminal, say on one line how far it is."""
 
         def show(tally: Tally) -> None:
             if not options["json"] and self.stderr.isatty():
-                text = "" if tally.seen >= tally.found else f"{tally.seen:,} of {tally.found:,}"
+                seen = {"seen": f"{tally.seen:,}", "found": f"{tally.found:,}"}
+                text = "" if tally.seen >= tally.found else _("%(seen)s of %(found)s") % seen
                 self.stderr.write(f"{_CLEAR_LINE}{text}", ending="")
                 self.stderr.flush()
 
@@ -113,18 +119,25 @@ def _alias(database: str) -> str:
         try:
             found = environ.Env.db_url_config(database)
         except ValueError:  # its words may hold a part of the password
-            raise CommandError("--database cannot be read as an address.", returncode=_WRONG_USAGE) from None
+            raise CommandError(
+                _("--database cannot be read as an address."), returncode=_WRONG_USAGE
+            ) from None
         if not str(found.get("ENGINE", "")).endswith("postgresql"):
-            raise CommandError("--database must name a PostgreSQL server.", returncode=_WRONG_USAGE)
+            raise CommandError(_("--database must name a PostgreSQL server."), returncode=_WRONG_USAGE)
         known = connections.settings
         known[_ELSEWHERE] = connections.configure_settings(
             {DEFAULT_DB_ALIAS: dict(known[DEFAULT_DB_ALIAS]), _ELSEWHERE: dict(found)}
         )[_ELSEWHERE]
         return _ELSEWHERE
     if database not in connections:
-        raise CommandError(f"There is no database {database!a} in the settings.", returncode=_WRONG_USAGE)
+        raise CommandError(
+            _("There is no database %(name)s in the settings.") % {"name": ascii(database)},
+            returncode=_WRONG_USAGE,
+        )
     if connections[database].vendor != "postgresql":
-        raise CommandError(f"The database {database!a} is no PostgreSQL.", returncode=_WRONG_USAGE)
+        raise CommandError(
+            _("The database %(name)s is no PostgreSQL.") % {"name": ascii(database)}, returncode=_WRONG_USAGE
+        )
     return database
 
 
@@ -133,7 +146,8 @@ def _check_table(package: Package, using: str) -> None:
         cursor.execute("SELECT to_regclass(%s)", [package.table])
         if cursor.fetchall() == [(None,)]:
             raise CommandError(
-                f"There is no table {package.table} in that database. Name another: --database.",
+                _("There is no table %(table)s in that database. Name another: --database.")
+                % {"table": package.table},
                 returncode=_WRONG_USAGE,
             )
 
@@ -143,12 +157,14 @@ def _wishes(options: dict[str, Any]) -> Wishes:  # Any: parsed options
     for text in options["backend"]:
         alias, equals, name = text.partition("=")
         if not equals:
-            raise CommandError(f"{text!a} is not of the form ALIAS=NAME.", returncode=_WRONG_USAGE)
+            raise CommandError(
+                _("%(text)s is not of the form ALIAS=NAME.") % {"text": ascii(text)}, returncode=_WRONG_USAGE
+            )
         backends[alias] = name
     names = {*backends.values(), options["profile"] or ""} - {""}
     known = set(SMTPProfile.objects.filter(name__in=names).values_list("name", flat=True))
     for name in sorted(names - known):
-        raise CommandError(f"There is no profile “{name}”.", returncode=_WRONG_USAGE)
+        raise CommandError(_("There is no profile “%(name)s”.") % {"name": name}, returncode=_WRONG_USAGE)
     return Wishes(options["site"], options["profile"], backends, _files(options["attachments"]))
 
 
@@ -156,7 +172,9 @@ def _files(directory: str) -> Storage | None:
     """Return where post_office's attachments lie; None when nobody said it."""
     if directory:
         if not Path(directory).is_dir():
-            raise CommandError(f"{directory} is no folder.", returncode=_WRONG_USAGE)
+            raise CommandError(
+                _("%(directory)s is no folder.") % {"directory": directory}, returncode=_WRONG_USAGE
+            )
         return FileSystemStorage(location=directory)
     own = getattr(settings, "POST_OFFICE", None) or {}
     if name := own.get("FILE_STORAGE"):
@@ -189,12 +207,17 @@ def _as_json(package: Package, tally: Tally, *, is_dry: bool) -> dict[str, Any]:
 
 
 def _lines(tally: Tally, *, is_dry: bool) -> Iterator[str]:
-    did = "would be taken over" if is_dry else "taken over"
-    yield f"{tally.found:,} waited, {tally.taken:,} {did}."
+    numbers = {"found": f"{tally.found:,}", "taken": f"{tally.taken:,}"}
+    if is_dry:
+        yield _("%(found)s waited, %(taken)s would be taken over.") % numbers
+    else:
+        yield _("%(found)s waited, %(taken)s taken over.") % numbers
     if tally.taken_before:
-        yield f"{tally.taken_before:,} had been taken over before."
+        yield _("%(n)s had been taken over before.") % {"n": f"{tally.taken_before:,}"}
     if tally.busy:
-        yield f"{tally.busy:,} are in other hands: the old worker runs. Stop it and call this again."
+        busy = {"n": f"{tally.busy:,}"}
+        yield _("%(n)s are in other hands: the old worker runs. Stop it and call this again.") % busy
     for reason, count in sorted(tally.skipped.items()):
-        yield f"{count:,} {_WHY[reason]} stay there."
-    yield from (f"  - row {row}: {sentence}" for row, _reason, sentence in tally.sentences)
+        yield str(_WHY[reason]) % {"n": f"{count:,}"}
+    for row, _reason, sentence in tally.sentences:
+        yield _("  - row %(row)s: %(sentence)s") % {"row": row, "sentence": sentence}
