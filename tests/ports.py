@@ -1,9 +1,10 @@
 """Ports on loopback for programs that want to be told theirs, and the wait until they listen."""
 
+import random
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import suppress
 
 
 def free_port():
@@ -11,11 +12,19 @@ def free_port():
     return free_ports(1)[0]
 
 
+#: Below those that the kernel gives to connections and to whoever asks for any (32768 on Linux): what is free
+#: stays free until the program listens, however many tests run beside this one.
+_ASIDE = range(12_000, 32_000)
+
+
 def free_ports(count):
     """So many ports that nothing listens on now, all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+    found = set()
+    while len(found) < count:
+        port = random.SystemRandom().choice(_ASIDE)  # not the tests' own seed, which all processes share
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.add(port)
+    return list(found)
 
 
 def wait_until_listening(process: subprocess.Popen, port, *, timeout=20.0):
