@@ -116,15 +116,15 @@ def test_a_worker_told_to_stop_lets_the_message_on_the_wire_finish(environment, 
 
     def slowly(_argument):
         asked.set()
-        answering.wait(20)
+        answering.wait(120)
 
     with smtp_server(answers={"DOT": slowly}) as server:
         a_profile(host=server.host, port=server.port)
         finished(manage(environment, "enqueue", letter))
         with celery_worker(environment) as worker:
-            assert asked.wait(20)
+            assert asked.wait(120)
             worker.terminate()
             answering.set()
-            worker.wait(30)
+            worker.wait(120)
         assert server.accepted == 1
     assert all_sent(1)

@@ -2,7 +2,6 @@
 
 import time
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -27,12 +26,11 @@ def test_a_send_offset_spaces_the_sends_of_four_workers(process_environment):
             server.wait_for(count, timeout=240)
         assert_balanced(books([server]), enqueued=count, at_rest=True, duplicates=0)
     moments = [received.at for received in server.messages]
-    gaps = [later - earlier for earlier, later in pairwise([began, *moments])]
     grace = pacing.grace(timedelta(seconds=offset)).total_seconds()
-    # One worker's message may be late by the grace, and by what a loaded machine takes to write it; the next
-    # one's moment stays. So the sum is strict, a single gap is not.
-    assert moments[-1] - began >= count * offset - grace
-    assert sorted(gaps)[1] >= offset - grace - 0.25, gaps
+    # A message may be late, by the grace and by what a loaded machine takes to write it; the moment of the
+    # next one stays. So no single gap is strict, but none goes before its moment.
+    early = [n for n, moment in enumerate(moments, start=1) if moment - began < n * offset - grace]
+    assert not early, [moment - began for moment in moments]
 
 
 @pytest.mark.long

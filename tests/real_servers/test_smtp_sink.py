@@ -153,11 +153,11 @@ async def test_a_server_that_reads_late_and_little_gets_all_of_it():
 @pytest.mark.parametrize("command", WITHIN)
 async def test_a_server_slower_than_the_limit_is_left_and_only_after_the_dot_it_is_uncertain(command):
     phase = WITHIN[command]
-    with smtp_sink("-W", f"{command}:5") as sink:
+    with smtp_sink("-W", f"{command}:60") as sink:
         began = time.monotonic()
         limits = short(phase, seconds=0.3)
         (outcome,), session = await carried(sink, *some_mails(2), timeouts=limits, pipelining="sequential")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 50
     assert (outcome.phase, type(outcome.error)) == (phase, ReplyTimeout)
     assert outcome.uncertain == (command == ".")
     assert not session.is_usable
