@@ -121,9 +121,11 @@ def test_q9_q12_name_description_and_every_kind_of_server(client):
 
 def test_q10_a_refused_sender_points_at_the_from_address(client, server):
     with answering(server, MAIL="550 5.7.60 not allowed to send as this sender"):
-        run, _page = tried(client, server, from_name="Shop")
+        page = press(client, ADD, entries_for(client, server, from_name="Shop"), "_send_test")
+    run = TestRun.objects.get()
     assert run.failed_phase == "mail"
     assert "shop@example.com" in run.sentence
+    assert '<a href="#id_from_address" data-field="from_address">' in page.content.decode()
     assert "MAIL FROM:<shop@example.com>" in " ".join(server.commands)
 
 
