@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE
+from tests.browser.form_page import tick
 from tests.browser.test_panel import TEST, change_url, fill_in
 from tests.builders import a_profile
 from tests.servers import smtp_server
@@ -27,10 +28,10 @@ def unwilling():
 def refused(page, server):
     """Fill the form in with a wrong password and test it."""
     fill_in(page, server)
-    page.check("#id_auth input[value=password]")
+    tick(page.locator("#id_auth input[value=password]"))
     page.fill("#id_username", "shop")
     page.fill("#id_password", "wrong")
-    page.check("#id_accepts_clear_auth")
+    tick(page.locator("#id_accepts_clear_auth"))
     page.click(TEST)
     expect(page.locator("#mc-cause")).to_be_visible()
 

@@ -19,6 +19,7 @@ from smtp_settings.gate import EVIDENCE_AGE
 from smtp_settings.models import SMTPProfile, TestRun
 from tests.acceptance.processes import until
 from tests.browser.conftest import DESKTOP, PHONE, Browser
+from tests.browser.form_page import tick
 from tests.builders import a_draft, a_profile
 from tests.servers import smtp_server
 from tests.wire.evil import evil_server_beside, hang, say
@@ -809,10 +810,10 @@ def test_a_draft_says_what_it_is(browser, person):
 def test_no_secret_is_kept_by_the_browser(browser, person, server):
     page = browser.window(user=person)
     fill_in(page, server)
-    page.check("#id_auth input[value=password]")
+    tick(page.locator("#id_auth input[value=password]"))
     page.fill("#id_username", "shop")
     page.fill("#id_password", "kanarienvogel")
-    page.check("#id_accepts_clear_auth")
+    tick(page.locator("#id_accepts_clear_auth"))
     page.click(TEST)
     expect(page.locator(BADGE)).to_have_text("Failed")
     kept = page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
