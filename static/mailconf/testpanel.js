@@ -236,7 +236,6 @@
     // Enter presses the first submit button in the tree: never one of these.
     for (const button of [...tests, ...checks]) {
         button.type = "button";
-        button.hidden = false;
         button.dataset.text = button.textContent;
     }
 
@@ -397,10 +396,9 @@
     form.addEventListener("submit", (event) => {
         const name = event.submitter?.name || "_save";
         if (isLeaving) { return event.preventDefault(); } // a second click on the way out
-        const mayWait = trouble === "signed_out" && !isSure; // perhaps not any more
-        if (["_save", "_continue", "_addanother"].includes(name) && !isOpen() && !mayWait) {
+        // Who was signed out may be back.
+        if (["_save", "_continue", "_addanother"].includes(name) && !isOpen() && (isSure || trouble !== "signed_out")) {
             event.preventDefault();
-            isSure = false;
             announce(fill(say.blocked, {line: line()}));
             if (trouble !== "incomplete" || !toFirstWrong()) { form.querySelector("#mc-test [name=_send_test]").focus(); }
             return;
@@ -414,16 +412,15 @@
     });
 
     async function leave(submitter) {
-        let isHere = true;
         try { await renew(); } catch (error) {
-            isHere = false;
+            isLeaving = false;
             if (error instanceof SignedOut) { lose(error); } else { announce(say.unsaved); }
+            return tests[0].focus();
         }
         isLeaving = false;
-        if (!isHere) { return tests[0].focus(); }
+        isSure = true;
         if (trouble === "signed_out") { trouble = ""; }
         refresh();
-        isSure = true;
         form.requestSubmit(submitter);
         isSure = isLeaving; // not when the browser itself found something missing
     }
