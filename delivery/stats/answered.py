@@ -1,0 +1,171 @@
+"""What the statement of `snapshots` answered, JSON, beside the profiles: the facts that are decided by."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import DateTimeField
+
+from delivery import fitting, learned, pacing
+from delivery.fitting import Room, Size
+from delivery.models import Breaker, Paused, ProfileState
+from delivery.pacing import Kind
+from delivery.showing import server_words
+from delivery.waiting import Breaker as Circuit
+from delivery.waiting import Lease, LimitFacts, MessageFacts, PausedBy, Reply, Route, ServerFacts, Use
+from smtp_settings.clearance import standing
+from smtp_settings.models import SMTPProfile
+
+_PAUSED_BY = {Paused.NO: PausedBy.NOBODY, Paused.PERSON: PausedBy.PERSON, Paused.FAULT: PausedBy.FAULT}
+_CIRCUITS = {
+    Breaker.CLOSED: Circuit.CLOSED,
+    Breaker.OPEN: Circuit.OPEN,
+    Breaker.HALF_OPEN: Circuit.HALF_OPEN,
+}
+Facts = Mapping[str, Any]  # Any: JSON
+
+
+def server_of(profile: SMTPProfile, found: Facts) -> ServerFacts:
+    """Return how a profile and its server stand."""
+    key, now = str(profile.pk), moment(found["now"])
+    known: Facts = (found["states"] or {}).get(key, {})
+    state = _state(known)
+    use, cause = _use(profile)
+    server = ServerFacts(
+        profile_id=profile.pk,
+        is_default=profile.is_default,
+        priority=profile.priority,
+        site_ids=frozenset((found["sites"] or {}).get(key, ())),
+        sender_domains=frozenset(domain.lower() for domain in profile.sender_domains),
+        name=profile.name,
+        use=use,
+        cause=cause,
+        paused=_PAUSED_BY[Paused(state.paused)],
+        paused_by=known.get("who") or "",
+        breaker=_CIRCUITS[Breaker(state.breaker)],
+        open_until=state.open_until,
+        words=state.reason,
+        changed_at=state.changed_at,
+        max_connections=profile.max_connections,
+        learned=_bears(profile, state, now),
+        in_hand=(found["in_hand"] or {}).get(key, 0),
+        limits=_limits(profile, found["rates"] or {}),
+        room=_room(profile, state, now),
+    )
+    numbers = (found["slots"] or {}).get(key, ())
+    taken = sum(number <= server.allowed for number in numbers)
+    return replace(server, taken=taken) if taken else server
+
+
+def _state(known: Facts) -> ProfileState:
+    """Return what workers wrote down, as a row again; nothing yet is a closed breaker."""
+    if not known:
+        return _NOTHING_WRITTEN
+    columns = {name: value for name, value in known.items() if name in _COLUMNS}
+    return ProfileState(**columns | {name: at(columns[name]) for name in _MOMENTS if name in columns})
+
+
+_NOTHING_WRITTEN = ProfileState(
+    breaker=Breaker.CLOSED,
+    paused=Paused.NO,
+    changed_at=None,  # type: ignore[misc]  # never saved
+)
+_FIELDS = ProfileState._meta.concrete_fields  # documented
+_COLUMNS = {field.attname for field in _FIELDS}
+_MOMENTS = {
+    field.attname for field in _FIELDS if isinstance(field, DateTimeField)
+}  # text in JSON; all else is itself
+
+
+def _bears(profile: SMTPProfile, state: ProfileState, now: datetime) -> int | None:
+    """Return the connections a server bears now, as far as that was learned or a slow start allows."""
+    limits = [state.ramp]
+    if state.learned_fingerprint and state.learned_fingerprint == _fingerprint(profile):
+        most = profile.max_connections
+        limits.append(learned.bearable(state, most_connections=most, now=now).connections)
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _room(profile: SMTPProfile, state: ProfileState, now: datetime) -> Room:
+    most = fitting.limit_of(state, fingerprint=_fingerprint(profile), now=now)
+    return Room(profile.name, profile.max_size * fitting.MEGABYTE, most)
+
+
+def _fingerprint(profile: SMTPProfile) -> str:
+    """Return what binds knowledge to settings, as `WayOut.fingerprint` has it for a live profile."""
+    return profile.cleared_fingerprint[:32]
+
+
+def _use(profile: SMTPProfile) -> tuple[Use, str]:
+    if profile.is_draft:
+        return Use.DRAFT, ""
+    if not profile.enabled:
+        return Use.DISABLED, ""
+    if not profile.cleared_fingerprint:
+        return Use.UNTESTED, ""
+    how = standing.standing_of(profile)
+    return (Use.LIVE, "") if how.is_live else (Use.NOT_LIVE, str(how.cause))
+
+
+def _limits(profile: SMTPProfile, used: Facts) -> tuple[LimitFacts, ...]:
+    numbers = {
+        Kind.SPACING: profile.send_offset,
+        Kind.MINUTE: profile.per_minute,
+        Kind.HOUR: profile.per_hour,
+        Kind.DAY: profile.per_day,
+    }
+    rates = pacing.rates(
+        spacing=timedelta(seconds=profile.send_offset),
+        per_minute=profile.per_minute,
+        per_hour=profile.per_hour,
+        per_day=profile.per_day,
+    )
+    return tuple(
+        LimitFacts(rate, numbers[rate.kind], at(used.get(f"{profile.pk}.{rate.kind}"))) for rate in rates
+    )
+
+
+def message_of(message_id: int, found: Facts) -> MessageFacts | None:
+    """Return where a message stands that waits, None for one that does not."""
+    if found["held"] is not None:
+        return MessageFacts(message_id, held=found["held"])
+    entry: Facts | None = found["entry"]
+    if entry is None:
+        return None
+    return MessageFacts(
+        id=message_id,
+        route=Route(*entry["route"]),
+        ready_at=at(entry["ready_at"]),
+        priority=entry["priority"],
+        attempts=entry["attempts"],
+        drops=entry["drops"],
+        crashes=entry["crashes"],
+        lease=_lease(entry),
+        last=_last(found["last"]),
+        ahead=entry["ahead"],
+        size=Size(*found["size"]) if found["size"] is not None else None,
+    )
+
+
+def _lease(entry: Facts) -> Lease | None:
+    if entry["lease_id"] is None:
+        return None
+    return Lease(entry["lease_id"], entry["profile_id"], entry["host"] or "", at(entry["heard_at"]))
+
+
+def _last(attempt: Facts | None) -> Reply | None:
+    if attempt is None:
+        return None
+    code = attempt["code"]
+    return Reply(code, server_words(code, attempt["enhanced"], attempt["words"]))
+
+
+def at(text: str | None) -> datetime | None:
+    """Read a moment that may be missing."""
+    return None if text is None else moment(text)
+
+
+def moment(text: str) -> datetime:
+    """Read a moment as PostgreSQL writes it in JSON."""
+    return datetime.fromisoformat(text)
