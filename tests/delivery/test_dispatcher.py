@@ -38,6 +38,7 @@ from tests.delivery.engine import (
     state_of,
     until,
 )
+from tests.delivery.queueing import in_threads
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -267,6 +268,23 @@ def test_a_profile_paused_for_a_fault_is_used_again_when_it_is_saved_by_any_cloc
         assert ProfileState.objects.get().paused == Paused.FAULT
         SMTPProfile.objects.filter(pk=profile.pk).update(version=F("version") + 1)
         assert drained().sent == 3
+
+
+def test_settings_that_are_corrected_while_they_are_refused_pause_nothing():
+    """The worker knows the old ones until it reads the profile again."""
+    saved = []
+
+    def answer(_argument):
+        if saved:
+            return None
+        saved.extend(in_threads(lambda: SMTPProfile.objects.update(version=F("version") + 1)))
+        return "530 5.7.0 Sign in first"
+
+    with smtp_server(answers={"MAIL": answer}) as server:
+        profile_for(server)
+        queued(3)
+        assert drained().sent == 3
+    assert not Event.objects.filter(kind="server.paused").exists()
 
 
 def test_a_profile_paused_by_a_person_stays_so():
