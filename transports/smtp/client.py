@@ -66,7 +66,8 @@ class Client(aiosmtplib.SMTP):
                 try:
                     return await self.connect(timeout=None)
                 finally:
-                    timers[0].cancel()
+                    for timer in timers:  # none, when the limit was over at the first look
+                        timer.cancel()
         except TimeoutError:
             if clock.expired() and self.latest_ssl_object is None:
                 raise HandshakeTimeout from None
