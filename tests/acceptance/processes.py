@@ -6,8 +6,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
+
+from celery import Celery
 
 from delivery.models import Worker
+from mailconf.celery import configuration
 from mailconf.env import BASE_DIR
 
 
@@ -73,6 +77,20 @@ def drains(environment, count, *options):
         finally:
             for process in processes:
                 process.kill()
+
+
+def children_of(process):
+    """The processes a process has started and that are not buried yet (Linux)."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in path.read_text(encoding="ascii").split()]
+
+
+def ring_at(environment, count=1, **options):
+    """Ring for the workers of this environment's file broker, as a process does that hands mail over."""
+    with Celery("rings", set_as_current=False) as app:
+        app.config_from_object(configuration("filesystem://", Path(environment["MAILCONF_VAR"])))
+        for _ in range(count):
+            app.send_task("mailconf.drain", **options)
 
 
 def until(condition, *, timeout=120.0):

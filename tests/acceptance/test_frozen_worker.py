@@ -11,7 +11,7 @@ from smtp_settings.models import Event
 from tests.acceptance.ledger import assert_balanced, books
 from tests.acceptance.processes import finished, manage, until
 from tests.builders import a_profile
-from tests.delivery.engine import due_again, queued
+from tests.delivery.engine import drained, due_again, queued
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,7 +20,8 @@ CONNECTIONS = 2
 
 
 @pytest.fixture
-def environment(process_environment, tmp_path):
+def environment(process_environment, settings, tmp_path):
+    settings.MAILCONF_STATE_DIR = tmp_path / "state"
     return process_environment | {"MAILCONF_STATE_DIR": str(tmp_path / "state")}
 
 
@@ -52,7 +53,7 @@ def test_after_a_freeze_no_dot_is_written_for_what_others_took(environment, caps
             finished(process, timeout=120)
         while QueueEntry.objects.exists():
             due_again(*QueueEntry.objects.values_list("pk", flat=True))
-            finished(manage(environment, "drain", "--until-empty"), timeout=300)
+            drained()
         found = books([server])
     with capsys.disabled():
         lost = Attempt.objects.filter(outcome=Attempt.Result.LOST).count()
@@ -93,7 +94,7 @@ def test_a_worker_row_deleted_by_hand_costs_no_mail(environment):
         finished(process, timeout=120)
         while QueueEntry.objects.exists():
             due_again(*QueueEntry.objects.values_list("pk", flat=True))
-            finished(manage(environment, "drain", "--until-empty"), timeout=300)
+            drained()
         found = books([server])
     assert_balanced(found, enqueued=200, at_rest=True, duplicates=CONNECTIONS)
     assert found.messages == {SmallState.SENT: 200}

@@ -16,9 +16,9 @@ from delivery.dispatcher.records import Header
 from delivery.dispatcher.replay import replay_all
 from delivery.models import Attempt, Failure, Message, QueueEntry, SmallState, Worker
 from smtp_settings.models import Event
-from tests.acceptance.processes import celery_worker, finished, manage, until
+from tests.acceptance.processes import celery_worker, children_of, finished, manage, ring_at, until
 from tests.builders import a_profile
-from tests.delivery.engine import due_again, entry_of, queued, state_of
+from tests.delivery.engine import drained, due_again, entry_of, queued, state_of
 from tests.delivery.test_journal import largest_file
 from tests.servers import smtp_server
 
@@ -31,7 +31,9 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def environment(process_environment, folder):
+def environment(process_environment, folder, settings):
+    """Processes with journals in a folder of their own; what this process drains finds them there, too."""
+    settings.MAILCONF_STATE_DIR = folder
     return process_environment | {"MAILCONF_STATE_DIR": str(folder)}
 
 
@@ -67,11 +69,6 @@ def has_replies(folder, count):
     return sum(path.read_bytes().count(b"\nD ") for path in folder.glob(NAMES)) >= count
 
 
-def drain(environment):
-    """Drain until the queue is empty; its report."""
-    return json.loads(finished(manage(environment, "drain", "--until-empty", "--json")))
-
-
 def test_killed_between_dot_and_reply_it_is_uncertain_and_the_rest_goes_at_once(environment, folder):
     gate = Gate()
     with smtp_server(answers={"DOT": gate}) as server:
@@ -84,13 +81,13 @@ def test_killed_between_dot_and_reply_it_is_uncertain_and_the_rest_goes_at_once(
         gate.opened.set()
         server.wait_for(1)  # nobody hears it
 
-        assert drain(environment)["sent"] == 19
+        assert drained().sent == 19
         assert {state_of(message_id) for message_id in others} == {SmallState.SENT}
         entry = entry_of(first)
         assert (entry.uncertain, entry.attempts, entry.lease_id) == (True, 1, None)
         assert [attempt.outcome for attempt in Attempt.objects.all()] == [Attempt.Result.UNCERTAIN]
         due_again(first)
-        drain(environment)
+        drained()
         assert server.accepted == 21
         copies = [received for received in server.messages if b"Report 0" in received.content]
         assert len(copies) == 2
@@ -109,7 +106,7 @@ def test_killed_between_dot_and_reply_it_is_held_where_that_is_the_policy(enviro
         process.kill()
         process.communicate()
         gate.opened.set()
-        drain(environment)
+        drained()
     assert state_of(first) is SmallState.HELD
     assert Failure.objects.get().uncertain
     assert {state_of(message_id) for message_id in others} == {SmallState.SENT}
@@ -130,7 +127,7 @@ def test_killed_between_reply_and_record_it_is_sent_by_replay_and_never_again(en
         assert server.accepted == 5
         assert set(Message.objects.values_list("state", flat=True)) == {SmallState.QUEUED}
 
-        assert drain(environment)["sent"] == 0
+        assert drained().sent == 0
         assert server.accepted == 5
     assert {state_of(message_id) for message_id in ids} == {SmallState.SENT}
     assert Event.objects.get(kind="journal.replayed").data["sent"] == 5
@@ -173,13 +170,13 @@ def test_a_message_that_kills_its_process_is_held_after_three_and_no_other(envir
             victims.append(manage(environment, "drain", "--until-empty"))
             victims[-1].communicate(timeout=150)
         assert [victim.returncode for victim in victims].count(-signal.SIGKILL) == 3
-        drain(environment)
+        drained()
         # The other connections may have been waiting for the answer to a dot, at each of the three times.
         unsure = list(QueueEntry.objects.filter(uncertain=True).values_list("message_id", flat=True))
         assert len(unsure) <= 3 * 3
         if unsure:
             due_again(*unsure)
-            drain(environment)
+            drained()
         assert others <= server.accepted <= others + len(unsure)
     assert state_of(poison) is SmallState.HELD
     assert Failure.objects.get().cause == "crashes"
@@ -218,7 +215,7 @@ def test_a_full_disk_never_makes_a_sent_message_unsent(environment, folder):
         assert not replay_all(folder)
         assert entry_of(message_id).lease_id is not None  # as without a journal: until the session is stale
         Worker.objects.update(heartbeat_at="2026-01-01T00:00Z")
-        drain(environment)
+        drained()
     assert [(one.cause, one.uncertain) for one in Failure.objects.all()] == [("worker_lost", True)]
 
 
@@ -254,10 +251,14 @@ def test_a_killed_child_of_celery_leaves_its_journal_to_the_next_drain(environme
     with smtp_server(answers={"DOT": gate}) as server:
         a_profile(host=server.host, port=server.port, max_connections=1)
         first, *others = queued(5)
-        with celery_worker(environment, concurrency=2, beat=tmp_path / "beat"):
+        with celery_worker(environment, concurrency=2) as worker:
+            ring_at(environment)
             assert gate.reached.wait(180)
-            os.kill(Worker.objects.latest("pk").pid, signal.SIGKILL)
+            killed = Worker.objects.latest("pk").pid
+            os.kill(killed, signal.SIGKILL)
             gate.opened.set()
+            until(lambda: killed not in children_of(worker))
+            ring_at(environment)
             server.wait_for(5, timeout=180)  # by whoever drains next, no 45 seconds later
             until(lambda: {state_of(message_id) for message_id in others} == {SmallState.SENT})
             assert entry_of(first).uncertain

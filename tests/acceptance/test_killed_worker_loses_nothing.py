@@ -1,14 +1,13 @@
 """`kill -9` of a worker in the middle of a drain: every message is sent after the next start."""
 
-import json
 from collections import Counter
 
 import pytest
 
 from delivery.models import Message, QueueEntry, SmallState
-from tests.acceptance.processes import finished, manage
+from tests.acceptance.processes import manage
 from tests.builders import a_profile
-from tests.delivery.engine import due_again, queued
+from tests.delivery.engine import drained, due_again, queued
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,11 +27,13 @@ def message_ids(server):
 
 
 @pytest.mark.parametrize("accepted_before", [1, 120])
-def test_kill_minus_nine_loses_nothing(process_environment, accepted_before):
+def test_kill_minus_nine_loses_nothing(process_environment, tmp_path, settings, accepted_before):
+    settings.MAILCONF_STATE_DIR = tmp_path / "state"
+    environment = process_environment | {"MAILCONF_STATE_DIR": str(tmp_path / "state")}
     with smtp_server() as server:
         a_profile(host=server.host, port=server.port, max_connections=CONNECTIONS)
         ids = queued(MESSAGES)
-        drain = manage(process_environment, "drain", "--until-empty")
+        drain = manage(environment, "drain", "--until-empty")
         server.wait_for(accepted_before, timeout=120)
         drain.kill()
         drain.communicate()
@@ -42,15 +43,15 @@ def test_kill_minus_nine_loses_nothing(process_environment, accepted_before):
         assert QueueEntry.objects.filter(lease_id__isnull=False).exists()
 
         # no 45 seconds without a heartbeat: the journal says at once what the worker did
-        first = json.loads(finished(manage(process_environment, "drain", "--until-empty", "--json")))
+        first = drained()
         uncertain = QueueEntry.objects.filter(uncertain=True).count()
         assert uncertain <= CONNECTIONS
         assert QueueEntry.objects.count() == uncertain
         due_again(*ids)
-        second = json.loads(finished(manage(process_environment, "drain", "--until-empty", "--json")))
+        second = drained()
         copies = message_ids(server)
     assert set(Message.objects.filter(pk__in=ids).values_list("state", flat=True)) == {SmallState.SENT}
     assert len(copies) == MESSAGES
-    assert sum(copies.values()) == before + first["sent"] + second["sent"]
+    assert sum(copies.values()) == before + first.sent + second.sent
     assert sum(copies.values()) - MESSAGES <= uncertain
     assert not QueueEntry.objects.exists()

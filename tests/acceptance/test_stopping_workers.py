@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,16 +11,15 @@ import pytest
 from delivery.dispatcher.journal import NAMES
 from delivery.models import Attempt, Message, QueueEntry, Slot, SmallState, Worker
 from tests.acceptance.ledger import assert_balanced, books
-from tests.acceptance.processes import celery_worker, finished, manage, until
+from tests.acceptance.processes import celery_worker, children_of, finished, manage, ring_at, until
 from tests.builders import a_profile
-from tests.delivery.engine import due_again, queued
+from tests.delivery.engine import drained, due_again, queued
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MESSAGES = 30
 CONNECTIONS = 2
-EML = b"From: shop@example.com\r\nTo: bo@example.com\r\nSubject: Report\r\n\r\nHello.\r\n"
 
 
 @pytest.fixture
@@ -108,53 +106,32 @@ def test_a_drain_told_twice_waits_for_nothing_and_says_what_it_does_not_know(env
         assert 1 <= len(unsure) <= CONNECTIONS
         held.answered.set()
         due_again(*unsure)
-        finished(manage(environment, "drain", "--until-empty"), timeout=120)
+        drained()
         server.wait_for(MESSAGES)
         found = books([server])
     assert_balanced(found, enqueued=MESSAGES, at_rest=True, duplicates=len(unsure))
     assert found.messages == {SmallState.SENT: MESSAGES}
 
 
-def children_of(process):
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(pid) for pid in path.read_text().split()]
-
-
-def all_sent_soon():
-    """Whether all messages are sent within some seconds."""
-    give_up_at = time.monotonic() + 20
-    while Message.objects.exclude(state=SmallState.SENT).exists():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-def rung(environment, tmp_path):
-    """Hand one more message over beside the worker, which rings."""
-    letter = tmp_path / "report.eml"
-    letter.write_bytes(EML)
-    finished(manage(environment, "enqueue", str(letter)))
-
-
 @pytest.mark.parametrize("whom", ["the main process", "its children", "the group"])
-def test_a_celery_worker_told_to_stop_sends_nothing_twice(environment, tmp_path, whom):
+def test_a_celery_worker_told_to_stop_sends_nothing_twice(environment, whom):
     with a_server_that_thinks() as (server, held):
         queued(MESSAGES)
         with celery_worker(environment, concurrency=2) as worker:
-            rung(environment, tmp_path)
+            ring_at(environment)
             assert held.asked.wait(120)
             until(more_is_held_than_the_wire)
-            main = [worker.pid] if whom != "its children" else []
-            for pid in main + (children_of(worker) if whom != "the main process" else []):
+            children = children_of(worker)
+            told = [worker.pid] if whom != "its children" else []
+            for pid in told + (children if whom != "the main process" else []):
                 os.kill(pid, signal.SIGTERM)
             until(only_the_wire_is_held)
             held.answered.set()
             until(nobody_holds_anything)
             if whom == "its children":  # the worker goes on with new ones
-                while not all_sent_soon():
-                    rung(environment, tmp_path)  # a child that is ending may take one with it
-                    assert Message.objects.count() < 2 * MESSAGES
+                until(lambda: not set(children) & set(children_of(worker)))  # one may take a ring with it
+                ring_at(environment)
+                until(lambda: not Message.objects.exclude(state=SmallState.SENT).exists())
                 worker.send_signal(signal.SIGTERM)
             worker.communicate(timeout=120)
         found = books([server])
@@ -163,11 +140,11 @@ def test_a_celery_worker_told_to_stop_sends_nothing_twice(environment, tmp_path,
     assert not Attempt.objects.exists()
 
 
-def test_a_celery_worker_told_twice_waits_for_nothing(environment, tmp_path):
+def test_a_celery_worker_told_twice_waits_for_nothing(environment):
     with a_server_that_thinks() as (server, held):
         queued(MESSAGES)
         with celery_worker(environment, concurrency=2) as worker:
-            rung(environment, tmp_path)
+            ring_at(environment)
             assert held.asked.wait(120)
             until(more_is_held_than_the_wire)
             worker.send_signal(signal.SIGTERM)
