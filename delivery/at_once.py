@@ -67,7 +67,7 @@ class _Limit:
 
 def _send(ids: Collection[int]) -> None:
     limit = _Limit()
-    dispatcher.run(only=frozenset(ids), deadline=LIMIT_SECONDS, stop=limit, hurry=limit)
+    dispatcher.run(only=frozenset(ids), deadline=LIMIT_SECONDS, linger=LIMIT_SECONDS, stop=limit, hurry=limit)
 
 
 def _end(ids: Collection[int]) -> dict[int, str]:

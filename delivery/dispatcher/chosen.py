@@ -24,7 +24,7 @@ from smtp_settings.wire import WayOut
 
 
 class ChosenClaims(Claims):
-    """Claims of these messages only; `is_through`: none is left that a server could be asked for."""
+    """Claims of these messages only."""
 
     def __init__(
         self,

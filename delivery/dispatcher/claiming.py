@@ -113,6 +113,11 @@ class Claims:
         is_suspects_turn = self._is_suspects_turn(lanes)
         return logged + await (self._claim_suspect() if is_suspects_turn else self._claim(lanes))
 
+    @property
+    def is_through(self) -> bool:
+        """Whether no mail is left to wait for; more may always be enqueued."""
+        return False
+
     async def release_unknown(self) -> None:
         """Give back what a claim took whose answer was lost: nobody else may, as long as we live."""
         if self._repeats == self._database.repeats:

@@ -169,12 +169,11 @@ class Drain:
         """Nothing could be claimed: see whether it is over, else wait for a change."""
         can_serve = self.park.can_serve_soon if self.terms.until_empty else self.park.can_serve
         is_idle = not self.park.held and not can_serve(self.claims.lanes)
-        if isinstance(self.claims, ChosenClaims):
-            self._is_done = self.claims.is_through
-        elif is_idle and self.terms.until_empty:
+        if is_idle and self.terms.until_empty:
             await self._finish_if_empty()
-        elif is_idle and time.monotonic() - self.claims.worked_at > self.terms.linger:
-            self._is_done = True
+        else:
+            is_late = time.monotonic() - self.claims.worked_at > self.terms.linger
+            self._is_done = self.claims.is_through or (is_idle and is_late)
         if self._is_done:
             return
         waits = [FIRST_LOOK_SECONDS, self.claims.look_at - time.monotonic(), *self.park.token_waits()]
