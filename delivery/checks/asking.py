@@ -16,20 +16,27 @@ from delivery.checks.tag import TAG
 
 #: A broker that is away must not hold a command.
 _BROKER_SECONDS = 2.0
+#: What `check_servers` said a moment ago: with both options Django asks both, this one first.
+_said: list[CheckMessage] = []
 
 
 @register(TAG, Tags.database)
 def check_servers(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     """Judge the settings of PostgreSQL (11 to 19) and of Redis (21 to 29) when the database is asked for."""
     # Any: the registry's own signature
-    return [*_of_the_database(), *_of_the_broker()] if databases and "default" in databases else []
+    _said[:] = [*_of_the_database(), *_of_the_broker()] if databases and "default" in databases else []
+    return list(_said)
 
 
 @register(TAG, deploy=True)
-def check_deployment(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """Judge the same with `check --deploy`, unless the database was asked for as well."""
-    # Any: as above
-    return [] if databases else [*_of_the_database(), *_of_the_broker()]
+def check_deployment(**_kwargs: Any) -> list[CheckMessage]:  # Any: as above
+    """Judge the same with `check --deploy`; what was said, because the database was asked for, not again.
+
+    Django 6.1 names all databases to every check, asked for or not, so that they tell nothing.
+    """
+    found = [*_of_the_database(), *_of_the_broker()]
+    said, _said[:] = list(_said), []
+    return [message for message in found if message not in said]
 
 
 def _of_the_database() -> list[CheckMessage]:
