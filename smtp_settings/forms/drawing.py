@@ -29,12 +29,18 @@ def row(field: "RowField") -> SafeString:
     parts = [
         f'<div class="form-row field-{field.name}{"".join(mark for mark, holds in marks if holds)}">\n',
         _input(field),
-        f'<div class="help" id="{field.auto_id}_helptext">{field.help_text}</div>' if field.help_text else "",
+        _help(field),
         f"\n{errors or ''}",
         f'<p class="mc-look">{shown(_("Look here"))}</p>' if field.is_named else "",
         f'<div class="mc-hints" id="{field.hint_id}">{field.hints}</div>\n</div>',
     ]
-    return mark_safe("".join(parts))  # noqa: S308  # of escaped parts; help texts are ours and hold markup
+    return mark_safe("".join(parts))  # noqa: S308  # of escaped parts
+
+
+def _help(field: "RowField") -> str:
+    if not field.help_text:
+        return ""
+    return f'<div class="help" id="{field.auto_id}_helptext">{shown(field.help_text)}</div>'
 
 
 def _input(field: "RowField") -> str:

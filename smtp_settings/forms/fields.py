@@ -12,7 +12,7 @@ from django.contrib.sites.models import Site
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import methods
@@ -97,12 +97,14 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
     )
     classification_overrides = ReplyRulesField(
         label=gettext_lazy("Rules about replies"),
-        help_text=gettext_lazy(
-            "For refusals this server means in its own way; the first rule that fits decides. One rule a "
-            "line: stage, code, if wanted an enhanced code and words of the reply, an arrow, the meaning: "
-            "retry, fail, another_server, too_many_connections, server_trouble or pause, with a wait if "
-            "wanted. "
-            'Example: <code>rcpt 450 4.2.1 "mailbox busy" -&gt; retry 10m</code>'
+        help_text=mark_safe(  # noqa: S308  # it holds markup, and nothing that anybody entered
+            gettext_lazy(
+                "For refusals this server means in its own way; the first rule that fits decides. One rule a "
+                "line: stage, code, if wanted an enhanced code and words of the reply, an arrow, the "
+                "meaning: retry, fail, another_server, too_many_connections, server_trouble or pause, with a "
+                "wait if wanted. "
+                'Example: <code>rcpt 450 4.2.1 "mailbox busy" -&gt; retry 10m</code>'
+            )
         ),
         widget=forms.Textarea(attrs=machine_text("vLargeTextField") | {"rows": 5}),
     )

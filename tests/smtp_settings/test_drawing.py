@@ -1,8 +1,11 @@
 """The rows of the profile form: what is escaped, what is named, what is left out."""
 
 from django import forms
+from django.urls import reverse
 
 from smtp_settings.forms.bound import RowField
+from tests.builders import a_profile
+from tests.pages import client_of
 
 
 class AForm(forms.Form):
@@ -13,7 +16,7 @@ class AForm(forms.Form):
     hints = {}
     named = frozenset()
 
-    name = forms.CharField(label="shop <b>", help_text="Shown in <em>logs</em>.")
+    name = forms.CharField(label="shop <b>", help_text="Shown in <logs>.")
     port = forms.IntegerField(label="port", required=False)
     tick = forms.BooleanField(label="is <on>", required=False)
     kind = forms.ChoiceField(label="kind", choices=[("a", "A & B")], widget=forms.RadioSelect)
@@ -24,12 +27,20 @@ class AForm(forms.Form):
         return False
 
 
-def test_a_label_is_escaped_and_a_help_text_is_ours():
+def test_a_label_and_a_help_text_are_escaped():
     row = AForm()["name"].row
     assert '<label for="id_name">Shop &lt;b&gt; <span class="mc-required">required</span></label>' in row
-    assert '<div class="help" id="id_name_helptext">Shown in <em>logs</em>.</div>' in row
+    assert '<div class="help" id="id_name_helptext">Shown in &lt;logs&gt;.</div>' in row
     assert 'aria-describedby="id_name_helptext id_name_hint"' in row
     assert '<div class="mc-hints" id="id_name_hint"></div>' in row
+
+
+def test_the_name_of_another_profile_is_escaped_in_a_help_text(db):
+    a_profile(name="<img src=x>", is_default=True)
+    page = client_of("superuser").get(reverse("admin:smtp_settings_smtpprofile_add")).content.decode()
+    assert "&lt;img src=x&gt; is the default now." in page
+    assert "<img src=x>" not in page
+    assert "Example: <code>rcpt 450" in page
 
 
 def test_an_error_stands_in_its_row_and_is_escaped():
