@@ -56,6 +56,13 @@ def env_file(tmp_path):
     return put
 
 
+@pytest.fixture
+def before_mailers(settings):
+    """Settings as they were before Django 6.1, which takes EMAIL_* and warns, but not beside MAILERS."""
+    if hasattr(settings, "MAILERS"):
+        del settings.MAILERS
+
+
 def run(*args):
     """Run the command; return (exit code, what it printed and said)."""
     out = io.StringIO()
@@ -245,14 +252,26 @@ def test_one_fault_saves_nothing_at_all(shop_settings):
     assert not SMTPProfile.objects.exists()
 
 
-def test_the_current_settings_are_read_when_no_others_are_named():
+@pytest.mark.filterwarnings("ignore:The EMAIL_")
+def test_the_current_settings_are_read_when_no_others_are_named(before_mailers):
     with override_settings(**SENDGRID, EMAIL_BACKEND=OURS):
         code, result = told("--dry-run")
     assert code == 0
     assert result["profiles"][0]["host"] == "smtp.sendgrid.net"
 
 
-def test_settings_without_mail_say_where_to_look():
+def test_the_current_mailers_are_read_when_no_others_are_named():
+    mailers = {
+        "default": {"BACKEND": SMTP, "OPTIONS": {"host": "mx.shop.example"}},
+        "queue": {"BACKEND": OURS},
+    }
+    with override_settings(MAILERS=mailers):
+        _code, result = told("--dry-run")
+    assert [one["host"] for one in result["profiles"]] == ["mx.shop.example"]
+
+
+@pytest.mark.filterwarnings("ignore:The EMAIL_")
+def test_settings_without_mail_say_where_to_look(before_mailers):
     with override_settings(EMAIL_BACKEND=OURS):
         code, text = run()
     assert code == 1

@@ -79,7 +79,9 @@ def _read(module: str, env_file: str) -> Reading:
     if module:
         return from_django.read(_names_of(module))
     is_given = settings.is_overridden  # type: ignore[misc]  # the stubs know settings, not its methods
-    return from_django.read({name: getattr(settings, name) for name in dir(settings) if is_given(name)})
+    # Django 6.1 hides what MAILERS replaces.
+    names = (name for name in dir(settings) if is_given(name) and hasattr(settings, name))
+    return from_django.read({name: getattr(settings, name) for name in names})
 
 
 def _text(path: Path) -> str:
