@@ -64,6 +64,7 @@ class StateFilter(SimpleListFilter):
             before=before_of(request),
             narrowed=narrowed,
             floor=getattr(request, "floor", None),
+            also=getattr(getattr(request, "search", None), "number", None),
         )
 
 

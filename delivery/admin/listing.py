@@ -14,7 +14,7 @@ from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.content import PERMISSION
 from delivery.admin.filters import FILTERS, OF_FAILURES, StateFilter, site_of
-from delivery.admin.searching import search_for
+from delivery.admin.searching import in_window, search_for
 from delivery.admin.sentences import words_of
 from delivery.admin.states import ENDED, FAILURES, Standing, State, standings
 from delivery.models import Attempt, Message
@@ -68,7 +68,9 @@ class MessageList(ChangeList):
         request.search = search  # type: ignore[attr-defined]  # read by `MessageAdmin.get_search_results`
         request.floor = self.floor  # type: ignore[attr-defined]  # read by the state's filter
         rows = super().get_queryset(request, exclude_parameters)
-        return rows if self.floor is None else rows.filter(pk__gt=self.floor)
+        if self.floor is None:
+            return rows
+        return in_window(rows, search, floor=self.floor, before=before_of(request))
 
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:  # Any: as Django's
         """Return the filters of the address; one that does not exist is left out, here and in all links.

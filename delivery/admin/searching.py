@@ -3,7 +3,8 @@
 Asked for both at once, PostgreSQL walks over the messages from the newest on until it has a page of matches:
 for an address that is rare or old that is the whole table (a million sent and a million waiting: 420,000 rows
 read for one page; the index names all 22,222 that match in a tenth of the time). Where more match than are
-worth sorting, the walk is right, and goes no further than a window of the newest.
+worth sorting, the walk is right, and goes no further than a window of the newest; only a message whose number
+was typed is found behind it.
 """
 
 from dataclasses import dataclass
@@ -36,6 +37,21 @@ class Search:
             return messages.filter(_start(self.start) | Q(pk=self.number or 0))
         ids = Message.objects.filter(_start(self.start)).values_list("pk", flat=True)
         return messages.filter(any_of(ids, also=self.number))
+
+
+def in_window(
+    messages: "QuerySet[Message]", search: Search | None, *, floor: int, before: int | None
+) -> "QuerySet[Message]":
+    """Narrow a query to a window of the newest messages; one asked for by its number is found behind it too.
+
+    The numbers in the window are looked up one by one then: with OR the planner may walk on to the oldest.
+    """
+    if search is None or search.number is None:
+        return messages.filter(pk__gt=floor)
+    newer = Message.objects.filter(_start(search.start), pk__gt=floor)
+    if before is not None:
+        newer = newer.filter(pk__lt=before)
+    return messages.filter(any_of(newer.values_list("pk", flat=True), also=search.number))
 
 
 def search_for(typed: str) -> Search | None:

@@ -96,13 +96,14 @@ def messages_in(
     before: int | None = None,
     narrowed: Q | None = None,
     floor: int | None = None,
+    also: int | None = None,
 ) -> "QuerySet[Message]":
     """Narrow a query to one state; `narrowed` further, by columns of the failures.
 
     `newest`: to so many of those in a table of their own, counted down from `before`. Without it a count of a
     few among many reads as many messages as it takes to find them.
     `floor`: only newer ones, older than `before`, of those in a table of their own; else a site's few among a
-    million that wait would cost reading them all.
+    million that wait would cost reading them all. `also`: this one, however old.
     """
     listed: QuerySet[QueueEntry] | QuerySet[Failure]
     if state in _OPEN:
@@ -112,7 +113,8 @@ def messages_in(
     else:
         return messages.filter(state=_ENDED[state])
     if floor is not None:
-        listed = listed.filter(pk__gt=floor) if before is None else listed.filter(pk__gt=floor, pk__lt=before)
+        newer = Q(pk__gt=floor) if before is None else Q(pk__gt=floor, pk__lt=before)
+        listed = listed.filter(newer if also is None else newer | Q(pk=also))
     ids = listed.values_list("pk", flat=True)
     if newest is not None:
         older = ids if before is None else ids.filter(pk__lt=before)

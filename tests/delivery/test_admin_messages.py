@@ -609,6 +609,22 @@ def test_messages_of_a_common_start_are_sought_among_the_newest_and_the_rest_is_
     assert listed(client, q="cy@") == [cy]
 
 
+@pytest.mark.parametrize("state", [{}, {"state": "queued"}, {"state": "held"}, {"state": "cancelled"}])
+def test_a_number_is_found_though_it_is_old_and_many_addresses_begin_so(monkeypatch, state):
+    monkeypatch.setattr(bounded, "WINDOW", 2)
+    monkeypatch.setattr(searching, "CANDIDATES", 1)
+    old = a_message(to=["bo@example.com"])
+    left, *newer = [a_message(to=[f"{old}{name}@example.com"]) for name in "abc"]
+    for act in [queue.hold] * (state.get("state") == "held") + [queue.cancel] * (
+        "cancelled" in state.values()
+    ):
+        act([old, left, *newer])
+    client = client_of("viewer")
+
+    assert listed(client, q=str(old), **state) == [*newer[::-1], old]  # not the one behind the window
+    assert listed(client, q=str(old), before=newer[0], **state) == [left, old]
+
+
 @pytest.mark.parametrize(
     "lookup",
     [
