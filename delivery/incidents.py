@@ -4,6 +4,7 @@ What is wrong now (`Condition`) is held against what was wrong before (`Incident
 events, so that none is lost with a worker, and a change that comes and goes between two looks is none.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ class Kind(StrEnum):
     """What can be wrong."""
 
     PAUSED = "paused"  # a server, for a fault
-    BREAKER = "breaker"  # a server does not answer
+    BREAKER = "breaker"  # a server does not answer, or turns us away
     HELD = "held"  # messages wait for a person
     TOO_LARGE = "too_large"  # attachments that no server takes
     OAUTH = "oauth"  # a credential ends, or was refused
@@ -33,6 +34,18 @@ STAGES = (30, 7, 1, 0)
 EXPIRING = frozenset({Kind.OAUTH, Kind.CERTIFICATE, Kind.PASSWORD, Kind.SIGN_IN})
 #: Of these the end is no news: nobody did anything, an hour went by.
 WITHOUT_END = frozenset({Kind.TOO_LARGE})
+
+
+_REFUSAL = re.compile(r"5\d\d\b")
+
+
+def turns_away(words: str) -> bool:
+    """Whether why a breaker is open is a reply that refuses for good (a 5xx before any mail).
+
+    >>> turns_away("554 5.7.1 not from there"), turns_away("421 busy"), turns_away("no answer after 30 s")
+    (True, False, False)
+    """
+    return _REFUSAL.match(words) is not None
 
 
 @dataclass(frozen=True, slots=True)

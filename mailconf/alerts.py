@@ -1,6 +1,5 @@
 """The alerts of the dashboard: what is wrong, worst first, with one link each."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from delivery.incidents import turns_away
 from delivery.notices import paths
 from delivery.queue import Breaker, Paused
 from delivery.showing import clock
@@ -22,7 +22,6 @@ from smtp_settings.webhook import notification_settings
 
 #: A due message that waits longer is an alert.
 LONG_WAIT = timedelta(minutes=15)
-_REFUSAL = re.compile(r"5\d\d\b")
 _WORST_FIRST = {"is-bad": 0, "is-warn": 1}
 
 
@@ -105,7 +104,7 @@ def _servers_down(servers: Sequence[Server]) -> list[Alert]:
 def _refusal(server: Server) -> str:
     """Return the reply of a server that turns us away for good (a 5xx before any mail), "" for all else."""
     is_open = server.numbers.breaker is Breaker.OPEN and server.numbers.paused is Paused.NO
-    return server.numbers.reason if is_open and _REFUSAL.match(server.numbers.reason) else ""
+    return server.numbers.reason if is_open and turns_away(server.numbers.reason) else ""
 
 
 def _down(server: Server) -> str:

@@ -11,7 +11,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from delivery.incidents import Condition, Incident, Kind
+from delivery.incidents import Condition, Incident, Kind, turns_away
 from delivery.reading import one_line
 
 _MOST_NAME = 100
@@ -28,7 +28,10 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One notification. `is_recovered` False at an end: a person took it out of use."""
+    """One notification. `is_recovered` False at an end: a person took it out of use.
+
+    `is_refusal`: the server answers, and refuses everything.
+    """
 
     what: What
     kind: Kind
@@ -40,6 +43,7 @@ class Told:
     began_at: datetime | None
     ends_at: datetime | None
     is_recovered: bool = True
+    is_refusal: bool = False
 
     @classmethod
     def of_condition(
@@ -56,6 +60,7 @@ class Told:
             condition.profile_id,
             began_at,
             condition.ends_at,
+            is_refusal=condition.kind is Kind.BREAKER and turns_away(condition.words),
         )
 
     @classmethod
@@ -72,6 +77,7 @@ class Told:
             incident.began_at,
             incident.ends_at,
             is_recovered,
+            is_refusal=incident.kind is Kind.BREAKER and turns_away(incident.words),
         )
 
 
@@ -104,7 +110,7 @@ def kind_label(kind: Kind) -> str:
     """Return what a kind of notification is called on the pages."""
     return {
         Kind.PAUSED: _("A server is paused for a fault"),
-        Kind.BREAKER: _("A server does not answer"),
+        Kind.BREAKER: _("A server does not answer or turns us away"),
         Kind.HELD: _("Messages are held"),
         Kind.TOO_LARGE: _("Attachments are too large"),
         Kind.OAUTH: _("An OAuth credential ends"),
@@ -158,8 +164,13 @@ _BEGAN: dict[Kind, Callable[[Told], str]] = {
         "%(name)s is paused since %(since)s: its settings, its password or its certificate do not work any "
         "more. Its mail waits or goes through other servers."
     ),
-    Kind.BREAKER: lambda _told: _(
-        "%(name)s does not answer since %(since)s. Its mail waits or goes through other servers."
+    Kind.BREAKER: lambda told: (
+        _(
+            "%(name)s turns us away since %(since)s: it answers, and refuses everything. Its mail "
+            "waits or goes through other servers."
+        )
+        if told.is_refusal
+        else _("%(name)s does not answer since %(since)s. Its mail waits or goes through other servers.")
     ),
     Kind.HELD: _held,
     Kind.TOO_LARGE: _too_large,
@@ -191,7 +202,7 @@ _BEGAN: dict[Kind, Callable[[Told], str]] = {
 }
 _ENDED: dict[Kind, Callable[[], str]] = {
     Kind.PAUSED: lambda: _("%(name)s works again. It was paused since %(since)s."),
-    Kind.BREAKER: lambda: _("%(name)s answers again. It did not since %(since)s."),
+    Kind.BREAKER: lambda: _("%(name)s can be used again. It could not since %(since)s."),
     Kind.HELD: lambda: _("No message is held any more."),
     Kind.TOO_LARGE: lambda: "",
     Kind.OAUTH: lambda: _("The OAuth credential %(name)s was renewed."),

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('uuid', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('recipients', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=320), blank=True, default=list, size=None, verbose_name='recipients')),
                 ('muted', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list, size=None)),
-                ('breaker_minutes', models.PositiveSmallIntegerField(default=10, help_text='A server that does not answer is told of after so long; most come back sooner.', validators=[django.core.validators.MinValueValidator(1)], verbose_name='breaker open, minutes')),
+                ('breaker_minutes', models.PositiveSmallIntegerField(default=10, help_text='A server that does not answer or turns us away is told of after so long; most come back sooner.', validators=[django.core.validators.MinValueValidator(1)], verbose_name='breaker open, minutes')),
                 ('worker_minutes', models.PositiveSmallIntegerField(default=5, help_text='Told of when no worker has reported for so long.', validators=[django.core.validators.MinValueValidator(2)], verbose_name='no worker, minutes')),
                 ('webhook_url', models.CharField(blank=True, help_text='Empty: no webhook.', max_length=500, verbose_name='webhook address')),
                 ('accepts_clear_webhook', models.BooleanField(default=False, verbose_name='I understand that notifications are sent without encryption.')),

@@ -26,7 +26,9 @@ class NotificationSettings(models.Model):
         _("breaker open, minutes"),
         default=10,
         validators=at_least(1),
-        help_text=_("A server that does not answer is told of after so long; most come back sooner."),
+        help_text=_(
+            "A server that does not answer or turns us away is told of after so long; most come back sooner."
+        ),
     )
     worker_minutes = models.PositiveSmallIntegerField(
         _("no worker, minutes"),

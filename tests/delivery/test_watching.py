@@ -169,6 +169,22 @@ def test_a_breaker_is_told_when_it_is_open_for_its_minutes_and_not_when_it_close
     assert Incident.objects.filter(ended_at=None).count() == 0
 
 
+def test_a_server_that_refuses_everybody_is_not_told_of_as_one_that_does_not_answer():
+    wanted()
+    relay, _backup = a_profile(name="Relay"), a_profile()
+    queue.open_breaker(relay.pk, reason="554 5.7.1 zzwords")
+    later("breaker", minutes=11)
+    watch()
+    queue.resume(relay.pk)
+    watch()
+
+    assert [subject.partition(" since")[0] for subject, _way in told()] == [
+        "mailconf: Relay turns us away",
+        "mailconf: Relay can be used again",
+    ]
+    assert "zzwords" not in json.dumps(calls())
+
+
 def test_a_person_who_takes_a_faulty_server_out_ends_the_incident_in_other_words():
     wanted()
     relay, _backup = a_profile(name="Relay"), a_profile()

@@ -31,7 +31,7 @@ REFUSED: dict[str, Promise] = {
 #: What a notification was about.
 SUBJECTS: dict[str, Promise] = {
     "paused": gettext_lazy("a server paused for a fault"),
-    "breaker": gettext_lazy("a server that does not answer"),
+    "breaker": gettext_lazy("a server that does not answer or turns us away"),
     "held": gettext_lazy("held messages"),
     "too_large": gettext_lazy("attachments too large"),
     "oauth": gettext_lazy("an OAuth credential that ends"),
