@@ -100,7 +100,8 @@ def filter_words(choice: jobs.Choice, *, with_names: bool = True) -> list[tuple[
 
 def _filter(choice: jobs.Choice, *, with_names: bool) -> Iterator[tuple[str, str]]:
     state = State(choice.state.value) if choice.state is not None else None
-    yield _("Status"), str(state.label) if state else _("any that waits or needs a person")
+    # Not "Status": the job has one of its own beside it.
+    yield _("Chosen"), str(state.label) if state else _("any that waits or needs a person")
     yield from _filter_of_failures(choice, state)
     if choice.profile_id is not None:
         yield _("Profile"), profile_name(choice.profile_id) if with_names else f"#{choice.profile_id}"
