@@ -32,6 +32,9 @@ class Profile(Protocol):
     def sender_domains(self) -> frozenset[str]: ...  # noqa: D102
 
 
+P = TypeVar("P", bound=Profile)
+
+
 class Pool(Protocol):
     """A message's route, fixed at enqueue."""
 
@@ -71,12 +74,16 @@ def order(
     profiles: Sequence[Profile], pool: Pool, free_connections: Mapping[int, int] | None = None
 ) -> tuple[int, ...]:
     """Return the ids of the profiles that serve the pool, first choice first."""
-    free = free_connections or {}
+    return tuple(one.profile_id for one in ranked(profiles, free_connections or {}) if serves(one, pool))
 
-    def rank(profile: Profile) -> tuple[int, int, int]:
-        return _tier(profile), -free.get(profile.profile_id, 0), profile.profile_id
 
-    return tuple(profile.profile_id for profile in sorted(profiles, key=rank) if serves(profile, pool))
+def ranked(profiles: Sequence[P], free_connections: Mapping[int, int]) -> list[P]:
+    """Return the profiles first choice first, whatever pools they serve."""
+
+    def rank(profile: P) -> tuple[int, int, int]:
+        return _tier(profile), -free_connections.get(profile.profile_id, 0), profile.profile_id
+
+    return sorted(profiles, key=rank)
 
 
 def _tier(profile: Profile) -> int:

@@ -29,7 +29,7 @@ from delivery.stats.history import (
 )
 from delivery.stats.sent import SentLine, SentSince, sent_since
 from delivery.stats.servers import NOTHING_LEARNED, ProfileNumbers, profile_facts
-from delivery.stats.snapshots import all_profiles, due_ahead, snapshot
+from delivery.stats.snapshots import all_profiles, due_ahead, snapshot, snapshot_of_page
 
 __all__ = [
     "CAP",
@@ -57,6 +57,7 @@ __all__ = [
     "profile_facts",
     "sent_since",
     "snapshot",
+    "snapshot_of_page",
     "totals",
     "uncertain_count",
     "workers",

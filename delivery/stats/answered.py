@@ -1,7 +1,7 @@
 """What the statement of `snapshots` answered, JSON, beside the profiles: the facts that are decided by."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,12 +26,37 @@ _CIRCUITS = {
 Facts = Mapping[str, Any]  # Any: JSON
 
 
-def server_of(profile: SMTPProfile, found: Facts) -> ServerFacts:
-    """Return how a profile and its server stand."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of a profile decides about its server; a row of `SMTPProfile` has it all, too."""
+
+    pk: int
+    name: str
+    is_default: bool
+    priority: str
+    sender_domains: Sequence[str]
+    is_draft: bool
+    enabled: bool
+    cleared_fingerprint: str
+    max_connections: int
+    send_offset: int
+    per_minute: int
+    per_hour: int
+    per_day: int
+    max_size: int
+
+
+def may_be_live(profile: SMTPProfile | Settings) -> bool:
+    """Whether the gate is to be asked about it."""
+    return not profile.is_draft and profile.enabled and bool(profile.cleared_fingerprint)
+
+
+def server_of(profile: SMTPProfile | Settings, how: standing.Standing | None, found: Facts) -> ServerFacts:
+    """Return how a profile and its server stand; `how` is the gate's answer, None where it was not asked."""
     key, now = str(profile.pk), moment(found["now"])
     known: Facts = (found["states"] or {}).get(key, {})
     state = _state(known)
-    use, cause = _use(profile)
+    use, cause = _use(profile, how)
     server = ServerFacts(
         profile_id=profile.pk,
         is_default=profile.is_default,
@@ -78,7 +103,7 @@ _MOMENTS = {
 }  # text in JSON; all else is itself
 
 
-def _bears(profile: SMTPProfile, state: ProfileState, now: datetime) -> int | None:
+def _bears(profile: SMTPProfile | Settings, state: ProfileState, now: datetime) -> int | None:
     """Return the connections a server bears now, as far as that was learned or a slow start allows."""
     limits = [state.ramp]
     if state.learned_fingerprint and state.learned_fingerprint == _fingerprint(profile):
@@ -87,28 +112,29 @@ def _bears(profile: SMTPProfile, state: ProfileState, now: datetime) -> int | No
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _room(profile: SMTPProfile, state: ProfileState, now: datetime) -> Room:
+def _room(profile: SMTPProfile | Settings, state: ProfileState, now: datetime) -> Room:
     most = fitting.limit_of(state, fingerprint=_fingerprint(profile), now=now)
     return Room(profile.name, profile.max_size * fitting.MEGABYTE, most)
 
 
-def _fingerprint(profile: SMTPProfile) -> str:
+def _fingerprint(profile: SMTPProfile | Settings) -> str:
     """Return what binds knowledge to settings, as `WayOut.fingerprint` has it for a live profile."""
     return profile.cleared_fingerprint[:32]
 
 
-def _use(profile: SMTPProfile) -> tuple[Use, str]:
+def _use(profile: SMTPProfile | Settings, how: standing.Standing | None) -> tuple[Use, str]:
     if profile.is_draft:
         return Use.DRAFT, ""
     if not profile.enabled:
         return Use.DISABLED, ""
     if not profile.cleared_fingerprint:
         return Use.UNTESTED, ""
-    how = standing.standing_of(profile)
+    if how is None:  # written between two statements
+        return Use.NOT_LIVE, standing.Cause.DIFFERS
     return (Use.LIVE, "") if how.is_live else (Use.NOT_LIVE, str(how.cause))
 
 
-def _limits(profile: SMTPProfile, used: Facts) -> tuple[LimitFacts, ...]:
+def _limits(profile: SMTPProfile | Settings, used: Facts) -> tuple[LimitFacts, ...]:
     numbers = {
         Kind.SPACING: profile.send_offset,
         Kind.MINUTE: profile.per_minute,
@@ -133,6 +159,27 @@ def message_of(message_id: int, found: Facts) -> MessageFacts | None:
     entry: Facts | None = found["entry"]
     if entry is None:
         return None
+    return _waiting(message_id, entry, ahead=entry["ahead"], last=_last(found["last"]), size=found["size"])
+
+
+def messages_of(found: Facts) -> tuple[MessageFacts, ...]:
+    """Return where the messages of a page stand that wait."""
+    heads = set(found["heads"] or ())
+    return tuple(
+        _waiting(
+            entry["id"],
+            entry,
+            ahead=int(entry["id"] not in heads),
+            last=Reply() if entry["was_tried"] else None,
+            size=entry["size"],
+        )
+        for entry in found["entries"] or ()
+    )
+
+
+def _waiting(
+    message_id: int, entry: Facts, *, ahead: int, last: Reply | None, size: Sequence[int] | None
+) -> MessageFacts:
     return MessageFacts(
         id=message_id,
         route=Route(*entry["route"]),
@@ -142,9 +189,9 @@ def message_of(message_id: int, found: Facts) -> MessageFacts | None:
         drops=entry["drops"],
         crashes=entry["crashes"],
         lease=_lease(entry),
-        last=_last(found["last"]),
-        ahead=entry["ahead"],
-        size=Size(*found["size"]) if found["size"] is not None else None,
+        last=last,
+        ahead=ahead,
+        size=Size(*size) if size is not None else None,
     )
 
 

@@ -4,7 +4,7 @@
 and `explaining` about one message. They choose with `assignment`'s own functions, as the engine does.
 """
 
-from delivery.waiting.explaining import Explanation, explain
+from delivery.waiting.explaining import Explanation, explain, explain_each
 from delivery.waiting.facts import (
     Breaker,
     Lease,
@@ -37,5 +37,6 @@ __all__ = [
     "Snapshot",
     "Use",
     "explain",
+    "explain_each",
     "route",
 ]

@@ -1,6 +1,6 @@
-"""Why one message is not sent yet. Pure."""
+"""Why a message is not sent yet: one, or each of many. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from delivery.waiting.reasons import (
     Unconfirmed,
     WaitsFor,
 )
-from delivery.waiting.routing import Answer, Ask, Routing, route
+from delivery.waiting.routing import Answer, Ask, InOrder, Routing, route
 from smtp_settings.policy.deciding import Course
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -51,30 +51,68 @@ def _needs_a_person(reason: Reason) -> bool:
     return _needs_a_person(reason.reason) if isinstance(reason, WaitsFor) else reason.needs_a_person
 
 
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """What the servers say to one question, and what that is to the message."""
+
+    routing: Routing
+    obstacle: Reason
+
+
 def explain(snapshot: Snapshot) -> Explanation | None:
     """Say why the snapshot's message waits; None when it does not."""
     message = snapshot.message
     if message is None:
         return None
+    ask = Ask(message.route, place=message.ahead + 1, size=message.size)
+
+    def outlook_of(_message: MessageFacts) -> _Outlook:
+        routing = route(snapshot.servers, ask, snapshot.now)
+        return _Outlook(routing, _obstacle(ask, routing))
+
+    return _explain(message, snapshot, outlook_of)
+
+
+def explain_each(snapshot: Snapshot) -> dict[int, Explanation]:
+    """Say why each of the snapshot's many messages waits, by their ids.
+
+    Like ones ask the servers once, and only until one takes them: a routing holds no more answers.
+    """
+    in_order = InOrder(snapshot.servers, snapshot.now)
+    known: dict[Ask, _Outlook] = {}
+
+    def outlook_of(message: MessageFacts) -> _Outlook:
+        ask = in_order.question_of(message)
+        if ask not in known:
+            routing = in_order.route(ask)
+            known[ask] = _Outlook(routing, _obstacle(ask, routing))
+        return known[ask]
+
+    return {message.id: _explain(message, snapshot, outlook_of) for message in snapshot.messages}
+
+
+def _explain(
+    message: MessageFacts, snapshot: Snapshot, outlook_of: Callable[[MessageFacts], _Outlook]
+) -> Explanation:
     if message.held is not None:
         return Explanation((Held(message.held),))
     if message.lease is not None:
         return Explanation((_in_hand(message.lease, snapshot),))
-    ask = Ask(message.route, place=message.ahead + 1, size=message.size)
-    routing = route(snapshot.servers, ask, snapshot.now)
     time_to_wait = list(_time_to_wait(message, snapshot))
     is_due = not any(reason.until for reason in time_to_wait)
-    obstacle = _obstacle(message, routing, is_due=is_due)
     nobody = [] if snapshot.is_drained else [NobodyDrains(snapshot.heard_at)]
     if said := _policy_says(message, snapshot):
         needs_a_person = _needs_a_person(said)
         first = (said, *nobody) if needs_a_person else (*nobody, said)
         return Explanation((*first, *time_to_wait))
+    outlook = outlook_of(message)
+    # Of a message that is not due yet only what will still hold then is worth a word.
+    obstacle = [outlook.obstacle] if is_due or _needs_a_person(outlook.obstacle) else []
     if not is_due:
-        return Explanation((*time_to_wait, *nobody, *obstacle), routing)
+        return Explanation((*time_to_wait, *nobody, *obstacle), outlook.routing)
     # What lasts until a person does something stands before what passes by itself.
     lasting_first = sorted((*time_to_wait, *obstacle), key=lambda reason: not _needs_a_person(reason))
-    return Explanation((*nobody, *lasting_first), routing)
+    return Explanation((*nobody, *lasting_first), outlook.routing)
 
 
 def _policy_says(message: MessageFacts, snapshot: Snapshot) -> Reason | None:
@@ -106,20 +144,16 @@ def _time_to_wait(message: MessageFacts, snapshot: Snapshot) -> Iterator[Reason]
         yield Scheduled(at)
 
 
-def _obstacle(message: MessageFacts, routing: Routing, *, is_due: bool) -> list[Reason]:
-    """Return what its servers are to it: one takes it, one is waited for, or there is none.
-
-    Of a message that is not due yet only what will still hold then is worth a word.
-    """
-    is_pinned = message.route.profile_id is not None
+def _obstacle(ask: Ask, routing: Routing) -> Reason:
+    """Return what its servers are to a message: one takes it, one is waited for, or there is none."""
+    is_pinned = ask.route.profile_id is not None
     serving = routing.serving
     if not any(answer.is_live for answer in serving) and not (is_pinned and serving):
-        return [Stranded(message.route.site_id, message.route.sender_domain, len(serving))]
+        return Stranded(ask.route.site_id, ask.route.sender_domain, len(serving))
     if routing.chosen is not None:
-        return [IsNext(routing.chosen, message.ahead)] if is_due else []
+        return IsNext(routing.chosen, ask.place - 1)
     answer = min((one for one in serving if one.is_live or is_pinned), key=_rank)
-    waits_for = WaitsFor(answer.profile_id, is_pinned, answer.reasons[0])
-    return [waits_for] if is_due or _needs_a_person(waits_for) else []
+    return WaitsFor(answer.profile_id, is_pinned, answer.reasons[0])
 
 
 def _rank(answer: Answer) -> tuple[bool, bool, datetime]:

@@ -151,7 +151,7 @@ class MessageFacts:
     """One message that waits. `held` is why a held one is, None for one in the queue.
 
     `priority` above 10 marks a suspect. `ahead` counts the due messages of its route that go before it, up to
-    `CAP`. `size` None: its content is gone.
+    `CAP`; of one among many it is 0 or 1, 1 for any that is not the first. `size` None: its content is gone.
     """
 
     id: int
@@ -173,7 +173,8 @@ class Snapshot:
     """Everything an answer needs, read at one moment. `now` is the database's clock.
 
     `heard_at`: when a worker was last heard of, None for never. `message` None: it does not wait; `state` is
-    the word for how it stands, None where there is no such message. `policies`: what may leave at all.
+    the word for how it stands, None where there is no such message. `messages`: many at once, those that
+    wait. `policies`: what may leave at all.
     """
 
     now: datetime
@@ -182,6 +183,7 @@ class Snapshot:
     message: MessageFacts | None = None
     state: str | None = None
     policies: Policies = field(default_factory=Policies)
+    messages: tuple[MessageFacts, ...] = ()
 
     @property
     def is_drained(self) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 from delivery import assignment, pacing
 from delivery.fitting import Room, Size
 from delivery.pacing import Kind
-from delivery.waiting.facts import Breaker, LimitFacts, PausedBy, Route, ServerFacts, Use
+from delivery.waiting.facts import Breaker, LimitFacts, MessageFacts, PausedBy, Route, ServerFacts, Use
 from delivery.waiting.reasons import (
     AllBusy,
     AtRate,
@@ -86,6 +86,40 @@ def route(servers: Sequence[ServerFacts], ask: Ask, now: datetime) -> Routing:
     answers = [Answer(id_, _reasons(by_id[id_], ask, now, chosen), may_serve=True) for id_ in serving]
     answers += [Answer(id_, (_not_on_the_way(by_id[id_], ask.route),), may_serve=False) for id_ in others]
     return Routing(chosen, tuple(answers))
+
+
+class InOrder:
+    """The servers in their order of use, for many questions: each is asked until a server takes the message.
+
+    Who takes it is as `route` says, and when nobody does so are the answers of all that serve it.
+    """
+
+    def __init__(self, servers: Sequence[ServerFacts], now: datetime) -> None:
+        self._servers = assignment.ranked(servers, {server.profile_id: server.free for server in servers})
+        self._now = now
+        rooms = [server.room for server in servers]
+        self._tightest = Room(
+            "",
+            min((room.attachments_bytes for room in rooms if room.attachments_bytes), default=0),
+            min((room.message_bytes for room in rooms if room.message_bytes), default=None),
+        )
+
+    def question_of(self, message: MessageFacts) -> Ask:
+        """Return what is to be asked; the same for messages that are told the same."""
+        is_small = message.size is not None and self._tightest.takes(message.size)
+        return Ask(message.route, place=message.ahead + 1, size=None if is_small else message.size)
+
+    def route(self, ask: Ask) -> Routing:
+        """Ask until one takes it."""
+        answers = []
+        for server in self._servers:
+            if not assignment.serves(server, ask.route):
+                continue
+            reasons = _reasons(server, ask, self._now, chosen=None)
+            answers.append(Answer(server.profile_id, reasons, may_serve=True))
+            if isinstance(reasons[0], Takes):
+                return Routing(server.profile_id, tuple(answers))
+        return Routing(None, tuple(answers))
 
 
 def _reasons(server: ServerFacts, ask: Ask, now: datetime, chosen: int | None) -> tuple[Reason, ...]:

@@ -23,6 +23,7 @@ from delivery.waiting import (
     Snapshot,
     Use,
     explain,
+    explain_each,
     reasons,
     route,
 )
@@ -183,33 +184,34 @@ def test_spaced_messages_have_a_moment_each():
     assert [fresh.moment_of(place, NOW) - NOW for place in (1, 2)] == [60 * SECOND, 120 * SECOND]
 
 
-@given(
-    st.lists(
-        st.builds(
-            ServerFacts,
-            profile_id=st.integers(1, 9),
-            is_default=st.booleans(),
-            priority=st.sampled_from(["high", "normal", "low"]),
-            site_ids=st.frozensets(st.integers(1, 2), max_size=1),
-            sender_domains=st.frozensets(st.just("a.test"), max_size=1),
-            use=st.sampled_from(Use),
-            paused=st.sampled_from(PausedBy),
-            breaker=st.sampled_from(Breaker),
-            open_until=st.sampled_from([None, NOW, LATER]),
-            max_connections=st.integers(1, 3),
-            taken=st.integers(0, 3),
-            in_hand=st.integers(0, 3),
-        ),
-        max_size=5,
-        unique_by=lambda server: server.profile_id,
-    ),
+SERVERS = st.lists(
     st.builds(
-        Route,
-        site_id=st.sampled_from([None, 1]),
-        sender_domain=st.sampled_from([None, "a.test"]),
-        profile_id=st.sampled_from([None, 1]),
+        ServerFacts,
+        profile_id=st.integers(1, 9),
+        is_default=st.booleans(),
+        priority=st.sampled_from(["high", "normal", "low"]),
+        site_ids=st.frozensets(st.integers(1, 2), max_size=1),
+        sender_domains=st.frozensets(st.just("a.test"), max_size=1),
+        use=st.sampled_from(Use),
+        paused=st.sampled_from(PausedBy),
+        breaker=st.sampled_from(Breaker),
+        open_until=st.sampled_from([None, NOW, LATER]),
+        max_connections=st.integers(1, 3),
+        taken=st.integers(0, 3),
+        in_hand=st.integers(0, 3),
     ),
+    max_size=5,
+    unique_by=lambda server: server.profile_id,
 )
+ROUTES = st.builds(
+    Route,
+    site_id=st.sampled_from([None, 1]),
+    sender_domain=st.sampled_from([None, "a.test"]),
+    profile_id=st.sampled_from([None, 1]),
+)
+
+
+@given(SERVERS, ROUTES)
 def test_whoever_is_chosen_serves_and_every_server_has_one_answer(servers, way):
     found = route(servers, Ask(way), NOW)
 
@@ -358,6 +360,43 @@ def test_it_is_known_whether_a_person_is_needed(servers, message, expected):
 
 def test_what_does_not_wait_has_no_explanation():
     assert explain(Snapshot(NOW, NOW, (ONE,))) is None
+
+
+# Many at once
+
+SIZES = st.sampled_from([None, Size(0, 1), Size(5, 6), Size(11, 12), Size(0, 30)])
+ROOMS = st.sampled_from([Room("x"), Room("x", 10), Room("x", 0, 20), Room("x", 10, 0)])
+SENT_AT = st.sampled_from(
+    [(), limits(per_minute=25, tat=5), limits(spacing=300, tat=200), limits(per_hour=36)]
+)
+MESSAGES = st.lists(
+    st.builds(
+        MessageFacts,
+        id=st.integers(1, 99),
+        route=ROUTES,
+        ready_at=st.sampled_from([NOW - SECOND, LATER]),
+        priority=st.sampled_from([1, 2, 12]),
+        attempts=st.integers(0, 1),
+        lease=st.sampled_from([None, None, None, Lease(7)]),
+        ahead=st.integers(0, 1),
+        size=SIZES,
+    ),
+    max_size=6,
+    unique_by=lambda message: message.id,
+)
+
+
+@given(SERVERS, st.lists(ROOMS, min_size=5), st.lists(SENT_AT, min_size=5), MESSAGES, st.sampled_from(Course))
+def test_each_of_many_waits_for_what_it_would_wait_for_alone(servers, rooms, sent_at, messages, course):
+    servers = tuple(
+        replace(one, room=room, limits=kept) for one, room, kept in zip(servers, rooms, sent_at, strict=False)
+    )
+    facts = Snapshot(NOW, NOW, servers, policies=Policies(of_sites={1: Effective(course)}))
+
+    found = explain_each(replace(facts, messages=tuple(messages)))
+
+    alone = {one.id: explain(replace(facts, message=one)).reasons for one in messages}
+    assert {pk: one.reasons for pk, one in found.items()} == alone
 
 
 # In words
