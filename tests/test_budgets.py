@@ -15,6 +15,7 @@ from smtp_settings.models import SMTPProfile
 from tests.builders import a_user
 from tests.house import Address, crowd, every_address, furnish
 from tests.pages import client_of
+from tests.statements import asked
 
 pytestmark = pytest.mark.django_db
 
@@ -50,11 +51,6 @@ def asked_by(client, url):
         answer = client.get(url)
     assert answer.status_code in (200, 302, 403, 404, 405), url
     return asked(seen)
-
-
-def asked(seen):
-    """The statements that ask or tell something; a savepoint is there because a test is in a transaction."""
-    return [one["sql"] for one in seen.captured_queries if "SAVEPOINT" not in one["sql"]]
 
 
 @pytest.mark.parametrize("role", ["superuser", "administrator", "viewer"])

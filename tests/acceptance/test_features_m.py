@@ -118,7 +118,7 @@ def test_m6_m7_mailgun_and_ses_can_be_chosen_with_what_they_need(client, preset,
     assert "errorlist" in page.content.decode()
 
 
-def tested_and_saved(client, **fields):
+def saved_after_its_test(client, **fields):
     """Test the entries of a method without a server, and save them; what the test's page says."""
     entries = entries_for(client, Place("", 587), host="", **fields)
     page = press(client, ADD, entries, "_send_test")
@@ -134,7 +134,7 @@ def test_m6_mailgun_is_tested_saved_and_carries_mail_whose_number_there_is_kept(
     fields["from_address"] = f"shop@{DOMAIN}"
     with an_http_server(mailgun_takes) as there:
         monkeypatch.setitem(mailgun.BASES, "eu", there.url)
-        said = tested_and_saved(client, **fields)
+        said = saved_after_its_test(client, **fields)
         [message] = queued()
         worked()
     assert "Domain ready" in said
@@ -149,7 +149,7 @@ def test_m7_ses_is_tested_with_its_quota_saved_and_carries_mail(client, monkeypa
     fields["from_address"] = "shop@example.org"
     with an_http_server(ses_takes) as there:
         monkeypatch.setattr(methods, "SESSettings", partial(SESSettings, endpoint=there.url))
-        said = tested_and_saved(client, **fields)
+        said = saved_after_its_test(client, **fields)
         [message] = queued()
         worked()
     assert "Sender verified" in said
