@@ -1,15 +1,13 @@
 """What the statement of `snapshots` answered, JSON, beside the profiles: the facts that are decided by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import DateTimeField
-
 from delivery import fitting, learned, pacing
 from delivery.fitting import Room, Size
-from delivery.models import Breaker, Paused, ProfileState
+from delivery.models import Breaker, Paused
 from delivery.pacing import Kind
 from delivery.showing import server_words
 from delivery.waiting import Breaker as Circuit
@@ -17,8 +15,12 @@ from delivery.waiting import Lease, LimitFacts, MessageFacts, PausedBy, Reply, R
 from smtp_settings.clearance import standing
 from smtp_settings.models import SMTPProfile
 
-_PAUSED_BY = {Paused.NO: PausedBy.NOBODY, Paused.PERSON: PausedBy.PERSON, Paused.FAULT: PausedBy.FAULT}
-_CIRCUITS = {
+_PAUSED_BY: dict[int, PausedBy] = {
+    Paused.NO: PausedBy.NOBODY,
+    Paused.PERSON: PausedBy.PERSON,
+    Paused.FAULT: PausedBy.FAULT,
+}
+_CIRCUITS: dict[int, Circuit] = {
     Breaker.CLOSED: Circuit.CLOSED,
     Breaker.OPEN: Circuit.OPEN,
     Breaker.HALF_OPEN: Circuit.HALF_OPEN,
@@ -66,9 +68,9 @@ def server_of(profile: SMTPProfile | Settings, how: standing.Standing | None, fo
         name=profile.name,
         use=use,
         cause=cause,
-        paused=_PAUSED_BY[Paused(state.paused)],
+        paused=_PAUSED_BY[state.paused],
         paused_by=known.get("who") or "",
-        breaker=_CIRCUITS[Breaker(state.breaker)],
+        breaker=_CIRCUITS[state.breaker],
         open_until=state.open_until,
         words=state.reason,
         changed_at=state.changed_at,
@@ -83,27 +85,49 @@ def server_of(profile: SMTPProfile | Settings, how: standing.Standing | None, fo
     return replace(server, taken=taken) if taken else server
 
 
-def _state(known: Facts) -> ProfileState:
-    """Return what workers wrote down, as a row again; nothing yet is a closed breaker."""
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What workers wrote down of a server (`ProfileState`); nothing yet is a closed breaker.
+
+    Not a row again: a model's instance takes a hundred calls, and a page asks about hundreds of servers.
+    """
+
+    breaker: int = Breaker.CLOSED
+    paused: int = Paused.NO
+    open_until: datetime | None = None
+    reason: str = ""
+    changed_at: datetime | None = None
+    ramp: int | None = None
+    learned_fingerprint: str = ""
+    connections: int | None = None
+    connections_at: datetime | None = None
+    crowded: int = 0
+    session_messages: int | None = None
+    session_messages_at: datetime | None = None
+    recipients: int | None = None
+    recipients_at: datetime | None = None
+    size_limit: int | None = None
+    size_is_refusal: bool = False
+    size_until: datetime | None = None
+    size_fingerprint: str = ""
+
+
+def _state(known: Facts) -> _State:
     if not known:
         return _NOTHING_WRITTEN
-    columns = {name: value for name, value in known.items() if name in _COLUMNS}
-    return ProfileState(**columns | {name: at(columns[name]) for name in _MOMENTS if name in columns})
+    columns = {name: known[name] for name in _COLUMNS}
+    for name in _MOMENTS:  # text in JSON; all else is itself
+        if columns[name] is not None:
+            columns[name] = moment(columns[name])
+    return _State(**columns)
 
 
-_NOTHING_WRITTEN = ProfileState(
-    breaker=Breaker.CLOSED,
-    paused=Paused.NO,
-    changed_at=None,  # type: ignore[misc]  # never saved
-)
-_FIELDS = ProfileState._meta.concrete_fields  # documented
-_COLUMNS = {field.attname for field in _FIELDS}
-_MOMENTS = {
-    field.attname for field in _FIELDS if isinstance(field, DateTimeField)
-}  # text in JSON; all else is itself
+_NOTHING_WRITTEN = _State()
+_COLUMNS = [field.name for field in fields(_State)]
+_MOMENTS = [name for name in _COLUMNS if name.endswith(("_at", "_until"))]
 
 
-def _bears(profile: SMTPProfile | Settings, state: ProfileState, now: datetime) -> int | None:
+def _bears(profile: SMTPProfile | Settings, state: _State, now: datetime) -> int | None:
     """Return the connections a server bears now, as far as that was learned or a slow start allows."""
     limits = [state.ramp]
     if state.learned_fingerprint and state.learned_fingerprint == _fingerprint(profile):
@@ -112,7 +136,7 @@ def _bears(profile: SMTPProfile | Settings, state: ProfileState, now: datetime) 
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _room(profile: SMTPProfile | Settings, state: ProfileState, now: datetime) -> Room:
+def _room(profile: SMTPProfile | Settings, state: _State, now: datetime) -> Room:
     most = fitting.limit_of(state, fingerprint=_fingerprint(profile), now=now)
     return Room(profile.name, profile.max_size * fitting.MEGABYTE, most)
 

@@ -24,6 +24,7 @@ from delivery.waiting.routing import Answer, Ask, InOrder, Routing, route
 from smtp_settings.policy.deciding import Course
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_Rank = tuple[bool, bool, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def explain(snapshot: Snapshot) -> Explanation | None:
 
     def outlook_of(_message: MessageFacts) -> _Outlook:
         routing = route(snapshot.servers, ask, snapshot.now)
-        return _Outlook(routing, _obstacle(ask, routing))
+        return _Outlook(routing, _obstacle(ask, routing, _rank))
 
     return _explain(message, snapshot, outlook_of)
 
@@ -80,12 +81,19 @@ def explain_each(snapshot: Snapshot) -> dict[int, Explanation]:
     """
     in_order = InOrder(snapshot.servers, snapshot.now)
     known: dict[Ask, _Outlook] = {}
+    ranks: dict[int, _Rank] = {}
+
+    def rank_of(answer: Answer) -> _Rank:
+        key = id(answer)  # one object for like questions, kept by `in_order`
+        if key not in ranks:
+            ranks[key] = _rank(answer)
+        return ranks[key]
 
     def outlook_of(message: MessageFacts) -> _Outlook:
         ask = in_order.question_of(message)
         if ask not in known:
             routing = in_order.route(ask)
-            known[ask] = _Outlook(routing, _obstacle(ask, routing))
+            known[ask] = _Outlook(routing, _obstacle(ask, routing, rank_of))
         return known[ask]
 
     return {message.id: _explain(message, snapshot, outlook_of) for message in snapshot.messages}
@@ -144,7 +152,7 @@ def _time_to_wait(message: MessageFacts, snapshot: Snapshot) -> Iterator[Reason]
         yield Scheduled(at)
 
 
-def _obstacle(ask: Ask, routing: Routing) -> Reason:
+def _obstacle(ask: Ask, routing: Routing, rank_of: Callable[[Answer], _Rank]) -> Reason:
     """Return what its servers are to a message: one takes it, one is waited for, or there is none."""
     is_pinned = ask.route.profile_id is not None
     serving = routing.serving
@@ -152,11 +160,11 @@ def _obstacle(ask: Ask, routing: Routing) -> Reason:
         return Stranded(ask.route.site_id, ask.route.sender_domain, len(serving))
     if routing.chosen is not None:
         return IsNext(routing.chosen, ask.place - 1)
-    answer = min((one for one in serving if one.is_live or is_pinned), key=_rank)
+    answer = min((one for one in serving if one.is_live or is_pinned), key=rank_of)
     return WaitsFor(answer.profile_id, is_pinned, answer.reasons[0])
 
 
-def _rank(answer: Answer) -> tuple[bool, bool, datetime]:
+def _rank(answer: Answer) -> _Rank:
     """Put the server first that is free soonest; one that waits for a person is the last to name."""
     ends = [reason.until for reason in answer.reasons if reason.until is not None]
     needs_a_person = any(reason.needs_a_person for reason in answer.reasons)

@@ -97,6 +97,7 @@ class InOrder:
     def __init__(self, servers: Sequence[ServerFacts], now: datetime) -> None:
         self._servers = assignment.ranked(servers, {server.profile_id: server.free for server in servers})
         self._now = now
+        self._said: dict[tuple[int, Size | None], dict[int, Answer]] = {}
         rooms = [server.room for server in servers]
         self._tightest = Room(
             "",
@@ -111,14 +112,18 @@ class InOrder:
 
     def route(self, ask: Ask) -> Routing:
         """Ask until one takes it."""
+        said = self._said.setdefault((ask.place, ask.size), {})
         answers = []
         for server in self._servers:
             if not assignment.serves(server, ask.route):
                 continue
-            reasons = _reasons(server, ask, self._now, chosen=None)
-            answers.append(Answer(server.profile_id, reasons, may_serve=True))
-            if isinstance(reasons[0], Takes):
-                return Routing(server.profile_id, tuple(answers))
+            answer = said.get(server.profile_id)
+            if answer is None:  # whatever the route, a server that serves it says the same
+                reasons = _reasons(server, ask, self._now, chosen=None)
+                answer = said[server.profile_id] = Answer(server.profile_id, reasons, may_serve=True)
+            answers.append(answer)
+            if isinstance(answer.reasons[0], Takes):
+                return Routing(answer.profile_id, tuple(answers))
         return Routing(None, tuple(answers))
 
 
