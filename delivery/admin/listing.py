@@ -16,7 +16,8 @@ from delivery.admin.content import PERMISSION
 from delivery.admin.filters import FILTERS, OF_FAILURES, StateFilter, site_of
 from delivery.admin.searching import in_window, search_for
 from delivery.admin.sentences import words_of
-from delivery.admin.states import ENDED, FAILURES, Standing, State, standings
+from delivery.admin.states import ENDED, FAILURES, OPEN, Standing, State, standings
+from delivery.admin.waiting import WhyNot, whys_of
 from delivery.models import Attempt, Message
 from smtp_settings.admin.records import bounded
 from smtp_settings.admin.records.bounded import COUNT_LIMIT, CappedPaginator, before_of, floor_of
@@ -45,6 +46,7 @@ class Line:
     standing: Standing
     profile: str
     reply: str
+    why: WhyNot | None = None
 
 
 class MessageList(ChangeList):
@@ -91,8 +93,11 @@ class MessageList(ChangeList):
         """Read the page, then what belongs to its rows; never more than the page."""
         super().get_results(request)
         self.result_list = list(self.result_list)
-        may_see_content = request.user.has_perm(PERMISSION)
-        for message, line in lines(self.result_list, may_see_content=may_see_content):
+        for message, line in lines(
+            self.result_list,
+            may_see_content=request.user.has_perm(PERMISSION),
+            may_see_profiles=request.user.has_perm("smtp_settings.view_smtpprofile"),
+        ):
             message.line = line  # type: ignore[attr-defined]  # read by the columns
 
     @property
@@ -145,8 +150,10 @@ def shown_count(number: int) -> str:
     return f"{number:,}" if number else ""
 
 
-def lines(messages: "list[Message]", *, may_see_content: bool) -> list[tuple[Message, Line]]:
-    """Read what belongs to these messages: standing, profile's name, last reply.
+def lines(
+    messages: "list[Message]", *, may_see_content: bool, may_see_profiles: bool
+) -> list[tuple[Message, Line]]:
+    """Read what belongs to these messages: standing, profile's name, last reply, why one that waits does.
 
     Without the content permission a reply names no recipient but the first, whom the row shows: which of the
     others are blind is in the content, and that would be fifty readings.
@@ -157,7 +164,13 @@ def lines(messages: "list[Message]", *, may_see_content: bool) -> list[tuple[Mes
     ]
     last = {attempt.message_id: attempt for attempt in _last_attempts(waiting)}
     profile_ids = {known.profile_id for known in standing.values() if known.profile_id is not None}
-    names = dict(SMTPProfile.objects.filter(pk__in=profile_ids).values_list("pk", "name"))
+    names, whys = {}, {}
+    if still_open := [pk for pk, known in standing.items() if known.state in OPEN]:
+        snapshot = stats.snapshot_of_page(still_open)
+        names = {server.profile_id: server.name for server in snapshot.servers}
+        whys = whys_of(snapshot, may_see_profiles=may_see_profiles)
+    elif profile_ids:
+        names = dict(SMTPProfile.objects.filter(pk__in=profile_ids).values_list("pk", "name"))
     return [
         (
             message,
@@ -167,6 +180,7 @@ def lines(messages: "list[Message]", *, may_see_content: bool) -> list[tuple[Mes
                 Blind([] if may_see_content else message.rcpt_to[1:]).mask(
                     reply_of(last[message.pk]) if message.pk in last else words_of(message)
                 ),
+                whys.get(message.pk),
             ),
         )
         for message in messages

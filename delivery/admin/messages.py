@@ -385,12 +385,16 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
 
     @display(description=_("Status"))
     def status(self, message: Message) -> SafeString:
-        """Show the state, and the mark beside it."""
-        standing = _line(message).standing
-        badge = format_html('<span class="mc-badge {}">{}</span>', standing.tone, standing.state.label)
-        if not standing.is_uncertain:
-            return badge
-        return format_html('{} <span class="mc-badge is-mark">{}</span>', badge, _("Uncertain"))
+        """Show the state, the mark beside it, and why a message that waits does."""
+        line = _line(message)
+        standing = line.standing
+        shown = format_html('<span class="mc-badge {}">{}</span>', standing.tone, standing.state.label)
+        if standing.is_uncertain:
+            shown = format_html('{} <span class="mc-badge is-mark">{}</span>', shown, _("Uncertain"))
+        if line.why is None:
+            return shown
+        css = "mc-why is-warn" if line.why.needs_a_person else "mc-why"
+        return format_html('{} <span class="{}">{}</span>', shown, css, line.why.text)
 
     @display(description=_("To"))
     def recipient(self, message: Message) -> SafeString:

@@ -1,13 +1,13 @@
-"""The card "Why is it not sent yet?" of a waiting message: its reasons in words, and each server's."""
+"""Why a message is not sent yet: the card of its page, and the half sentence in its row of the list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from delivery.admin.blind import Blind
 from delivery.reading import one_line
-from delivery.waiting import Answer, Explanation, Reason, Snapshot, explain
+from delivery.waiting import Answer, Explanation, Reason, Snapshot, explain, explain_each
 from delivery.waiting.reasons import ComesLater, RetryAt, Takes
-from delivery.waiting_words import Said, Telling, say
+from delivery.waiting_words import Said, Telling, say, say_shortly
 
 #: Servers a card names; more would be read by nobody, and the simulator has them all.
 _SERVERS = 20
@@ -61,6 +61,31 @@ def card_of(snapshot: Snapshot, *, may_see_profiles: bool, blind: Blind) -> Card
         more=max(0, len(serving) - _SERVERS),
         others=asked - len(serving),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """What a row of the list says of a message that waits, and whether a person has to do something."""
+
+    text: str
+    needs_a_person: bool
+
+
+def whys_of(snapshot: Snapshot, *, may_see_profiles: bool) -> dict[int, WhyNot]:
+    """Say why each message of a page waits, by its id.
+
+    Without a server's words: they may name blind recipients, and stand on the message's page.
+    """
+    names = {server.profile_id: server.name for server in snapshot.servers} if may_see_profiles else None
+    telling = Telling(names, snapshot.now)
+    words: dict[Reason, str] = {}  # mostly all wait for the same
+    found = {}
+    for message_id, explanation in explain_each(snapshot).items():
+        first = explanation.first
+        if first not in words:
+            words[first] = one_line(say_shortly(first, telling), _MOST_CHARACTERS)
+        found[message_id] = WhyNot(words[first], explanation.needs_a_person)
+    return found
 
 
 def lines(answers: Sequence[Answer], telling: Telling, blind: Blind) -> tuple[ServerLine, ...]:

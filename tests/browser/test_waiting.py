@@ -47,6 +47,12 @@ def looked_at(page, url, keep, name):
 def test_a_waiting_message_says_why_and_leads_to_the_simulator(browser, person, message_id, keep):
     page = browser.window(user=person, javascript=False)
 
+    assert looked_at(page, "/admin/delivery/message/?state=queued", keep, "waiting-list") == {0}
+    assert all(
+        one.startswith("Backup: breaker open until ") for one in page.locator(".mc-why").all_inner_texts()
+    )
+    assert page.locator(".mc-why").count() == 3
+
     assert looked_at(page, f"/admin/delivery/message/{message_id}/", keep, "waiting") == {0}
     first = page.locator("#mc-why .mc-notice strong").inner_text()
     assert first.startswith("Backup: Breaker open until ")

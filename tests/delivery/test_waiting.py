@@ -27,7 +27,7 @@ from delivery.waiting import (
     reasons,
     route,
 )
-from delivery.waiting_words import Telling, say
+from delivery.waiting_words import Telling, say, say_shortly
 from smtp_settings.policy.deciding import Course, Effective, Policies
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -545,6 +545,66 @@ def test_who_may_not_see_profiles_is_told_no_name_and_no_servers_words(reason, _
         return  # the reply to the message itself is masked by the page; hosts are on the timeline
     text = written(reason, None)
     assert not any(secret in text for secret in ("One", "ana ", "421", "535"))
+
+
+HALF_SENTENCES = [
+    (reasons.Held("person"), "held"),
+    (reasons.InHand(7, "mail1", 1, NOW, is_silent=False), "in the hands of worker 7"),
+    (reasons.InHand(7, "mail1", 1, NOW, is_silent=True), "worker 7 is silent: it comes back"),
+    (reasons.NobodyDrains(NOW), "nobody is sending: no worker runs"),
+    (reasons.SwitchedOff("sam", NOW), "sending is switched off"),
+    (reasons.Unconfirmed(), "this database may be a copy: a person has to confirm it"),
+    (reasons.OnlyLogged(), "debug mode: it will not be sent"),
+    (reasons.Scheduled(LATER), "its sender wants it sent later"),
+    (reasons.RetryAt(LATER, 3, Reply(451, "451 Later")), "waits for the next try"),
+    (reasons.Suspect(1, None), "goes alone: a worker stopped with it in hand"),
+    (reasons.Stranded(5, None, 2), "no live profile for this site"),
+    (reasons.Stranded(None, None, 0), "no live profile for mail of no site"),
+    (reasons.IsNext(1, 0), "the next for One"),
+    (reasons.IsNext(1, 1), "in line for One"),
+]
+OF_SERVERS = [
+    (reasons.TooLarge(25_000_000, 10_000_000), "One: the message is too large"),
+    (reasons.Draft(), "One: a draft"),
+    (reasons.Disabled(), "One: disabled"),
+    (reasons.Untested(), "One: not tested yet"),
+    (reasons.NotLive("differs"), "One: not live"),
+    (PAUSE, "One: paused by ana"),
+    (reasons.PausedByFault("535 No", NOW), "One: paused: the server refuses us"),
+    (reasons.BreakerOpen(LATER, "421 Busy"), "One: breaker open until {later}"),
+    (reasons.BreakerOpen(None, "421 Busy"), "One: breaker open"),
+    (reasons.Probing(), "One: a worker tries the server again"),
+    (reasons.AllBusy(1, 1, is_learned=False), "One: its one connection is in use"),
+    (reasons.AllBusy(4, 4, is_learned=True), "One: all 4 connections are in use"),
+    (reasons.AtRate(Kind.MINUTE, 25, 1, LATER, SECOND), "One is at 25 per minute"),
+    (reasons.AtRate(Kind.HOUR, 1000, 2, LATER, SECOND), "One is at 1,000 per hour"),
+    (reasons.AtRate(Kind.DAY, 5, 2, LATER, SECOND), "One is at 5 per day"),
+    (reasons.Spacing(LATER, 1), "One: waits for the send offset until {later}"),
+    (reasons.Spacing(LATER, 2), "One: waits for the send offset"),
+]
+HALF_SENTENCES += [(reasons.WaitsFor(1, is_pinned=False, reason=one), said) for one, said in OF_SERVERS]
+
+
+@pytest.mark.parametrize(("reason", "expected"), HALF_SENTENCES)
+def test_a_reason_is_said_in_half_a_sentence_without_names_to_those_who_may_not_see_them(
+    reason, expected, settings
+):
+    settings.TIME_ZONE = "UTC"
+    assert say_shortly(reason, Telling({1: "One"}, NOW)) == expected.format(later=f"{LATER:20 Nov, %H:%M}")
+    masked = say_shortly(reason, Telling(None, NOW))
+    assert masked
+    assert not any(secret in masked for secret in ("One", "ana", "sam", "421", "535"))
+
+
+def test_every_reason_a_message_may_wait_for_has_half_a_sentence():
+    never = {
+        reasons.PinnedElsewhere,
+        reasons.OtherSites,
+        reasons.OtherSenders,
+    }  # such a server may not send it
+    never |= {reasons.Takes, reasons.ComesLater, reasons.WaitsFor}  # it can, or is said with its reason
+    every = {type(reason) for reason, _words in EVERY_REASON} - never
+    assert every == {type(getattr(reason, "reason", reason)) for reason, _said in HALF_SENTENCES}
 
 
 @pytest.mark.parametrize(
