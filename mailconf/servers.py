@@ -79,7 +79,7 @@ def _paused(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
     if _sign_in_refusal(numbers) is not None:
         words = _("Paused: sign-in refused since %(since)s") % {"since": since}
         return Health(words, "is-bad", is_down=True, kind=Kind.PAUSED, sign_in_refused_since=since)
-    reason = numbers.reason or _("the server refuses us")
+    reason = numbers.reason.rstrip(".") or _("the server refuses us")
     words = _("Paused: %(reason)s since %(since)s") % {"reason": reason, "since": since}
     return Health(words, "is-bad", is_down=True, kind=Kind.PAUSED)
 

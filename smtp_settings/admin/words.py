@@ -18,7 +18,7 @@ from smtp_settings import test_send
 from smtp_settings.admin.health import line_of
 from smtp_settings.entries import judges
 from smtp_settings.facts import ProfileFacts
-from smtp_settings.models import Security, SMTPProfile, TestRun
+from smtp_settings.models import DeliveryMethod, Security, SMTPProfile, TestRun
 
 _RUN_TONES = {
     TestRun.State.WAITING: "is-quiet",
@@ -50,7 +50,9 @@ def run_badge(run: TestRun) -> SafeString:
 
 
 def security_badge(profile: SMTPProfile) -> SafeString:
-    """Return when TLS begins; none of it is red."""
+    """Return when TLS begins, red for never; nothing where no SMTP server is spoken to."""
+    if profile.transport != DeliveryMethod.SMTP:
+        return SafeString("-")
     tone, text = _SECURITY.get(Security(profile.security), ("is-bad", _("Not encrypted")))
     return badge(text, tone)
 

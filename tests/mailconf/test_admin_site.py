@@ -15,8 +15,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
 from delivery import queue, stats
+from delivery.admin import sentences
 from delivery.models import QueueEntry, Worker
 from delivery.queue import Paused
+from mailconf.dashboard import CAUSES
 from smtp_settings import sealing
 from smtp_settings.models import NotificationSettings, SMTPProfile, TestRun
 from tests.builders import a_draft, a_profile, evidence
@@ -450,3 +452,19 @@ def test_the_profile_list_knows_what_the_queue_knows():
     queue.pause(profile.pk, Paused.FAULT, reason="sign-in refused")
     page = text_of(client_of("viewer").get(reverse("admin:smtp_settings_smtpprofile_changelist")))
     assert "Paused: sign-in refused since" in page
+
+
+def test_a_reason_that_is_a_sentence_stands_within_one():
+    queue.pause(a_profile().pk, Paused.FAULT, reason="Port 26 is not one that may be used.")
+    page = text_of(client_of("viewer").get(reverse("admin:index")))
+    assert "Paused: Port 26 is not one that may be used since " in page
+
+
+def test_every_cause_of_a_failure_has_words_on_the_dashboard():
+    assert CAUSES.keys() >= sentences._CAUSES.keys()
+
+
+def test_how_a_server_is_reached_is_not_said_where_there_is_none():
+    a_profile(name="Files", transport="pickup", directory="/srv/out", security="none")
+    page = client_of("viewer").get(reverse("admin:smtp_settings_smtpprofile_changelist"))
+    assert '<td class="field-security_badge">-</td>' in page.content.decode()

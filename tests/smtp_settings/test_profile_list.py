@@ -101,6 +101,7 @@ def test_the_chips_of_provider_method_security_and_site_narrow_the_list_down():
     assert names(provider="own") == ["Files", "Own"]
     assert names(method="pickup") == ["Files"]
     assert names(security="starttls") == ["Grid"]
+    assert names(security="none") == ["Own"]  # a directory has none to begin with
     assert names(site=str(site.pk)) == ["Grid"]
     assert names(site="every") == ["Files", "Own"]
     assert names(site="x' OR 1=1") == names(site="99999999999999") == []

@@ -135,7 +135,9 @@ class SecurityChip(_Chip):
     def queryset(self, request: HttpRequest, queryset: QuerySet[SMTPProfile]) -> QuerySet[SMTPProfile]:
         """Narrow down to one."""
         value = self.value()
-        return queryset.filter(security=value) if value is not None else queryset
+        if value is None:
+            return queryset
+        return queryset.filter(transport=DeliveryMethod.SMTP, security=value)
 
 
 class SiteChip(_Chip):
