@@ -83,8 +83,8 @@ def filter_of_list(cl: ChangeList, spec: ListFilter) -> SafeString:
 
 def _offered(cl: ChangeList, spec: ListFilter) -> Iterator[Offer]:
     """Yield what a filter offers; the list is asked once for the rest of the address, not for each choice."""
-    is_simple = isinstance(spec, SimpleListFilter) and type(spec).choices is SimpleListFilter.choices
-    if not is_simple or cl.add_facets:
+    is_simple = type(spec).choices is SimpleListFilter.choices and not cl.add_facets
+    if not isinstance(spec, SimpleListFilter) or not is_simple:
         for one in spec.choices(cl):
             address, text = str(one["query_string"]), str(one["display"])
             yield Offer(html.escape(address), html.escape(text), is_chosen=bool(one["selected"]))
@@ -92,9 +92,9 @@ def _offered(cl: ChangeList, spec: ListFilter) -> Iterator[Offer]:
     chosen, rest = spec.value(), cl.get_query_string(remove=[str(spec.parameter_name)])
     yield Offer(html.escape(rest), html.escape(_("All")), is_chosen=chosen is None)
     start = f"{rest}{'&' * (rest != '?')}{quote_plus(str(spec.parameter_name))}="
-    for value, text in spec.lookup_choices:
+    for value, words in spec.lookup_choices:
         address = html.escape(start + quote_plus(str(value)))
-        yield Offer(address, html.escape(str(text)), is_chosen=chosen == str(value))
+        yield Offer(address, html.escape(str(words)), is_chosen=chosen == str(value))
 
 
 def is_drawn_here(cl: ChangeList) -> bool:

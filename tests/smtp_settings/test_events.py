@@ -189,7 +189,11 @@ def test_every_act_and_every_other_code_of_a_detail_has_words(words, codes):
         ("message.content_read", {"part": "attachment 2"}, ["attachment 2"]),
         ("message.content_read", {"part": "preview"}, ["the preview"]),
         ("log.exported", {"part": "events"}, ["the event log"]),
-        ("notification.no_way", {"name": "A", "what": "breaker"}, ["about a server that does not answer or turns us away"]),
+        (
+            "notification.no_way",
+            {"name": "A", "what": "breaker"},
+            ["about a server that does not answer or turns us away"],
+        ),
         (
             "notifications.saved",
             {"settings": ["recipients", "kinds"], "host": "hooks.example.com"},
