@@ -120,6 +120,8 @@
 
     // The entries: what counts, as text
 
+    const all = (selector) => form.querySelectorAll(selector);
+    const make = (tag, what) => Object.assign(document.createElement(tag), what);
     const entry = (name) => form.elements[name];
     const first = (name) => (entry(name) instanceof RadioNodeList ? entry(name)[0] : entry(name));
     const rowOf = (element) => element?.closest(".form-row, .mc-test-to");
@@ -231,8 +233,8 @@
 
     // Showing it
 
-    const tests = form.querySelectorAll("button[name=_send_test]"), checks = form.querySelectorAll("button[name=_check]");
-    const saves = form.querySelectorAll(".mc-savebar :is([name=_save], [name=_continue])");
+    const tests = all("button[name=_send_test]"), checks = all("button[name=_check]");
+    const saves = all(".mc-savebar :is([name=_save], [name=_continue])");
     // Enter presses the first submit button in the tree: never one of these.
     for (const button of [...tests, ...checks]) {
         button.type = "button";
@@ -241,7 +243,7 @@
 
     function show() {
         const now = state(), told = words[now] || words.never, isBusy = isUnderWay(), may = isOpen();
-        for (const badge of form.querySelectorAll(".mc-gate-badge")) {
+        for (const badge of all(".mc-gate-badge")) {
             if (trouble === "offline") { break; }
             badge.textContent = told.badge;
             badge.className = `mc-badge mc-gate-badge ${told.tone}`;
@@ -260,7 +262,7 @@
             if (button.name === "_save") { button.classList.toggle("is-primary", may); }
         }
         const act = {stale: "back", limited: data.other && "other", failed: "cause"}[now] || (may || isBusy ? "" : "test");
-        for (const link of form.querySelectorAll("[data-act]")) { link.hidden = link.dataset.act !== act; }
+        for (const link of all("[data-act]")) { link.hidden = link.dataset.act !== act; }
         id("mc-route").textContent = fill(say.route, {
             to: text("test_to") || say.nobody,
             from: text("from_address") || text("test_to") || say.nobody,
@@ -328,9 +330,9 @@
     // Wrong fields: shown as the server shows them, the first one focused
 
     function clearErrors() {
-        for (const list of form.querySelectorAll(".errorlist")) { list.remove(); }
-        for (const row of form.querySelectorAll(".errors")) { row.classList.remove("errors"); }
-        for (const field of form.querySelectorAll("[aria-invalid]")) { field.removeAttribute("aria-invalid"); }
+        for (const list of all(".errorlist")) { list.remove(); }
+        for (const row of all(".errors")) { row.classList.remove("errors"); }
+        for (const field of all("[aria-invalid]")) { field.removeAttribute("aria-invalid"); }
         id("mc-problems")?.remove();
     }
 
@@ -338,8 +340,8 @@
         for (const [name, sentences] of Object.entries(errors)) {
             const element = entry(name) && first(name), row = rowOf(element);
             if (!row) { continue; }
-            const list = Object.assign(document.createElement("ul"), {className: "errorlist", id: `id_${name}_error`});
-            for (const sentence of sentences) { list.append(Object.assign(document.createElement("li"), {textContent: sentence})); }
+            const list = make("ul", {className: "errorlist", id: `id_${name}_error`});
+            for (const sentence of sentences) { list.append(make("li", {textContent: sentence})); }
             row.classList.add("errors");
             element.ariaInvalid = "true";
             const hints = row.querySelector(".mc-hints");
@@ -382,7 +384,7 @@
             if (!row || changed.includes(name)) { continue; }
             row.classList.add("is-named");
             unfold(row);
-            const note = Object.assign(document.createElement("p"), {className: "mc-look", textContent: say.look});
+            const note = make("p", {className: "mc-look", textContent: say.look});
             row.insertBefore(note, row.querySelector(":scope > .mc-hints"));
         }
     }
