@@ -63,6 +63,9 @@ def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
         return Health(words, "is-bad", is_down=True, kind=Kind.BREAKER)
     if numbers.breaker is Breaker.HALF_OPEN:
         return _HALF_OPEN
+    if numbers.files_since is not None:
+        words = _("Nobody takes its files since %(since)s") % {"since": clock(numbers.files_since)}
+        return Health(words, "is-bad", kind=Kind.SLOW)
     if numbers.ms is None:
         return _IDLE
     if numbers.ms > SLOW_MS:

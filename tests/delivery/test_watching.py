@@ -345,6 +345,8 @@ def test_files_that_nobody_takes_are_told_once_and_shown_and_so_is_that_they_wer
     client = client_of("superuser")
     for page in ("/admin/", f"/admin/smtp_settings/smtpprofile/{profile.pk}/change/"):
         assert "Files stay in the directory since" in text_of(client.get(page)), page
+    for page in ("/admin/", "/admin/smtp_settings/smtpprofile/"):
+        assert "Nobody takes its files since" in text_of(client.get(page)), page
 
     tmp_path.rename(tmp_path.parent / "away")  # as one sees it who has not mounted it
     assert look_into_directories() == 0
