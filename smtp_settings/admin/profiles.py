@@ -60,9 +60,11 @@ class SMTPProfileAdmin(Columns, Deleting):
     ) -> dict[str, Any]:  # Any: as ModelAdmin's
         """Offer what this person may do with ticked profiles; none of it goes round the gate.
 
-        Django 6.1 names the page; there is only the list, because the form has acts of its own.
+        Django 6.1 asks for the form, too, which has acts of its own: with any here, it would take a test of
+        the form for an act without a choice, and send the browser back.
         """
-        return acts.actions(request)
+        is_list = getattr(action_location, "name", "CHANGE_LIST") == "CHANGE_LIST"
+        return acts.actions(request) if is_list else {}
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
