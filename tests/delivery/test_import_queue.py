@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail.backends.console import EmailBackend as ConsoleBackend
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.test import override_settings
@@ -75,6 +76,7 @@ def parsed(message):
 # post_office
 
 
+@pytest.mark.filterwarnings("ignore:MIMEBase attachments are deprecated")  # post_office attaches so
 def test_a_waiting_email_of_post_office_is_queued_whole_and_marked_there(old_tables, tmp_path):
     at, until = timezone.now() + timedelta(hours=2), timezone.now() + timedelta(hours=8)
     row = old.post_office_email(
@@ -234,12 +236,13 @@ def test_a_waiting_message_of_django_mailer_is_queued_and_gone_there_as_if_sent(
     assert old.run("SELECT result, log_message FROM mailer_messagelog") == [("1", said_there)]
 
 
+@pytest.mark.filterwarnings("ignore:(MIMEBase attachments|The EmailMessage.connection)")  # of before Django 6
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_part_of_a_pickled_message_arrives(old_tables, protocol):
     message = EmailMultiAlternatives(
-        gettext_lazy("Email"), "text äö", "Shop <shop@example.com>", ["ann@example.com"], ["bcc@example.com"],
-        cc=["cc@example.com"], reply_to=["r@example.com"], headers={"X-Order": "7"},
-        connection=get_connection("django.core.mail.backends.console.EmailBackend", stream=None),
+        gettext_lazy("Email"), "text äö", "Shop <shop@example.com>", ["ann@example.com"],
+        cc=["cc@example.com"], bcc=["bcc@example.com"], reply_to=["r@example.com"], headers={"X-Order": "7"},
+        connection=ConsoleBackend(stream=None),
     )  # fmt: skip
     message.connection = None
     message.attach_alternative("<b>x</b>", "text/html")

@@ -114,4 +114,5 @@ def test_what_arrives_is_the_file():
     files = {
         part.get_filename(): part.get_payload(decode=True) for part in message.walk() if part.get_filename()
     }
-    assert files == {"a.pdf": FILE, "b.txt": b"small", "c.png": FILE[1:]}
+    assert files.pop("b.txt").rstrip() == b"small"  # Django 6 ends the last line of a text
+    assert files == {"a.pdf": FILE, "c.png": FILE[1:]}
