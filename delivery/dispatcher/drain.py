@@ -192,7 +192,7 @@ class Drain:
 
     async def _finish_if_empty(self) -> None:
         """End, unless messages are held by a session that may be dead: they come back."""
-        if not self.claims.is_fresh:
+        if not self.claims.is_fresh or self.park.is_outdated:
             self.claims.look_soon()
         elif not await self.database.call(queue.is_any_leased):
             self._is_done = True

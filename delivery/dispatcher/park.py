@@ -106,6 +106,11 @@ class Park:
         server.is_live = False
         self._refresh_at = 0.0
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the profiles are about to be read again: one that is of no use now may be then."""
+        return time.monotonic() >= self._refresh_at
+
     def _new(self, way: WayOut, state: ProfileStateRow) -> Server:
         return Server(way, state, batch_size=self.batch_size, clock=lambda: self.db_now)
 

@@ -67,7 +67,7 @@ def test_a_provider_that_gives_no_token_is_a_refused_sign_in():
 def test_any_other_fault_is_told_in_its_own_words(reason):
     a_refused_profile(reason)
     page = shown(HOME)
-    assert f"EU relay: Paused: {reason} since " in page
+    assert f"EU relay: Paused: {reason.rstrip('.')} since " in page
     assert "refuses the sign-in" not in page
 
 
