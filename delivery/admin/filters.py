@@ -69,23 +69,33 @@ class StateFilter(SimpleListFilter):
 
 
 class _Chosen(SimpleListFilter):
-    """What a link chose: shown to be taken away, not offered. The state's filter narrows by it."""
+    """What narrows a list of what needs a person; the state's filter does it.
 
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
-        """Offer only what is chosen."""
-        is_of_tab = request.GET.get(StateFilter.parameter_name) in FAILURES
-        chosen = request.GET.get(str(self.parameter_name)) if is_of_tab else None
-        return [] if chosen is None else [(chosen, self.words(chosen, request))]
+    What a link chose is offered beside the usual, to be taken away.
+    """
 
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
-        """Change nothing: see the state's filter."""
-        return queryset
+    def usual(self) -> list[tuple[str, Any]]:  # Any: lazy words
+        """Return what is always offered."""
+        return []
 
     def words(self, chosen: str, request: HttpRequest) -> str:
         """Say what was chosen."""
         raise NotImplementedError
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+        """Offer the usual and what else is chosen, on the tabs that have such columns."""
+        if request.GET.get(StateFilter.parameter_name) not in FAILURES:
+            return []
+        usual, chosen = self.usual(), request.GET.get(str(self.parameter_name))
+        if chosen is None or chosen in {value for value, _words in usual}:
+            return usual
+        return [*usual, (chosen, self.words(chosen, request))]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Message]") -> "QuerySet[Message]":
+        """Change nothing: see the state's filter."""
+        return queryset
 
 
 class CauseFilter(_Chosen):
@@ -105,15 +115,10 @@ class ProfileFilter(_Chosen):
     title = _("Profile")
     parameter_name = "profile"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+    def usual(self) -> list[tuple[str, Any]]:  # Any: as above
         """Offer the profiles there are."""
-        chosen = super().lookups(request, model_admin)
-        if request.GET.get(StateFilter.parameter_name) not in FAILURES:
-            return []
         kept: list[tuple[str, str]] | None = cache.get_or_set(_PROFILES, _read_profiles, _KEPT_SECONDS)
-        return _offered(list(kept or []), chosen, request)
+        return list(kept or [])
 
     def words(self, chosen: str, request: HttpRequest) -> str:
         """Say the name."""
@@ -126,11 +131,9 @@ class PeriodFilter(_Chosen):
     title = _("Period")
     parameter_name = "since"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+    def usual(self) -> list[tuple[str, Any]]:  # Any: as above
         """Offer the usual spans."""
-        return _offered(list(PERIODS.items()), super().lookups(request, model_admin), request)
+        return list(PERIODS.items())
 
     def words(self, chosen: str, request: HttpRequest) -> str:
         """Say the moment."""
@@ -143,25 +146,13 @@ class ReplyFilter(_Chosen):
     title = _("Reply")
     parameter_name = "reply"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
-    ) -> list[tuple[str, Any]]:  # Any: as Django's stubs
+    def usual(self) -> list[tuple[str, Any]]:  # Any: as above
         """Offer the classes; an address may name a code."""
-        return _offered(list(REPLIES.items()), super().lookups(request, model_admin), request)
+        return list(REPLIES.items())
 
     def words(self, chosen: str, request: HttpRequest) -> str:
         """Say the code."""
         return reply_words(chosen)
-
-
-def _offered(
-    usual: list[tuple[str, Any]], chosen: list[tuple[str, Any]], request: HttpRequest
-) -> list[tuple[str, Any]]:  # Any: lazy words
-    """Offer the usual ones and what else was chosen, on the tabs that have such columns."""
-    if request.GET.get(StateFilter.parameter_name) not in FAILURES:
-        return []
-    known = {value for value, _words in usual}
-    return [*usual, *(one for one in chosen if one[0] not in known)]
 
 
 class UncertainFilter(SimpleListFilter):
@@ -220,24 +211,13 @@ def _read_sites() -> list[tuple[str, str]]:
     return [(str(pk), domain) for pk, domain in rows]
 
 
-#: The filters an address may name; with any other, a column could be searched by guessing.
-FILTERS = frozenset(
-    kind.parameter_name
-    for kind in (
-        StateFilter,
-        UncertainFilter,
-        SiteFilter,
-        CauseFilter,
-        ProfileFilter,
-        PeriodFilter,
-        ReplyFilter,
-        BeforeFilter,
-    )
-)
 #: Those that only the lists of what needs a person have.
-OF_FAILURES = frozenset(
-    kind.parameter_name for kind in (CauseFilter, ProfileFilter, PeriodFilter, ReplyFilter)
-)
+_OF_FAILURES = (CauseFilter, ProfileFilter, PeriodFilter, ReplyFilter)
+OF_FAILURES = frozenset(kind.parameter_name for kind in _OF_FAILURES)
+#: In the order of the chips.
+CHIPS = (StateFilter, UncertainFilter, SiteFilter, *_OF_FAILURES, BeforeFilter)
+#: The filters an address may name; with any other, a column could be searched by guessing.
+FILTERS = frozenset(kind.parameter_name for kind in CHIPS)
 
 
 def choice_of(asked: QueryDict) -> jobs.Choice:

@@ -28,16 +28,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from delivery.admin import actions, content, grouping, resending, routing
-from delivery.admin.filters import (
-    FILTERS,
-    CauseFilter,
-    PeriodFilter,
-    ProfileFilter,
-    ReplyFilter,
-    SiteFilter,
-    StateFilter,
-    UncertainFilter,
-)
+from delivery.admin.filters import CHIPS, FILTERS
 from delivery.admin.listing import PAGE_SIZE, Line, MessageList
 from delivery.admin.page import page_of
 from delivery.admin.searching import Search
@@ -46,7 +37,7 @@ from delivery.composing import readable
 from delivery.models import Message
 from delivery.reading import one_line
 from delivery.showing import when
-from smtp_settings.admin.records.bounded import BeforeFilter, CappedPaginator
+from smtp_settings.admin.records.bounded import CappedPaginator
 
 #: Characters of a column that holds what strangers wrote; what the column cuts is in the tooltip.
 _COLUMN = 200
@@ -78,16 +69,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     )
     list_display_links = None
     empty_value_display = ""
-    list_filter = (
-        StateFilter,
-        UncertainFilter,
-        SiteFilter,
-        CauseFilter,
-        ProfileFilter,
-        PeriodFilter,
-        ReplyFilter,
-        BeforeFilter,
-    )
+    list_filter = CHIPS
     list_per_page = PAGE_SIZE
     list_max_show_all = PAGE_SIZE
     ordering = ("-pk",)
