@@ -13,6 +13,7 @@ from django.utils import timezone
 from delivery import queue
 from delivery.models import Message, ProfileState, QueueEntry, Rate, Slot
 from delivery.queue import Breaker, Finished, Paused, SmallState
+from delivery.showing import clock
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_profile, a_user
 from tests.delivery.engine import queued
@@ -47,10 +48,6 @@ def used_up(profile, kind, until):
     Rate.objects.create(
         profile_id=profile.pk, kind=kind, tat=until, emission=timedelta(seconds=9), tolerance=timedelta(0)
     )
-
-
-def clock(at):
-    return f"{timezone.localtime(at):%H:%M}"
 
 
 @pytest.fixture
