@@ -15,6 +15,9 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3.14 python
 LOCAL := MAILCONF_LOCAL=1
 CHECKED := DJANGO_SETTINGS_MODULE=tests.settings
 
+# Where it is set Python compiles again in each process: four that run tests, hundreds that these start.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:
 	@echo "make run          start everything on this machine; Ctrl-C stops it"
 	@echo "make test         run the tests"

@@ -1,11 +1,14 @@
 """What all tests share: the run's folder and its private PostgreSQL, and what needs another program."""
 
+import gc
 import os
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core import mail
 from django.core.cache import cache
 from django.db import connection
 from django.test import TransactionTestCase
@@ -17,10 +20,16 @@ from tests import emptying
 from tests import settings as test_settings
 from tests.nameserver import name_server
 from tests.needs import missing
+from tests.order import spread
 
 # No test is timed: a busy machine is no failure.
 generated.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 generated.load_profile("untimed")
+
+#: Where most tests wait for a process, a browser or a server.
+_PATIENT = ("acceptance", "browser", "real_servers")
+#: Where the tests of a file share a server that takes seconds to start.
+_WHOLE = ("real_servers/", "mailconf/test_embedded.py")
 
 #: The PostgreSQL of this run: a private one without fsync, unless DATABASE_URL names one.
 _server: embedded.PrivateServer | None = None
@@ -32,13 +41,13 @@ def _is_part(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the run's folder and start its server before any test, once for all processes."""
+    """Make the folders of this process; start the run's server before any test, once for all processes."""
     global _server
-    if _is_part(config) or config.option.collectonly:
+    if config.option.collectonly:
         return
-    for folder in (test_settings.TEST_VAR, settings.STATIC_ROOT):
+    for folder in (test_settings.TEST_VAR, settings.MAILCONF_VAR, settings.STATIC_ROOT):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if test_settings.TEST_SERVER is not None:
+    if not _is_part(config) and test_settings.TEST_SERVER is not None:
         _server = embedded.PrivateServer(test_settings.TEST_SERVER, durable=False)
         _server.start()
 
@@ -51,6 +60,31 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _server.stop()
         _server.remove()
     shutil.rmtree(test_settings.TEST_VAR, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mix the tests that wait with those that work, behind the order of pytest-randomly and pytest-django."""
+    if _is_part(config):
+        tests = Path(__file__).parent
+        items[:] = spread(
+            items,
+            config.workerinput["workercount"],
+            waits=lambda item: item.path.relative_to(tests).parts[0] in _PATIENT,
+            file_of=lambda item: item.path,
+            is_whole=lambda item: item.path.relative_to(tests).as_posix().startswith(_WHOLE),
+        )
+
+
+def pytest_collection() -> None:
+    """Look for no garbage among thousands of tests that all stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for it again, but not among what was there before the first test."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -74,6 +108,16 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: emptying.empty())
         yield
+
+
+@pytest.fixture
+def through_our_backend(settings):
+    """Django's mail takes our way, as in production; the test run has put its own in that place."""
+    backend = "delivery.email_backend.EmailBackend"
+    if hasattr(mail, "mailers"):
+        settings.MAILERS = {"default": {"BACKEND": backend}}
+    else:
+        settings.EMAIL_BACKEND = backend
 
 
 @pytest.fixture
@@ -120,9 +164,6 @@ def name_service_that_fails():
 
 
 @pytest.fixture(autouse=True)
-def policy_as_it_is():
-    """Let no page of a test be shown the sending policy of the test before."""
-    from mailconf import policy_ribbon  # both read models, which are not there yet above
-    from smtp_settings.policy.reading import RECENT
-
-    cache.delete_many([RECENT, policy_ribbon.KEY])
+def nothing_kept():
+    """Let no page of a test be shown what was kept for the test before: its policy, its numbers."""
+    cache.clear()

@@ -19,13 +19,18 @@ if _RUN not in os.environ:  # the run itself: nothing of the caller's own instal
         _RUN: f"{tempfile.gettempdir()}/mailconf-test-{os.getpid()}",  # short: it holds a Unix socket
         "SECRET_KEY": secrets.token_urlsafe(50),
         "MAILCONF_LOCAL": "1",
-        "MAILCONF_VAR": f"{tempfile.gettempdir()}/mailconf-test-{os.getpid()}",
         "MAILCONF_KEYS": f"test:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "MAILCONF_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
         "MAILCONF_ALLOWED_PORTS": "1024-65535",
         "MAILCONF_OAUTH_ALLOW_HTTP": "true",
         "MAILCONF_DNS_SERVERS": "127.0.0.1:1",  # nobody: a test that needs one runs it (tests/nameserver.py)
     }
+
+# Processes that test at the same time have a folder each: a Celery worker that a test starts would take what
+# another process asks for, and look for it in a database of its own.
+_shared = f"{os.environ[_RUN]}/var"
+if os.environ.setdefault("MAILCONF_VAR", _shared) == _shared and "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["MAILCONF_VAR"] = f"{os.environ[_RUN]}/{os.environ['PYTEST_XDIST_WORKER']}"
 
 #: Everything the run writes; tests/conftest.py removes it.
 TEST_VAR = Path(os.environ[_RUN])

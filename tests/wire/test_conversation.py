@@ -218,7 +218,7 @@ async def test_a_connection_nobody_takes_says_to_whom_it_went():
     error = await refused_opening(server)
     assert told(error.transcript) == [
         "- dns: addresses 127.0.0.1",
-        f"- connect: {error}; address 127.0.0.1",
+        f"- connect: {error}; address 127.0.0.1; port {server.port}",
     ]
 
 
