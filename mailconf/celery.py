@@ -20,14 +20,17 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from django.conf import settings  # after the module's name is set
 
+from mailconf.app_settings import CELERY_TASK_ROUTES
+
 #: Beat wakes a worker so often, whatever became of the rings.
 KICK_SECONDS = 15.0
 #: Beat has jobs gone on with so often: one whose worker died, one that waits for its pace.
 JOBS_SECONDS = 5.0
 #: A tested secret counts for half an hour; beat has what is left of it removed soon after.
 TIDY_UP_SECONDS = 600.0
-#: The last resort against a wedged drain: longer than deadline, the final reply's ten minutes and grace.
-_TIME_LIMIT_SECONDS = 1200
+#: The last resort against a wedged drain: longer than deadline, grace and the ten minutes of a final reply,
+#: twice, as a drain past its deadline that waits for one goes on with other mail.
+_TIME_LIMIT_SECONDS = 1800
 #: What is wrong is looked for so often where no drain does.
 WATCH_SECONDS = 15.0
 #: Each server is checked once a day; this finds those that are due.
@@ -68,12 +71,13 @@ def configuration(url: str, var: Path) -> dict[str, Any]:
     is_redis = url.startswith(("redis:", "rediss:"))
     return {
         "broker_url": url,
+        "broker_transport": "mailconf.file_broker:Transport" if url.startswith("filesystem:") else None,
         "broker_transport_options": broker_options(url, var),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_default_queue": "work",
         "task_create_missing_queues": True,
-        "task_routes": {"mailconf.drain": {"queue": "mail"}, "mailconf.*": {"queue": "work"}},
+        "task_routes": CELERY_TASK_ROUTES,
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_ignore_result": True,

@@ -59,7 +59,7 @@ def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
     if numbers.paused is not Paused.NO:
         return _paused(numbers, people)
     if numbers.breaker is Breaker.OPEN:
-        words = _("Breaker open, next try %(at)s") % {"at": clock(numbers.open_until)}
+        words = _("Breaker open, %(next)s") % {"next": next_try(numbers)}
         return Health(words, "is-bad", is_down=True, kind=Kind.BREAKER)
     if numbers.breaker is Breaker.HALF_OPEN:
         return _HALF_OPEN
@@ -71,6 +71,13 @@ def health(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
     if numbers.ms > SLOW_MS:
         return Health(_("Slow: %(s).1f s per message") % {"s": numbers.ms / 1000}, "is-warn", kind=Kind.SLOW)
     return _WORKING
+
+
+def next_try(numbers: stats.ProfileNumbers) -> str:
+    """Say when a server whose breaker is open is tried again; from that moment on the next message does."""
+    if numbers.open_until is None or numbers.open_until <= timezone.now():
+        return _("the next message tries it")
+    return _("next try %(at)s") % {"at": clock(numbers.open_until)}
 
 
 def _paused(numbers: stats.ProfileNumbers, people: Mapping[int, str]) -> Health:
@@ -104,9 +111,10 @@ def facts(ids: Collection[int]) -> dict[int, ProfileFacts]:
     """Answer `smtp_settings.facts`, in a constant number of statements."""
     found = stats.profile_facts(ids)
     people = names_of(found.values())
-    url = reverse("admin:delivery_message_changelist") + "?state=queued"
+    page = reverse("admin:delivery_message_changelist")
     return {
-        profile_id: _facts(numbers, health(numbers, people), url) for profile_id, numbers in found.items()
+        profile_id: _facts(numbers, health(numbers, people), f"{page}?pinned={profile_id}")
+        for profile_id, numbers in found.items()
     }
 
 

@@ -6,7 +6,6 @@ to start on a guess: SECRET_KEY and MAILCONF_HOSTS have to be there, DEBUG must 
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 import django
@@ -15,54 +14,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from mailconf import embedded
-from mailconf.env import BASE_DIR, VariableError, read
+from mailconf.app_settings import *  # noqa: F403
+from mailconf.app_settings import (
+    MAILCONF_BEHIND_PROXY,
+    MAILCONF_EMBEDDED,
+    MAILCONF_HTTPS,
+    MAILCONF_LOCAL,
+    MAILCONF_VAR,
+)
+from mailconf.env import BASE_DIR, read
 
-try:
-    _env = read(os.environ)
-except VariableError as error:
-    raise ImproperlyConfigured(str(error)) from None
-
+_env = read(os.environ)  # what cannot be understood has been refused above
 DATABASE_URL = _env.database_url
 REDIS_URL = _env.redis_url
-MAILCONF_EMBEDDED = not DATABASE_URL
-MAILCONF_LOCAL = _env.local or MAILCONF_EMBEDDED
-MAILCONF_VAR = _env.var
-MAILCONF_PORT = _env.port
-MAILCONF_SANDBOX_PORT = _env.sandbox_port
-MAILCONF_ENVIRONMENT = _env.environment
-MAILCONF_STATE_DIR = Path(_env.state_dir) if _env.state_dir else MAILCONF_VAR / "state"
-MAILCONF_JOURNAL_SYNC = _env.journal_sync
-MAILCONF_BATCH_SIZE = _env.batch_size
-MAILCONF_DEFAULT_SITE = _env.default_site
-MAILCONF_EMAIL_LOG = _env.email_log
-MAILCONF_EMAIL_LOG_MB = _env.email_log_mb
-MAILCONF_EMAIL_LOG_FILES = _env.email_log_files
-MAILCONF_TEST_BEFORE_SAVE = _env.test_before_save
-MAILCONF_PRESETS_FILE = BASE_DIR / _env.presets_file if _env.presets_file else None
-MAILCONF_PASSWORD_AGE_DAYS = _env.password_age_days
-MAILCONF_KEEP_DAYS = {  # delivery.upkeep.Retention
-    "content": _env.keep_content_days,
-    "sent": _env.keep_sent_days,
-    "cancelled": _env.keep_cancelled_days,
-    "suppressed": _env.keep_suppressed_days,
-    "failed": _env.keep_failed_days,
-    "expired": _env.keep_expired_days,
-    "attempts": _env.keep_attempts_days,
-    "events": _env.keep_events_days,
-    "minutes": _env.keep_minutes_days,
-}
-MAILCONF_HTTPS = not MAILCONF_LOCAL if _env.https == "auto" else _env.https == "true"
-
-# What a profile may reach; transports.resolve guards it. The high ports are the providers' spare ones.
-MAILCONF_ALLOWED_PORTS = (25, 465, 587, 2465, 2525, 2587, *_env.allowed_ports)
-MAILCONF_ALLOWED_NETWORKS = [*_env.allowed_networks]
-MAILCONF_SENDMAIL_PROGRAMS = [*_env.sendmail_programs]
-MAILCONF_ALLOW_PRIVATE = _env.allow_private
-MAILCONF_OAUTH_ALLOW_HTTP = _env.oauth_allow_http
-MAILCONF_DNS_SERVERS = _env.dns_servers
-if MAILCONF_LOCAL:  # the sandbox
-    MAILCONF_ALLOWED_PORTS += (MAILCONF_SANDBOX_PORT,)
-    MAILCONF_ALLOWED_NETWORKS += ["127.0.0.1/32"]
 
 
 def _secret_key() -> str:
@@ -107,12 +71,6 @@ if DEBUG and not MAILCONF_LOCAL:
         "MAILCONF_DEBUG is only for `make run`: it shows settings and data to visitors."
     )
 ALLOWED_HOSTS = _hosts()
-
-# The keys that seal passwords; smtp_settings.sealing reads them when needed, and reports a missing one.
-MAILCONF_KEYS = _env.keys
-MAILCONF_KEYS_FILE = _env.keys_file or (
-    "" if MAILCONF_KEYS or not MAILCONF_LOCAL else str(MAILCONF_VAR / "keys")
-)
 
 INSTALLED_APPS = [
     "mailconf.apps.MailconfAdminConfig",
@@ -214,7 +172,6 @@ CSRF_COOKIE_HTTPONLY = True
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if MAILCONF_HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-MAILCONF_BEHIND_PROXY = _env.behind_proxy
 if MAILCONF_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SILENCED_SYSTEM_CHECKS = [
@@ -228,9 +185,6 @@ if django.VERSION >= (6, 1):
     MAILERS = {"default": {"BACKEND": "delivery.email_backend.EmailBackend"}}
 else:
     EMAIL_BACKEND = "delivery.email_backend.EmailBackend"
-
-# The doorbell (D3); the rest of the Celery settings is in mailconf.celery.
-CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"  # a host, or kombu warns at each start
 
 LOGGING = {
     "version": 1,

@@ -172,7 +172,7 @@ def test_a_server_that_turns_us_away_for_good_is_an_alert_with_its_words():
     profile = a_profile(name="EU relay")
     queue.open_breaker(profile.pk, reason="554 5.7.1 You are on our <list>")
     page = client_of("viewer").get(reverse("admin:index"))
-    assert "EU relay turns us away. Next try " in text_of(page)
+    assert "EU relay turns us away: next try " in text_of(page)
     assert "<code>554 5.7.1 You are on our &lt;list&gt;</code>" in page.content.decode()
 
 
@@ -195,3 +195,14 @@ def test_the_status_of_the_queue_says_what_was_learned(capsys):
         "Learned of EU relay: at most 4 connections at once, 20 messages a session, 1 recipients a message."
         in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"), [(9, "Breaker open, next try "), (-9, "Breaker open, the next message tries it")]
+)
+def test_a_breaker_names_no_moment_that_is_over(minutes, words):
+    profile = a_profile(name="EU relay")
+    until = timezone.now() + timedelta(minutes=minutes)
+    ProfileState.objects.create(profile_id=profile.pk, breaker=queue.Breaker.OPEN, open_until=until)
+    for page in pages_of(profile):
+        assert words in page

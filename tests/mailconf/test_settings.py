@@ -9,7 +9,10 @@ import subprocess
 import sys
 
 import pytest
+from django.core import mail
+from django.core.management import call_command
 
+from delivery.models import Message
 from mailconf.env import BASE_DIR
 
 PRODUCTION = {
@@ -122,6 +125,85 @@ def test_reading_the_settings_makes_no_file(tmp_path):
         check=True,
     )
     assert not (tmp_path / "var").exists()
+
+
+def lines_of_the_readme():
+    """What the README has a project write into its settings: before its own, and after them."""
+    readme = (BASE_DIR / "README.md").read_text(encoding="utf-8")
+    [named] = re.findall(r"```python\n(from mailconf\.app_settings.*?)```", readme, re.DOTALL)
+    if hasattr(mail, "mailers"):
+        named = "".join(line for line in named.splitlines(keepends=True) if "EMAIL_BACKEND =" not in line)
+    return named.split("\n\n")
+
+
+def a_project(folder, *more):
+    """A new Django project with the README's lines and more of its own; its environment on top of ours."""
+    first, rest = lines_of_the_readme()
+    call_command("startproject", "shop", folder)
+    own = folder / "shop" / "settings.py"
+    shared = "import environ\nDATABASES = {'default': environ.Env().db_url('DATABASE_URL')}"
+    own.write_text("\n".join([first, own.read_text(), shared, rest, *more]))
+    return {"PYTHONPATH": str(BASE_DIR), "DJANGO_SETTINGS_MODULE": "shop.settings"}
+
+
+def run_in(folder, environment, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_project_sends_through_the_queue_as_the_readme_says(process_environment, tmp_path):
+    environment = process_environment | a_project(tmp_path)
+
+    done = run_in(tmp_path, environment, "manage.py", "sendtestemail", "bo@example.com")  # checks run first
+
+    assert done.returncode == 0, done.stderr
+    assert [message.rcpt_to for message in Message.objects.all()] == [["bo@example.com"]]
+
+
+WHO_RINGS = """
+import django, json; django.setup()
+from delivery.tasks import drain
+queue = drain.app.amqp.router.route({}, drain.name)["queue"].name
+print(json.dumps([drain.app.main, drain.app.conf.broker_url, queue]))
+"""
+OWN_CELERY = """
+from celery import Celery
+app = Celery("shop")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "celery", "rung"),
+    [
+        ('INSTALLED_APPS += ["mailconf"]', "", ["mailconf", "redis://127.0.0.1:1/0", "mail"]),
+        ("", OWN_CELERY, ["shop", "redis://127.0.0.1:1/0", "mail"]),
+        (
+            'CELERY_TASK_ROUTES |= {"shop.*": {"queue": "shop"}}',
+            OWN_CELERY,
+            ["shop", "redis://127.0.0.1:1/0", "mail"],
+        ),
+    ],
+)
+def test_a_project_rings_the_workers_of_mailconf_as_the_readme_says(tmp_path, more, celery, rung):
+    shared = {"PATH": os.defpath, "REDIS_URL": "redis://127.0.0.1:1/0", "MAILCONF_VAR": str(tmp_path / "var")}
+    environment = (
+        shared | a_project(tmp_path, more) | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    )
+    (tmp_path / "shop" / "__init__.py").write_text(celery)
+
+    done = run_in(tmp_path, environment, "-c", WHO_RINGS)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == rung
 
 
 def test_a_kept_secret_key_is_used(tmp_path):

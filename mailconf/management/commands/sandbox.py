@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from mailconf import sandbox
 
@@ -20,12 +21,15 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=settings.MAILCONF_SANDBOX_PORT)
         parser.add_argument("--host", default="127.0.0.1", help="The address to listen on.")
 
-    def handle(self, *_: Any, **options: Any) -> None:  # as BaseCommand
+    def handle(self, *_args: Any, **options: Any) -> None:  # as BaseCommand
         """Serve until it is told to stop."""
         try:
             asyncio.run(sandbox.serve(options["port"], host=options["host"]))
         except OSError as error:
             raise CommandError(
-                f"The sandbox cannot listen on {options['host']} port {options['port']}: {error.strerror}. "
-                "Set MAILCONF_SANDBOX_PORT to a free one."
+                _(
+                    "The sandbox cannot listen on %(host)s port %(port)d: %(error)s. "
+                    "Set MAILCONF_SANDBOX_PORT to a free one."
+                )
+                % {"host": options["host"], "port": options["port"], "error": error.strerror}
             ) from None

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
 
 from mailconf import starting
 from mailconf.children import AlreadyRunning
@@ -18,11 +19,11 @@ class Command(BaseCommand):
     help = "Starts database, pages, workers and a mail sandbox on this machine; Ctrl-C ends them."
     requires_system_checks = ()  # they ask the database, which is not there yet
 
-    def handle(self, *_: Any, **__: Any) -> None:  # as BaseCommand
+    def handle(self, *_args: Any, **_options: Any) -> None:  # as BaseCommand
         """Run until it is told to stop."""
         if not settings.MAILCONF_LOCAL:
             raise CommandError(
-                "`up` is for trying out on one machine: set MAILCONF_LOCAL=1, or use `make run`."
+                _("`up` is for trying out on one machine: set MAILCONF_LOCAL=1, or use `make run`.")
             )
         os.environ["MAILCONF_LOCAL"] = "1"  # for the children, also with a DATABASE_URL
         try:
