@@ -5,6 +5,7 @@ whole message: what it announces (SIZE, RFC 1870), or what it refused. A refusal
 announcement until another session says otherwise, a day at most.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -100,6 +101,24 @@ def words(size: Size, rooms: Sequence[Room]) -> str:
     if by_message or not own:
         own.append(f"whole message {_at_least(size.message_bytes)}")
     return f"{', '.join(own)}; {', '.join(room.words(size) for room in rooms)}"
+
+
+#: What `words` says before the first name.
+_OWN_SIZE = re.compile(
+    r"((?:attachments|whole message) [\d.]+ [kM]B(?:, whole message [\d.]+ [kM]B)?); .*", re.DOTALL
+)
+
+
+def without_names(text: str) -> str:
+    """Return what `words` said with no name of a profile in it; any other text as it is.
+
+    >>> without_names("attachments 14.2 MB; EU relay takes 10 MB, Backup takes 12 MB")
+    'attachments 14.2 MB'
+    >>> without_names("552 5.3.4 Message too big; EU")
+    '552 5.3.4 Message too big; EU'
+    """
+    found = _OWN_SIZE.fullmatch(text)
+    return found[1] if found else text
 
 
 def _at_least(size_bytes: int) -> str:

@@ -14,6 +14,8 @@ _SECOND = timedelta(seconds=1)
 _WINDOWS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 #: A message is claimed at most this long before its reserved moment.
 CLAIM_AHEAD = timedelta(seconds=1)
+#: A moment is reserved at most this long before it comes: workers ask every half second.
+TAKEN_AHEAD = timedelta(seconds=2)
 
 
 class Kind(StrEnum):
@@ -47,7 +49,7 @@ def rates(
     if spacing:
         found.append(Rate(Kind.SPACING, spacing, max(spacing, _SECOND)))
     if per_minute:
-        emission = _WINDOWS["minute"] / per_minute
+        emission = max(_WINDOWS["minute"] / per_minute, timedelta.resolution)
         found.append(Rate(Kind.MINUTE, emission, max(emission, _SECOND)))
     found += [_quota(kind, n) for kind, n in ((Kind.HOUR, per_hour), (Kind.DAY, per_day)) if n]
     return tuple(found)
@@ -55,7 +57,7 @@ def rates(
 
 def _quota(kind: Kind, n: int) -> Rate:
     burst = max(1, n // 10)
-    emission = _WINDOWS[kind] / max(1, n - burst)
+    emission = max(_WINDOWS[kind] / max(1, n - burst), timedelta.resolution)
     return Rate(kind, emission, burst * emission)
 
 
@@ -70,8 +72,8 @@ def want(room: int, limits: Sequence[Rate]) -> int:
 
 
 def moments(base: datetime, emission: timedelta, granted: int) -> list[datetime]:
-    """Return the reserved moments of spaced tokens: the i-th, from 1, lies i emissions after the base."""
-    return [base + i * emission for i in range(1, granted + 1)]
+    """Return the reserved moments of spaced tokens: the first is the base, an emission lies between two."""
+    return [base + i * emission for i in range(granted)]
 
 
 def grace(spacing: timedelta) -> timedelta:

@@ -12,6 +12,8 @@ from enum import StrEnum
 TRIES_BEFORE_GIVE_UP = 3
 #: An uncertain message waits this long: the server's own copy is most likely through by then.
 UNCERTAIN_PAUSE = timedelta(minutes=10)
+#: The column counts no further: a message tried so often has had its chance.
+MOST_TRIES = 32_000
 #: The connection may be lost with a message inside three times for free; then it is the message's doing.
 FREE_DROPS = 3
 
@@ -65,7 +67,7 @@ def decide(
     >>> decide(3, Policy(), age=timedelta(minutes=3), jitter=0.0).delay
     datetime.timedelta(seconds=240)
     """
-    if policy.max_retries is not None and n > policy.max_retries:
+    if n >= MOST_TRIES or (policy.max_retries is not None and n > policy.max_retries):
         return Decision(Next.FAILED)
     tries_due = TRIES_BEFORE_GIVE_UP
     if policy.max_retries is not None:

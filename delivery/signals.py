@@ -6,9 +6,9 @@
     def look_after(sender, message_id, state, cause, **kwargs): ...
 
 Sent by the worker that gave the message up, once, from a thread of its own: a receiver may use the database,
-and neither its errors nor its slowness touch the mail. It is told at most once, and not at all when the
-process is killed right after the commit, nor of what a person or the loss of a worker holds:
-`delivery.handover.status_of` says how things are at any time.
+and neither its errors nor its slowness touch the mail. It is told at most once, whatever becomes of the
+connection to the database, and not at all when the process is killed right after the commit, nor of what a
+person or the loss of a worker holds: `delivery.handover.status_of` says how things are at any time.
 """
 
 from django.dispatch import Signal

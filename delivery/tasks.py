@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 EXPIRES_SECONDS = 30
 #: Rings closer together than this become one; the last one always counts.
 GAP_SECONDS = 0.5
-#: A process that ends waits so long for its last ring: a command that enqueues is over in no time.
-EXIT_SECONDS = 2.0
+#: A process that ends waits so long for its last ring: a command that enqueues is over in no time, and on a
+#: loaded machine the broker's client alone takes seconds to import.
+EXIT_SECONDS = 5.0
 #: Jobs give way so often to what a person waits for: a test on the same worker.
 JOBS_SECONDS = 2.0
 
@@ -112,6 +113,7 @@ def watch() -> None:
     if look():
         ring()
     call_due()
+    queue.note_backlog()
 
 
 def ring() -> None:
@@ -134,16 +136,19 @@ class Bell(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="mailconf-bell", daemon=True)
         self.pid = os.getpid()
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        # Two, or each ring would wake the thread in its gap, for nothing, and take the caller's interpreter.
+        self._rang = threading.Condition(lock)
+        self._changed = threading.Condition(lock)
         self._rung = 0
         self._published = 0
         self._is_ending = False
 
     def ring(self) -> None:
         """Ask for one more publication."""
-        with self._changed:
+        with self._rang:
             self._rung += 1
-            self._changed.notify_all()
+            self._rang.notify()
 
     def finish(self, seconds: float) -> None:
         """Wait a moment for what was rung: the process ends, and a thread like this one ends with it."""
@@ -155,8 +160,8 @@ class Bell(threading.Thread):
     def run(self) -> None:
         """Publish whenever the bell was rung."""
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._published != self._rung)
+            with self._rang:
+                self._rang.wait_for(lambda: self._published != self._rung)
                 rung = self._rung
             self._publish()
             with self._changed:

@@ -14,13 +14,13 @@ from delivery import notices, queue
 from delivery.dispatcher import clock, watchdog
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.drain import Drain, Terms
-from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.records import Header
-from delivery.dispatcher.replay import replay_all
-from delivery.dispatcher.report import Report
+from delivery.dispatcher.recording.journal import Journal
+from delivery.dispatcher.recording.records import Header
+from delivery.dispatcher.recording.replay import replay_all
+from delivery.dispatcher.recording.report import Report
+from delivery.dispatcher.recording.telling import Teller
 from delivery.dispatcher.stopping import Stop, Stopping, on_signals
-from delivery.dispatcher.telling import Teller
 from delivery.queue import Finished
 
 __all__ = ["Report", "Stopping", "on_signals", "run", "tell"]
@@ -98,8 +98,9 @@ async def _session(database: Database, terms: Terms) -> Report:
             await drain.run()
     finally:
         database.beat_with(None)
-        journal.close()
-        await database.call(lambda: queue.retire_worker(lease.id))
+        # What a broken drain has sent stands in its journal: retired, other machines would send it again.
+        if not journal.close():
+            await database.call(lambda: queue.retire_worker(lease.id))
         await asyncio.to_thread(drain.teller.close)
     return replace(drain.chores.tally.total, is_work_left=drain.is_work_left, was_fenced=lease.is_dead)
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import partial
 
 from delivery import notices, queue
-from delivery.dispatcher.consequences import Consequences
 from delivery.dispatcher.database import Database
-from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.park import Park
-from delivery.dispatcher.replay import replay_all
-from delivery.dispatcher.report import Report, Tally
+from delivery.dispatcher.recording.journal import Journal
+from delivery.dispatcher.recording.replay import replay_all
+from delivery.dispatcher.recording.report import Report, Tally
+from delivery.dispatcher.servers.consequences import Consequences
+from delivery.dispatcher.servers.park import Park
 from delivery.dispatcher.upkeep import Upkeep
 
 RECLAIM_SECONDS = 15.0
@@ -56,7 +56,8 @@ class Chores:
         if now >= self._reclaim_at:
             self._reclaim_at = now + RECLAIM_SECONDS
             replayed = await self._database.call(replay_all)
-            reclaimed = await self._database.call(queue.reclaim)
+            reclaimed = await self._reclaim()
+            await self._database.call(queue.hold_routeless)
             told = await self._database.call(notices.send_due)
             told = bool(await self._database.call(notices.watch)) or told
             if replayed or told or (reclaimed is not None and reclaimed.messages):
@@ -72,6 +73,12 @@ class Chores:
             self._ease_at = now + EASE_SECONDS
             await self._consequences.ease()
         self._upkeep.go_on()
+
+    async def _reclaim(self) -> queue.Reclaimed | None:
+        """Take back what silent sessions hold, unless nobody could be heard of until just now."""
+        if not self._park.is_settled:
+            return None
+        return await self._database.call(partial(queue.reclaim, lease=self._lease.id))
 
     async def close(self) -> None:
         """Write down what is left to tell, and let the upkeep end."""

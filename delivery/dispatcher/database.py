@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, InternalError, NotSupportedError, OperationalError, connection
 from psycopg import Connection, Notify
+from psycopg.errors import ReadOnlySqlTransaction
 
 from delivery import queue
 
@@ -30,6 +31,11 @@ BEAT_SECONDS = 5.0
 SILENCE_SECONDS = 30.0
 #: How long a lost connection is tried again: longer than a restart of the server takes.
 PATIENCE_SECONDS = 60.0
+#: A statement that came so often is prepared, psycopg's own default: an outcome costs half without planning.
+PREPARED_AFTER = 5
+#: A plan is for tables as large as they were. PostgreSQL itself looks again when a vacuum has passed; in an
+#: empty queue that fills a plan that reads it all would stay for a minute or more.
+PLANS_SECONDS = 5.0
 _LONGEST_WAIT = 2.0
 
 _LIMITS = (
@@ -49,7 +55,7 @@ class Database:
         self._jobs: queues.SimpleQueue[Job | None] = queues.SimpleQueue()
         self._socket: int | None = None
         self._beat: Job | None = None
-        self._beat_at = self._beaten_at = 0.0
+        self._beat_at = self._beaten_at = self._planned_at = 0.0
         self._thread = threading.Thread(target=self._work, name="drain-database", daemon=True)
 
     def __enter__(self) -> Self:
@@ -137,12 +143,13 @@ class Database:
         try:
             self._connect()
             beat()
-        except (OperationalError, InterfaceError) as error:
+        except Exception as error:
+            # Without this thread nothing would ever be answered again, and the drain would wait for ever.
+            if not is_away(error):
+                logger.exception("No heartbeat, for a reason of our own.")
+                return
             logger.warning("No heartbeat: %s", str(error).strip())
             connection.close()
-        except Exception:
-            # Without this thread nothing would ever be answered again, and the drain would wait for ever.
-            logger.exception("No heartbeat, for a reason of our own.")
 
     def _patiently(self, work: Callable[[], T]) -> T:
         give_up_at = time.monotonic() + PATIENCE_SECONDS
@@ -150,9 +157,11 @@ class Database:
         while True:
             try:
                 self._connect()
+                self._forget_plans()
                 return work()
-            except (OperationalError, InterfaceError) as error:
-                if time.monotonic() > give_up_at:
+            except (OperationalError, InterfaceError, InternalError, NotSupportedError) as error:
+                is_curable = is_away(error) or is_outdated(error)
+                if not is_curable or time.monotonic() > give_up_at:
                     raise
                 logger.warning("The database did not answer, trying again: %s", str(error).strip())
                 self.repeats += 1
@@ -165,14 +174,37 @@ class Database:
             self._socket = None
             with connection.cursor() as cursor:
                 cursor.execute(_LIMITS)
+                cursor.execute("SELECT pg_backend_pid()")
+                (pid,) = cursor.fetchone()
             raw: Connection[Any] | None = connection.connection
             if raw is not None:
                 raw.add_notify_handler(_ignore)  # that it was said is all there is to know
                 self._socket = raw.fileno()
+                if pid == raw.info.backend_pid:  # else a pool: what is prepared may be missing there
+                    raw.prepare_threshold = PREPARED_AFTER
+                self._planned_at = time.monotonic()
+
+    def _forget_plans(self) -> None:
+        if time.monotonic() - self._planned_at > PLANS_SECONDS:
+            self._planned_at = time.monotonic()
+            with connection.cursor() as cursor:
+                cursor.execute("DISCARD PLANS")
 
     def _count(self, execute: Callable[..., Any], *args: Any) -> Any:  # Any: Django's execute wrapper
         self.statements += 1
         return execute(*args)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database is to be waited for; one that takes no writes is a standby, or becomes one."""
+    if isinstance(error, InternalError):
+        return isinstance(error.__cause__, ReadOnlySqlTransaction)
+    return isinstance(error, OperationalError | InterfaceError)
+
+
+def is_outdated(error: Exception) -> bool:
+    """Whether a migration changed the columns of what is prepared here; a new connection knows none of it."""
+    return isinstance(error, NotSupportedError)
 
 
 def _nothing() -> None:

@@ -15,29 +15,27 @@ from datetime import timedelta
 from functools import partial
 
 from delivery import queue
-from delivery.classification import Judgement
-from delivery.dispatcher import logging_only, outcomes
-from delivery.dispatcher.blobs import Blobs
 from delivery.dispatcher.chores import Chores
-from delivery.dispatcher.chosen import ChosenClaims
-from delivery.dispatcher.claiming import FIRST_LOOK_SECONDS, LOOK_SECONDS, Claims
-from delivery.dispatcher.consequences import Consequences
+from delivery.dispatcher.claims import logging_only
+from delivery.dispatcher.claims.chosen import ChosenClaims
+from delivery.dispatcher.claims.claiming import FIRST_LOOK_SECONDS, LOOK_SECONDS, Claims
+from delivery.dispatcher.connections import unsent
+from delivery.dispatcher.connections.line import Line
 from delivery.dispatcher.database import Database
-from delivery.dispatcher.journal import Journal
+from delivery.dispatcher.deadline import Deadline
+from delivery.dispatcher.desk import Desk
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.line import Line
-from delivery.dispatcher.outcomes import Result
-from delivery.dispatcher.park import Park
-from delivery.dispatcher.recorder import Recorder
-from delivery.dispatcher.report import Report
-from delivery.dispatcher.server import Server
-from delivery.dispatcher.sizes import Sizes
+from delivery.dispatcher.recording.journal import Journal
+from delivery.dispatcher.recording.outcomes import Result
+from delivery.dispatcher.recording.recorder import Recorder
+from delivery.dispatcher.recording.report import Report
+from delivery.dispatcher.recording.telling import Teller
+from delivery.dispatcher.servers.consequences import Consequences
+from delivery.dispatcher.servers.park import Park
+from delivery.dispatcher.servers.server import Server
 from delivery.dispatcher.stopping import Stop
-from delivery.dispatcher.telling import Teller
 from delivery.dispatcher.work import Work
 from smtp_settings import email_log
-from smtp_settings.policy import Policies
-from transports.base import Transport
 
 logger = logging.getLogger(__name__)
 
@@ -74,19 +72,17 @@ class Drain:
         self.lease = lease
         self.journal = journal
         self.terms = terms
-        self.blobs = Blobs(database)
         self.wake = asyncio.Event()
         self.park = Park(database, lease, batch_size=terms.batch_size, give_back=self.give_back)
-        self.consequences = Consequences(database, lease, self.park)
         self.teller = Teller()
-        self.sizes = Sizes(database.call, lambda: self.park.db_now)
         self.claims = self._claims()
+        consequences = Consequences(database, lease, self.park)
         self.chores = Chores(
             database,
             lease,
             journal,
             self.park,
-            self.consequences,
+            consequences,
             progress=terms.progress,
             came_back=self.claims.look_soon,
         )
@@ -98,10 +94,20 @@ class Drain:
             journal=journal,
             teller=self.teller,
             kept=timedelta(0) if terms.only is None else queue.KEPT,
-            keeps_log=lambda: self.policies.keeps_sent and email_log.path() is not None,
+            keeps_log=lambda: self.park.policies.keeps_sent and email_log.path() is not None,
+        )
+        self.desk = Desk(
+            database,
+            lease,
+            journal,
+            self.park,
+            consequences,
+            self.recorder,
+            tally=self.chores.tally,
+            wake=self.wake,
         )
         self._lines: set[asyncio.Task[None]] = set()
-        self._ends_at = time.monotonic() + terms.deadline
+        self._deadline = Deadline(terms.deadline)
         self._is_done = False
         #: Set at the end: due messages wait that this drain did not get to.
         self.is_work_left = False
@@ -133,7 +139,8 @@ class Drain:
         await self.claims.look()
         if not self.lease.is_good:
             return False  # nothing could be completed: wait for a heartbeat
-        claimed = await self.claims.take()
+        claimed = 0 if self._deadline.is_quiet else await self.claims.take()
+        await self.park.begin_probes()
         await self._staff()
         return claimed > 0
 
@@ -141,7 +148,7 @@ class Drain:
         """Start connections for the messages in hand; without a slot they go back."""
         for server in self.park:
             # The last one ended, or a peer has it now (only a claim takes slots); or it does not answer.
-            if not server.slots or server.health.is_silent:
+            if not server.slots or server.health.is_silent or server.is_left:
                 self.give_back(server.take_back())
             self._start_lines(server)
             if server.is_short_of_slots:
@@ -153,7 +160,7 @@ class Drain:
         for slot in sorted(server.slots - server.lines)[: server.lines_wanted]:
             server.lines.add(slot)
             server.starting += 1
-            line = asyncio.create_task(Line(self, server, slot).run())
+            line = asyncio.create_task(Line(self.desk, server, slot).run())
             self._lines.add(line)
             line.add_done_callback(partial(self._line_ended, server, slot))
 
@@ -168,12 +175,13 @@ class Drain:
     async def _rest(self) -> None:
         """Nothing could be claimed: see whether it is over, else wait for a change."""
         can_serve = self.park.can_serve_soon if self.terms.until_empty else self.park.can_serve
-        is_idle = not self.park.held and not can_serve(self.claims.lanes)
+        is_idle = not (self.park.held or self.desk.learning) and not can_serve(self.claims.lanes)
         if is_idle and self.terms.until_empty:
             await self._finish_if_empty()
         else:
             is_late = time.monotonic() - self.claims.worked_at > self.terms.linger
-            self._is_done = self.claims.is_through or (is_idle and is_late)
+            is_through = self.claims.is_through and not self.desk.learning
+            self._is_done = is_through or (is_idle and is_late)
         if self._is_done:
             return
         waits = [FIRST_LOOK_SECONDS, self.claims.look_at - time.monotonic(), *self.park.token_waits()]
@@ -200,8 +208,8 @@ class Drain:
             self.chores.reclaim_soon(at_most_every=LOOK_SECONDS)
 
     def _is_over(self) -> bool:
-        is_late = time.monotonic() > self._ends_at
-        return self._is_done or is_late or self.terms.stop.is_set() or self.lease.is_dead
+        is_asked = self.terms.stop.is_set() or self.lease.is_dead
+        return self._is_done or is_asked or self._deadline.is_over(self.park)
 
     async def _end(self, writing: "asyncio.Task[None]") -> None:
         """Give back what was not begun, let the rest finish, commit it, close everything."""
@@ -221,7 +229,7 @@ class Drain:
             if isinstance(error, Exception):
                 raise error
         await self.claims.release_unknown()
-        await self.sizes.written()
+        await self.desk.sizes.written()
         await self.chores.close()
         self.is_work_left = is_work_left
 
@@ -231,83 +239,36 @@ class Drain:
         A server may take ten minutes to answer a final dot (RFC 5321 section 4.5.3.2.6), and whoever does not
         wait makes a duplicate.
         """
-        give_up_at = math.inf
+        give_up_at, told = math.inf, list[asyncio.Future[None]]()
+        stop = partial(queue.stop_worker, self.lease.id)
         while self._lines and time.monotonic() < give_up_at and not self.terms.hurry.is_set():
             self.database.tick()
             is_urgent = self.terms.stop.is_set() or self.lease.is_dead or writing.done()
             if is_urgent and give_up_at == math.inf:
                 give_up_at = time.monotonic() + GRACE_SECONDS
             await asyncio.wait(self._lines, timeout=min(FIRST_LOOK_SECONDS, GRACE_SECONDS))
+            if self._lines:  # one may be waited for long: the others' places are free
+                told = told or [asyncio.ensure_future(self.database.call(stop))]
+                for server in self.park:
+                    self.park.allowances.give_slots(server, server.slots - server.lines, is_late=True)
         late = list(self._lines)
         for line in late:
             line.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await asyncio.gather(*late, *told, return_exceptions=True)
 
-    # What the connections ask of the drain (`line.Office`)
-
-    @property
-    def policies(self) -> Policies:
-        """What may leave, as far as is known now."""
-        return self.park.policies
-
-    async def transport_of(self, server: Server) -> Transport:
-        """Return the transport of the server's present version; raises NotLive."""
-        return await self.park.transport_of(server)
-
-    async def learn(
-        self, server: Server, judgement: Judgement, work: Work, ms: float, *, is_pipelined: bool
-    ) -> None:
-        """Take in what a result says about the server."""
-        await self.consequences.learn(
-            server, judgement, claimed=work.claimed, ms=ms, is_pipelined=is_pipelined
-        )
-
-    async def session_ended(self, server: Server, messages: int, *, opened_at: float, words: str) -> None:
-        """Take in that the server ended a session after so many messages, and what it said, if anything."""
-        await self.consequences.session_ended(server, messages, opened_at=opened_at, words=words)
-
-    def next_server(self, work: Work, *, is_too_large: bool = False) -> int | None:
-        """Return the next profile that may carry the message and is not known to be too small, None without.
-
-        Rather one in use; but mail waits for a server that is down, and fails only when there is no other.
-        One that is too large goes on from server to server, rather to one whose limit is known.
-        """
-        ids = self._others(work, again=is_too_large)
-        fit = [self.park[i] for i in ids if self.sizes.takes(self.park[i], work)]
-
-        def rank(server: Server) -> tuple[bool, bool]:
-            return not server.is_in_use, is_too_large and not self.sizes.is_known(server)
-
-        return min(fit, key=rank).profile_id if fit else None
-
-    def _others(self, work: Work, *, again: bool) -> tuple[int, ...]:
-        live = [server.way for server in self.park if server.is_live]
-        return work.others(live, self.park.free_connections(), again=again)
-
-    def sizes_in_words(self, work: Work) -> str:
-        """Say how large the message is and what those servers take that may carry it."""
-        ids = (work.way.profile_id, *self._others(work, again=True))
-        return self.sizes.words(work, [self.park[i] for i in ids])
-
-    def count(self, server: Server, result: Result | None, *, ms: float = 0.0) -> None:
-        """Count a result, or with None a connection."""
-        if result is None:
-            self.chores.tally.connected(server.profile_id)
-            self.wake.set()  # the first one open lets the others follow
-        else:
-            self.chores.tally.add(result, ms=ms)
+    # What the others tell
 
     def give_back(self, works: Sequence[Work]) -> None:
         """Release messages that were not begun."""
         for work in works:
-            self.recorder.add(outcomes.released(work))
+            self.recorder.add(unsent.released(work))
 
     def _on_the_wire(self) -> int:
         return sum(server.on_the_wire for server in self.park) - self.recorder.unacknowledged
 
     def _log(self, work: Work) -> None:
         """Record a message instead of sending it."""
-        policy = self.policies.of(work.pool.site_id)
+        policy = self.park.policies.of(work.pool.site_id)
         self.recorder.add(logging_only.result_of(work, policy, lease=self.lease.id))
 
     def _acknowledged(self, group: Sequence[Result]) -> None:

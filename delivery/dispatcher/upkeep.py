@@ -1,4 +1,4 @@
-"""Retention beside the mail: a chunk now and then, in a thread and on a connection of its own.
+"""Retention beside the mail, and how much waits: now and then, in a thread and on a connection of its own.
 
 The drain's own connection would make claims and heartbeats wait for it.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from django.db import DatabaseError, InterfaceError, connection
 
-from delivery import upkeep
+from delivery import queue, upkeep
 from smtp_settings.policy import policies
 
 logger = logging.getLogger(__name__)
@@ -52,8 +52,9 @@ class Upkeep:
 
 
 def _step() -> float:
-    """Do one chunk and leave no connection behind; return in how many seconds to come again."""
+    """Note how much waits and do one chunk; return in how many seconds to come again."""
     try:
+        queue.note_backlog()
         retention = upkeep.Retention.configured()
         if not policies().keeps_sent:
             retention = replace(retention, sent=0)

@@ -10,12 +10,13 @@ from delivery.models.choices import Breaker, MessagePriority, MessageState, Paus
 from delivery.models.jobs import BulkJob
 from delivery.models.mail import Blob, Content, IdempotencyKey, Message
 from delivery.models.pending import Attempt, Failure, Pool, QueueEntry, keep_used_pools
-from delivery.models.servers import ProfileState, Rate, Slot, Stat
+from delivery.models.servers import Backlog, ProfileState, Rate, Slot, Stat
 from delivery.models.telling import Incident, Notice, WebhookCall
 from delivery.models.workers import Upkeep, Worker
 
 __all__ = [
     "Attempt",
+    "Backlog",
     "Blob",
     "Breaker",
     "BulkJob",

@@ -20,18 +20,13 @@ class Message(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     due_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True)
-    done_at = models.DateTimeField(null=True)
     copy_of = loose("self")
-    profile = loose(SMTPProfile)  # who sent or refused it last
     site = loose(Site)
     pinned_profile = loose(SMTPProfile)
     attachments_bytes = models.IntegerField(db_default=0)  # all together, as sent
-    state = models.SmallIntegerField(_("state"), choices=SmallState, db_default=SmallState.QUEUED)
     priority = models.SmallIntegerField(
         _("priority"), choices=MessagePriority, db_default=MessagePriority.NORMAL
     )
-    attempts = models.SmallIntegerField(_("attempts"), db_default=0)
-    code = models.SmallIntegerField(null=True)
     sensitive = models.BooleanField(db_default=False)
     tag = models.TextField(db_default="")
     message_id = models.TextField()  # the header's value, with its angle brackets
@@ -40,6 +35,12 @@ class Message(models.Model):
     rcpt_first = models.TextField()  # lower case, for prefix search
     from_header = models.TextField(null=True)  # noqa: DJ001  # NULL: the profile supplies it
     subject = models.TextField(db_default="")
+    # What the end writes stands last: of an update in place PostgreSQL logs what begins at the first change.
+    done_at = models.DateTimeField(null=True)
+    profile = loose(SMTPProfile)  # who sent or refused it last
+    state = models.SmallIntegerField(_("state"), choices=SmallState, db_default=SmallState.QUEUED)
+    attempts = models.SmallIntegerField(_("attempts"), db_default=0)
+    code = models.SmallIntegerField(null=True)
     enhanced = models.TextField(null=True)  # noqa: DJ001  # NULL: the server gave none
     reply = models.TextField(null=True)  # noqa: DJ001  # NULL: not tried yet
     verdicts = models.JSONField(null=True)  # only after a partial refusal: recipient -> final verdict

@@ -86,3 +86,10 @@ class Stat(Row):
     failed = models.IntegerField(db_default=0)
     uncertain = models.IntegerField(db_default=0)
     connects = models.IntegerField(db_default=0)
+
+
+class Backlog(Row):
+    """How much waited in one minute, noted by whoever looked first; later the most in one hour."""
+
+    minute = models.DateTimeField(primary_key=True)
+    waiting = models.IntegerField()

@@ -1,10 +1,13 @@
-"""What workers did, a row per minute, profile and worker."""
+"""What workers did, a row per minute, profile and worker; and how much waited, a row per minute."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 
 from delivery.queue.statements import named, run
 from delivery.queue.values import StatRow
+
+#: Entries looked at for the backlog, as the counts of the pages do.
+_ENTRIES = 1_000_000
 
 _NAMES = [field.name for field in fields(StatRow)]
 
@@ -30,3 +33,18 @@ def add_stats(rows: Sequence[StatRow]) -> None:
     if rows:
         columns = zip(*map(astuple, rows), strict=True)
         run(_ADD, {name: list(column) for name, column in zip(_NAMES, columns, strict=True)})
+
+
+# The entries are counted only where the minute has no row yet: whoever comes later reads one row.
+_NOTE_BACKLOG = named("""
+INSERT INTO {backlog} (minute, waiting)
+SELECT date_trunc('minute', now()),
+       (SELECT count(*) FROM (SELECT FROM {entry} WHERE lease_id IS NULL LIMIT %(entries)s) AS waiting)
+WHERE NOT EXISTS (SELECT FROM {backlog} WHERE minute = date_trunc('minute', now()))
+ON CONFLICT DO NOTHING
+""")
+
+
+def note_backlog() -> None:
+    """Note how many messages wait, once a minute however many call it: at most a million are counted."""
+    run(_NOTE_BACKLOG, {"entries": _ENTRIES})

@@ -40,17 +40,19 @@ WITH {outcome}, gone AS (
   SELECT message_id, done_at, state, profile_id, code, cause, uncertain, pool_id, priority FROM gone
   WHERE state = ANY(%(needs_a_person)s::smallint[])
   ON CONFLICT (message_id) DO UPDATE SET at = excluded.at, state = excluded.state, code = excluded.code
+), ended AS (
+  UPDATE {message} m SET state = g.state, attempts = g.attempts + g.counted, profile_id = g.profile_id,
+         code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = g.done_at,
+         verdicts = CASE WHEN g.verdicts IS NULL THEN m.verdicts
+                         ELSE coalesce(m.verdicts, jsonb_build_object()) || g.verdicts END
+  FROM gone g WHERE m.id = g.message_id
+  RETURNING m.id, m.sensitive AND m.state <> %(held)s AS is_forgotten
 ), forgotten AS (
-  DELETE FROM {content} c USING gone g, {message} m
-  WHERE c.message_id = g.message_id AND m.id = g.message_id AND m.sensitive AND g.state <> %(held)s
+  DELETE FROM {content} c USING ended WHERE ended.is_forgotten AND c.message_id = ended.id
   RETURNING c.blob_ids
 ), emptied AS (DELETE FROM {blob} b USING forgotten f WHERE b.id = ANY(f.blob_ids)
 )
-UPDATE {message} m SET state = g.state, attempts = g.attempts + g.counted, profile_id = g.profile_id,
-       code = g.code, enhanced = g.enhanced, reply = g.reply, done_at = g.done_at,
-       verdicts = CASE WHEN g.verdicts IS NULL THEN m.verdicts
-                       ELSE coalesce(m.verdicts, jsonb_build_object()) || g.verdicts END
-FROM gone g WHERE m.id = g.message_id RETURNING m.id
+SELECT id FROM ended
 """,
     outcome=_OUTCOME,
 )

@@ -10,17 +10,25 @@ from delivery.queue.events import add_event
 from delivery.queue.finish import finish
 from delivery.queue.statements import named, run
 from delivery.queue.values import Finished, Reclaimed
-from delivery.queue.workers import STALE
+from delivery.queue.workers import HEARD, STALE
 
 #: So many crashes with one message make it the culprit.
 CRASHES = 3
 #: Any number nobody else uses for an advisory lock of this database.
 _LOCK = 7_262_001
 
+# While the database was away, or when its clock steps, nobody was heard of: that is not the others' death.
+_BEGIN = named("""
+SELECT pg_try_advisory_xact_lock(%(lock)s),
+       %(lease)s::bigint IS NULL OR EXISTS (SELECT FROM {worker} WHERE id = %(lease)s::bigint
+         AND heartbeat_at BETWEEN now() - %(heard)s::interval AND now() + %(heard)s::interval)
+""")
+
 # Two ways to be dead: silent for too long, or named by rows and without a live session (its row was
-# deleted, or it retired with work in hand).
+# deleted, or it retired with work in hand). A beat of the future is of before the clock went back.
 _SILENT = """
-  SELECT id FROM {worker} WHERE state <> %(dead)s AND heartbeat_at < now() - %(stale)s::interval
+  SELECT id FROM {worker} WHERE state <> %(dead)s
+    AND (heartbeat_at < now() - %(stale)s::interval OR heartbeat_at > now() + %(stale)s::interval)
   ORDER BY id LIMIT 20 FOR UPDATE SKIP LOCKED
 """
 _NAMELESS = """
@@ -60,15 +68,15 @@ _FROM_SILENT = named(_RECLAIM.replace("<who>", _SILENT))
 _FROM_NAMELESS = named(_RECLAIM.replace("<who>", _NAMELESS))
 
 
-def reclaim(stale: timedelta = STALE) -> Reclaimed | None:
+def reclaim(stale: timedelta = STALE, *, lease: int | None = None) -> Reclaimed | None:
     """Bury silent sessions, free what they hold, suspect their messages; None when another process is at it.
 
     Messages come back as suspects (priority above 10), since one of them may be why the session died; with
     three crashes, or after a server whose policy is to hold, they are held. One event says what was taken
-    back.
+    back. `lease` is the session that does it: None, too, when that was not heard of lately itself.
     """
     with transaction.atomic():
-        if not run("SELECT pg_try_advisory_xact_lock(%(lock)s)", {"lock": _LOCK})[0][0]:
+        if not all(run(_BEGIN, {"lock": _LOCK, "lease": lease, "heard": HEARD})[0]):
             return None
         values = {
             "stale": stale,

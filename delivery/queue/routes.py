@@ -1,4 +1,4 @@
-"""Pools: a message's route, fixed at enqueue."""
+"""Pools: a message's route, fixed at enqueue until a person moves it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,24 +9,31 @@ from typing import Any
 from delivery.queue.statements import named, run
 from delivery.queue.values import PoolKey
 
-# IS NOT DISTINCT FROM takes no index, coalesce() takes the unique one. A domain counts when some profile
-# lists it, in whatever case a program wrote it there, and never for a pinned message.
-_RESOLVE = named("""
+# A domain counts when some profile lists it, in whatever case a program wrote it there, and never for a
+# pinned message. `delivery_enqueue` (migration 0004) asks the same for one message.
+_DOMAIN = named("""CASE WHEN w.profile_id IS NULL AND EXISTS (
+    SELECT 1 FROM {profile} p WHERE w.domain = ANY(lower(p.sender_domains::text)::text[])
+  ) THEN w.domain END AS domain""")
+
+# IS NOT DISTINCT FROM takes no index, coalesce() takes the unique one.
+_IS_ITS_POOL = """coalesce(pool.site_id, 0) = coalesce(wanted.site_id, 0)
+  AND coalesce(pool.sender_domain, '') = coalesce(wanted.domain, '')
+  AND coalesce(pool.profile_id, 0) = coalesce(wanted.profile_id, 0)"""
+
+_RESOLVE = named(
+    """
 WITH wanted AS MATERIALIZED (
-  SELECT w.place, w.site_id, w.profile_id,
-         CASE WHEN w.profile_id IS NULL AND EXISTS (
-           SELECT 1 FROM {profile} p WHERE w.domain = ANY(lower(p.sender_domains::text)::text[])
-         ) THEN w.domain END AS domain
+  SELECT w.place, w.site_id, w.profile_id, {domain}
   FROM unnest(%(sites)s::int[], %(domains)s::text[], %(profiles)s::int[])
          WITH ORDINALITY AS w (site_id, domain, profile_id, place)
 )
 SELECT wanted.place - 1, pool.id, wanted.site_id, wanted.domain, wanted.profile_id
-FROM wanted LEFT JOIN {pool} pool
-  ON coalesce(pool.site_id, 0) = coalesce(wanted.site_id, 0)
- AND coalesce(pool.sender_domain, '') = coalesce(wanted.domain, '')
- AND coalesce(pool.profile_id, 0) = coalesce(wanted.profile_id, 0)
+FROM wanted LEFT JOIN {pool} pool ON {is_its_pool}
 ORDER BY 1
-""")
+""",
+    domain=_DOMAIN,
+    is_its_pool=_IS_ITS_POOL,
+)
 
 # Only after a look that found nothing: a conflict uses up a number of the small sequence too. A profile that
 # was deleted makes no pool, and none is deleted until ours is committed: the check then would fail the whole

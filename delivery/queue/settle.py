@@ -12,8 +12,8 @@ from delivery.queue.verdicts import keep_acceptances
 _SETTLE = named("""
 WITH settled AS (
   UPDATE {entry} e SET lease_id = NULL, profile_id = NULL, last_profile_id = o.profile_id,
-         ready_at = now() + o.delay, attempts = e.attempts + o.counted, drops = e.drops + o.dropped,
-         crashes = e.crashes + o.crashed,
+         ready_at = coalesce(now() + o.delay, e.ready_at), attempts = e.attempts + o.counted,
+         drops = e.drops + o.dropped, crashes = e.crashes + o.crashed,
          uncertain = e.uncertain OR o.uncertain, pool_id = coalesce(o.pool_id, e.pool_id),
          priority = CASE WHEN o.crashed > 0 THEN e.priority %% 10 + 10
                          WHEN o.counted + o.dropped > 0 THEN e.priority %% 10 ELSE e.priority END

@@ -17,11 +17,15 @@ RETURNING profile_id
 """)
 
 
+#: What the column holds. RFC 1870 allows twenty digits, and one server's must not stop the mail of all.
+_MOST = 2**63 - 1
+
+
 def learn_size(profile_id: int, limit: int, *, is_refusal: bool, fingerprint: str) -> bool:
     """Remember for a day the octets of a message that a server takes, 0 for no limit; False: not news."""
     values = {
         "profile": profile_id,
-        "limit": limit,
+        "limit": min(limit, _MOST),
         "is_refusal": is_refusal,
         "span": BELIEVED,
         "fingerprint": fingerprint,

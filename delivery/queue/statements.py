@@ -37,6 +37,7 @@ _TABLES = {
         "rate": models.Rate,
         "profile_state": models.ProfileState,
         "stat": models.Stat,
+        "backlog": models.Backlog,
         "notice": models.Notice,
         "incident": models.Incident,
         "webhook_call": models.WebhookCall,
@@ -75,7 +76,7 @@ def run(statement: str, parameters: Parameters | None = None) -> list[tuple[Any,
     """Run one statement and return its rows."""
     with cursor() as opened:
         opened.execute(statement, parameters)
-        return opened.fetchall() if opened.description else []
+        return _fetched(opened)
 
 
 def rows(kind: type[T], statement: str, parameters: Parameters | None = None) -> list[T]:
@@ -93,4 +94,9 @@ def together(*statements: tuple[str, Parameters | None]) -> list[list[tuple[Any,
         with connection.wrap_database_errors, connection.connection.pipeline():
             for one, (statement, parameters) in zip(opened, statements, strict=True):
                 one.execute(statement, parameters)
-        return [one.fetchall() if one.description else [] for one in opened]
+        return [_fetched(one) for one in opened]
+
+
+def _fetched(opened: CursorWrapper) -> list[tuple[Any, ...]]:
+    # Not `description`, which makes an object for each column: 13 µs of a short statement's 135.
+    return opened.fetchall() if opened.cursor.rownumber is not None else []

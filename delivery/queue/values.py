@@ -118,7 +118,7 @@ class Claimed:
     cuts: Sequence[int]
     blob_ids: Sequence[int]
     attachments_bytes: int = 0  #: all together, as sent
-    pinned_profile_id: int | None = None  #: by its caller; a message that was passed on has none
+    pinned_profile_id: int | None = None  #: by its caller or a person; a message that was passed on has none
 
 
 @dataclass(slots=True)  # one for each message: see `transports.base.Outcome`
@@ -147,12 +147,12 @@ class Settled:
     """A message given back: a retry (`counted`), a lost connection (`dropped`) or a release (neither).
 
     `crashed` 1: a worker died with it, and it comes back as a suspect. `delay` counts from the database's
-    now. `pool_id` moves the message to another route.
+    now; with None the message keeps its place in the line. `pool_id` moves the message to another route.
     """
 
     message_id: int
     profile_id: int | None
-    delay: timedelta = timedelta()
+    delay: timedelta | None = timedelta()
     counted: int = 0
     dropped: int = 0
     uncertain: bool = False
@@ -254,6 +254,7 @@ class Heartbeat:
     """What a worker learns with each beat. `versions`: profile id -> (version, cleared fingerprint).
 
     Below 1 they are of what is no profile: the sending policy, and where the database was confirmed to be.
+    `silence`: since the session's last beat, by the database's clock; negative when that went back.
     """
 
     db_now: datetime
@@ -261,6 +262,7 @@ class Heartbeat:
     states: Mapping[int, ProfileStateRow]
     versions: Mapping[int, tuple[int, str]]
     slots: Mapping[int, SlotCount]
+    silence: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Leave to send `granted` messages; with spacing, the i-th (from 1) not before base + i · emission."""
+    """Leave to send `granted` messages; with spacing, the i-th (from 0) not before base + i · emission."""
 
     granted: int
     spacing_base: datetime | None = None

@@ -11,10 +11,10 @@ from delivery.queue.statements import run
 CHANNEL = "mailconf_queue"
 
 # For this transaction alone, which stores nothing: all that notify share a lock, and a disk would hold it.
-_NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%(channel)s, '')"
+_NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', '')"
 
 
 def wake_drains() -> None:
     """Tell the drains that listen; within a transaction, which holds back what it says, do nothing."""
     if not connection.in_atomic_block:
-        run(_NOTIFY, {"channel": CHANNEL})
+        run(_NOTIFY)

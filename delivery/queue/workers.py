@@ -13,6 +13,8 @@ from delivery.queue.values import Heartbeat, Peer, ProfileStateRow, SlotCount, W
 
 #: Silence after which a session counts as dead: nine missed beats.
 STALE = timedelta(seconds=45)
+#: Who has not been heard of for longer himself does not judge others: three beats.
+HEARD = timedelta(seconds=15)
 
 _REGISTER = named(
     "INSERT INTO {worker} (pid, host, boot_id, at_once)"
@@ -26,8 +28,10 @@ FROM {worker} WHERE id = %(lease)s
 """)
 
 _BEAT = named("""
-UPDATE {worker} SET heartbeat_at = now(), wants = %(wants)s::int[] WHERE id = %(lease)s AND state <> %(dead)s
-RETURNING now()
+UPDATE {worker} w SET heartbeat_at = now(), wants = %(wants)s::int[]
+FROM (SELECT id, heartbeat_at FROM {worker} WHERE id = %(lease)s) AS before
+WHERE w.id = before.id AND w.state <> %(dead)s
+RETURNING now(), now() - before.heartbeat_at
 """)
 
 _PEERS = named("SELECT id, wants FROM {worker} WHERE state = %(live)s ORDER BY id")
@@ -92,6 +96,7 @@ def heartbeat(lease: int, wants: Sequence[int] = ()) -> Heartbeat | None:
         return None
     return Heartbeat(
         db_now=beat[0][0],
+        silence=beat[0][1],
         peers=tuple(Peer(*row) for row in peers),
         states={row[0]: ProfileStateRow(*row) for row in states},
         versions={profile_id: (version, cleared) for profile_id, version, cleared in versions},

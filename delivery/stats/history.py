@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 from django.db.models import Count, Max, QuerySet, Sum
-from django.db.models.functions import TruncHour
 from django.utils import timezone
 
 from delivery.models import Failure, QueueEntry, SmallState, Stat, Worker
@@ -15,29 +14,6 @@ _STALE = timedelta(seconds=45)
 #: Newest failures that are grouped.
 _FAILURES = 10_000
 _WORKERS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class HourNumbers:
-    """What all workers did in one hour."""
-
-    hour: datetime
-    sent: int
-    deferred: int
-    failed: int
-
-
-def per_hour(since: timedelta) -> list[HourNumbers]:
-    """Sum the minutes' counts by hour, oldest first; an hour without traffic is left out."""
-    rows = (
-        Stat.objects.filter(minute__gte=timezone.now() - since)
-        .annotate(hour=TruncHour("minute"))
-        .values("hour")
-        .annotate(sent_sum=Sum("sent"), deferred_sum=Sum("deferred"), failed_sum=Sum("failed"))
-        .order_by("hour")
-        .values_list("hour", "sent_sum", "deferred_sum", "failed_sum")
-    )
-    return [HourNumbers(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _BYTES = 64 * 1024 * 1024
 Terms = dict[str, Any]  # Any: statement parameters
 
 _KEPT = "unnest(%(states)s::smallint[], %(spans)s::interval[]) AS kept (state, span)"
+_LONG_AGO = "now() - %(least)s::interval"
 _IS_WAITING = "EXISTS (SELECT FROM {entry} e WHERE e.message_id = m.id)"
 _IS_LISTED = "EXISTS (SELECT FROM {failure} f WHERE f.message_id = m.id)"
 
@@ -69,16 +70,31 @@ seen AS MATERIALIZED (
 ), ended AS (DELETE FROM {message} m USING gone WHERE m.id = gone.message_id
 )"""
 
-_LOG = """
+# Rows that tell by themselves whether they are over; <born> grows with the ids.
+_ROWS = """
 seen AS MATERIALIZED (
-  SELECT t.id AS key, t.at >= now() - %(least)s::interval AS is_young,
-         t.at < now() - %(least)s::interval
-           AND NOT EXISTS (SELECT FROM {entry} e WHERE e.message_id = t.message_id)
-           AND NOT EXISTS (SELECT FROM {failure} f WHERE f.message_id = t.message_id) AS is_over
-  FROM (SELECT id, at, message_id FROM <table> WHERE id > %(after)s::bigint ORDER BY id LIMIT %(limit)s) t
+  SELECT r.id AS key, r.<born> >= <long ago> AS is_young, coalesce(<over>, false) AS is_over
+  FROM (SELECT * FROM <table> WHERE id > %(after)s::bigint ORDER BY id LIMIT %(limit)s) r
 ), gone AS (
-  DELETE FROM <table> t USING seen WHERE t.id = seen.key AND seen.is_over RETURNING t.id
+  DELETE FROM <table> r USING seen WHERE r.id = seen.key AND seen.is_over RETURNING r.id
 )"""
+
+_OF_NO_OPEN_MESSAGE = """r.at < <long ago>
+    AND NOT EXISTS (SELECT FROM {entry} e WHERE e.message_id = r.message_id)
+    AND NOT EXISTS (SELECT FROM {failure} f WHERE f.message_id = r.message_id)"""
+
+_DEAD_AND_BARE = """r.state = %(dead)s AND r.heartbeat_at < <long ago>
+    AND NOT EXISTS (SELECT FROM {entry} e WHERE e.lease_id = r.id)
+    AND NOT EXISTS (SELECT FROM {slot} s WHERE s.worker_id = r.id)
+    AND NOT EXISTS (SELECT FROM {profile_state} p WHERE p.probe_worker_id = r.id)"""
+
+# The last run that went so is what the pages say of a profile; a run nobody asked for is a daily check.
+_NOT_THE_LAST_SUCH = """r.state NOT IN ('waiting', 'running')
+    AND (coalesce(r.created_at < now() - %(kept)s::interval, false)
+      OR r.kind = 'connect' AND r.user_id IS NULL AND r.created_at < <long ago>)
+    AND (r.profile_id IS NULL OR EXISTS (
+      SELECT FROM {test_run} n WHERE n.profile_uuid = r.profile_uuid AND n.id > r.id
+        AND n.kind = r.kind AND n.state = r.state))"""
 
 # An hour's row belongs to no worker (0): readers add rows up, whatever span they stand for. The walk takes
 # whole minutes, so that none is cut in two.
@@ -107,63 +123,22 @@ upto AS MATERIALIZED (
     connects = s.connects + excluded.connects, bytes = s.bytes + excluded.bytes, ms = s.ms + excluded.ms
 )"""
 
-_SESSIONS = """
-seen AS MATERIALIZED (
-  SELECT w.id AS key, w.started_at >= now() - %(least)s::interval AS is_young,
-         w.state = %(dead)s AND w.heartbeat_at < now() - %(least)s::interval
-           AND NOT EXISTS (SELECT FROM {entry} e WHERE e.lease_id = w.id)
-           AND NOT EXISTS (SELECT FROM {slot} s WHERE s.worker_id = w.id)
-           AND NOT EXISTS (SELECT FROM {profile_state} p WHERE p.probe_worker_id = w.id) AS is_over
-  FROM (SELECT id, state, started_at, heartbeat_at FROM {worker} WHERE id > %(after)s::bigint
-        ORDER BY id LIMIT %(limit)s) w
+# As the statistics, but an hour keeps its fullest minute: sums of what waits mean nothing.
+_BACKLOG = """
+upto AS MATERIALIZED (
+  SELECT max(minute) AS minute FROM (
+    SELECT minute FROM {backlog}
+    WHERE minute > %(after)s::timestamptz AND minute < date_trunc('hour', now() - %(least)s::interval, 'UTC')
+    ORDER BY minute LIMIT %(limit)s) walk
+), seen AS MATERIALIZED (
+  SELECT b.minute AS key, false AS is_young, b.minute <> date_trunc('hour', b.minute, 'UTC') AS is_over
+  FROM {backlog} b, upto WHERE b.minute > %(after)s::timestamptz AND b.minute <= upto.minute
 ), gone AS (
-  DELETE FROM {worker} w USING seen WHERE w.id = seen.key AND seen.is_over RETURNING w.id
-)"""
-
-_INCIDENTS = """
-seen AS MATERIALIZED (
-  SELECT i.id AS key, i.began_at >= now() - %(least)s::interval AS is_young,
-         coalesce(i.ended_at < now() - %(least)s::interval, false) AS is_over
-  FROM (SELECT id, began_at, ended_at FROM {incident} WHERE id > %(after)s::bigint
-        ORDER BY id LIMIT %(limit)s) i
-), gone AS (
-  DELETE FROM {incident} i USING seen WHERE i.id = seen.key AND seen.is_over RETURNING i.id
-)"""
-
-_CALLS = """
-seen AS MATERIALIZED (
-  SELECT c.id AS key, c.created_at >= now() - %(least)s::interval AS is_young,
-         c.due_at IS NULL AND c.created_at < now() - %(least)s::interval AS is_over
-  FROM (SELECT id, created_at, due_at FROM {webhook_call} WHERE id > %(after)s::bigint
-        ORDER BY id LIMIT %(limit)s) c
-), gone AS (
-  DELETE FROM {webhook_call} c USING seen WHERE c.id = seen.key AND seen.is_over RETURNING c.id
-)"""
-
-# The last run that went so is what the pages say of a profile; a run nobody asked for is a daily check.
-_RUNS = """
-seen AS MATERIALIZED (
-  SELECT r.id AS key, r.created_at >= now() - %(least)s::interval AS is_young,
-         r.state NOT IN ('waiting', 'running')
-           AND (coalesce(r.created_at < now() - %(kept)s::interval, false)
-             OR r.kind = 'connect' AND r.user_id IS NULL AND r.created_at < now() - %(least)s::interval)
-           AND (r.profile_id IS NULL OR EXISTS (
-             SELECT FROM {test_run} n WHERE n.profile_uuid = r.profile_uuid AND n.id > r.id
-               AND n.kind = r.kind AND n.state = r.state)) AS is_over
-  FROM (SELECT id, created_at, state, kind, user_id, profile_id, profile_uuid FROM {test_run}
-        WHERE id > %(after)s::bigint ORDER BY id LIMIT %(limit)s) r
-), gone AS (
-  DELETE FROM {test_run} r USING seen WHERE r.id = seen.key AND seen.is_over RETURNING r.id
-)"""
-
-_JOBS = """
-seen AS MATERIALIZED (
-  SELECT j.id AS key, j.created_at >= now() - %(least)s::interval AS is_young,
-         coalesce(j.ended_at < now() - %(least)s::interval, false) AS is_over
-  FROM (SELECT id, created_at, ended_at FROM {bulk_job} WHERE id > %(after)s::bigint
-        ORDER BY id LIMIT %(limit)s) j
-), gone AS (
-  DELETE FROM {bulk_job} j USING seen WHERE j.id = seen.key AND seen.is_over RETURNING j.id
+  DELETE FROM {backlog} b USING seen WHERE seen.is_over AND b.minute = seen.key RETURNING b.*
+), folded AS (
+  INSERT INTO {backlog} AS b (minute, waiting)
+  SELECT date_trunc('hour', minute, 'UTC'), max(waiting) FROM gone GROUP BY 1
+  ON CONFLICT (minute) DO UPDATE SET waiting = greatest(b.waiting, excluded.waiting)
 )"""
 
 # Who asks for a key locks it, to read it afterwards: such a one is left alone.
@@ -201,12 +176,17 @@ SELECT count(*), max(key)::text, coalesce(bool_and(is_young), false), (SELECT co
 """
 
 
-def _statement(parts: str, *, is_rehearsal: bool, table: str = "") -> str:
+def _rows(table: str, *, born: str = "created_at", over: str) -> str:
+    """Return the parts for rows of a table that are over by what they say themselves."""
+    return _ROWS.replace("<table>", f"{{{table}}}").replace("<born>", born).replace("<over>", over)
+
+
+def _statement(parts: str, *, is_rehearsal: bool) -> str:
     """Make the whole statement; a rehearsal counts what is over instead of removing it."""
     if is_rehearsal:  # everything behind what is seen changes something
         head = parts[: parts.index("\n)", parts.index("seen AS")) + 2]
         parts = head.replace(" FOR UPDATE SKIP LOCKED", "") + ", gone AS (SELECT FROM seen WHERE is_over)"
-    words = {"<kept>": _KEPT, "<waiting>": _IS_WAITING, "<listed>": _IS_LISTED, "<table>": table}
+    words = {"<kept>": _KEPT, "<waiting>": _IS_WAITING, "<listed>": _IS_LISTED, "<long ago>": _LONG_AGO}
     for word, meaning in words.items():
         parts = parts.replace(word, meaning)
     return named("WITH " + parts + _ANSWER)
@@ -274,6 +254,7 @@ def _terms(name: str, retention: Retention, states: Sequence[str]) -> Terms | No
         "webhook calls": span(retention.events),
         "jobs": span(retention.events),
         "statistics": span(retention.minutes),
+        "backlog": span(retention.minutes),
         "sessions": _WORKERS,
     }.get(name, timedelta())
     return None if least is None else {"least": least, "dead": WorkerState.DEAD.value, "bytes": _BYTES}
@@ -291,9 +272,9 @@ def _of_states(name: str, retention: Retention, states: Sequence[str]) -> Terms 
     return {"states": [state.value for state in kept], "spans": spans, "least": min(spans)}
 
 
-def _kind(name: str, parts: str, *, table: str = "", **options: object) -> Kind:
-    removing = _statement(parts, is_rehearsal=False, table=table)
-    counting = _statement(parts, is_rehearsal=True, table=table)
+def _kind(name: str, parts: str, **options: object) -> Kind:
+    removing = _statement(parts, is_rehearsal=False)
+    counting = _statement(parts, is_rehearsal=True)
     return Kind(name, removing, counting, **options)  # type: ignore[arg-type]  # as Kind's fields
 
 
@@ -303,14 +284,15 @@ KINDS = (
     _kind("contents", _CONTENTS),
     _kind("messages", _MESSAGES),
     _kind("failures", _FAILURES),
-    _kind("attempts", _LOG, table="{attempt}"),
-    _kind("events", _LOG, table="{event}"),
-    _kind("incidents", _INCIDENTS),
-    _kind("webhook calls", _CALLS),
-    _kind("test runs", _RUNS),
-    _kind("jobs", _JOBS),
+    _kind("attempts", _rows("attempt", born="at", over=_OF_NO_OPEN_MESSAGE)),
+    _kind("events", _rows("event", born="at", over=_OF_NO_OPEN_MESSAGE)),
+    _kind("incidents", _rows("incident", born="began_at", over="r.ended_at < <long ago>")),
+    _kind("webhook calls", _rows("webhook_call", over="r.due_at IS NULL AND r.created_at < <long ago>")),
+    _kind("test runs", _rows("test_run", over=_NOT_THE_LAST_SUCH)),
+    _kind("jobs", _rows("bulk_job", over="r.ended_at < <long ago>")),
     _kind("statistics", _STATISTICS, first="-infinity", stays=True),
-    _kind("sessions", _SESSIONS),
+    _kind("backlog", _BACKLOG, first="-infinity", stays=True),
+    _kind("sessions", _rows("worker", born="started_at", over=_DEAD_AND_BARE)),
     _kind("keys", _KEYS, walks=False),
     _kind("blobs", _BLOBS, limit=200, every=timedelta(hours=6)),
 )

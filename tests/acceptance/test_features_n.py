@@ -11,7 +11,7 @@ from django.core import mail
 from django.core.management import call_command
 from django.urls import reverse
 
-from delivery import queue
+from delivery import jobs, queue
 from delivery.handover import NotSent
 from delivery.models import Message, QueueEntry, SmallState
 from smtp_settings.clearance import activation
@@ -71,12 +71,8 @@ def client(client):
     return client
 
 
-def test_n1_any_mail_of_django_goes_and_tag_and_priority_tell_it_apart(client, server, settings):
-    backend = "delivery.email_backend.EmailBackend"
-    if hasattr(mail, "mailers"):
-        settings.MAILERS = {"default": {"BACKEND": backend}}
-    else:
-        settings.EMAIL_BACKEND = backend
+@pytest.mark.usefixtures("through_our_backend")
+def test_n1_any_mail_of_django_goes_and_tag_and_priority_tell_it_apart(client, server):
     profile_of(server)
     letter = mail.EmailMessage("News", "Hello.", "shop@example.com", ["bo@example.com"])
     letter.mailconf = {"tag": "newsletter", "priority": "low"}
@@ -324,6 +320,38 @@ def test_n14_a_profile_is_made_edited_disabled_enabled_and_deleted_but_not_while
     queue.cancel([message_id])
     client.post(delete, {"post": "yes"})
     assert not SMTPProfile.objects.exists()
+
+
+def test_n14_what_waits_for_a_profile_is_moved_to_another_which_then_lets_it_go(client, servers):
+    old, new = (profile_of(server, name=name) for server, name in zip(servers, ("Old", "New"), strict=True))
+    ids, (failed,) = queued(3, profile="Old"), queued(profile="Old")
+    with answering(servers[0], RCPT="550 5.1.1 No such user"):
+        queue.hold(ids)
+        worked()
+        queue.put_back(ids)
+    assert state_of(failed) == SmallState.FAILED
+    delete = reverse("admin:smtp_settings_smtpprofile_delete", args=[old.pk])
+    refused = client.post(delete, {"post": "yes"})
+    assert "3 messages are waiting for it. Move them to another profile or cancel them first." in text_of(
+        refused
+    )
+
+    shown = client.get(refused.context["messages_url"])
+    assert {row.pk for row in shown.context["cl"].result_list} == {*ids, failed}
+    (move,) = [one.url for one in shown.context["for_all"] if one.action.name == "move"]
+    question = client.get(move)
+    assert "“Move to another profile” for 4 messages?" in text_of(question)
+    begun = client.post(move, {"to": new.pk})
+    while jobs.step().job_id is not None:
+        pass
+    assert "4 messages were moved." in text_of(client.get(begun.headers["Location"]))
+    client.post(reverse("admin:delivery_message_action", args=[failed, "retry"]))
+    worked()
+
+    assert [server.accepted for server in servers] == [0, 4]
+    assert "Moved to New" in page_of_message(client, failed)
+    client.post(delete, {"post": "yes"})
+    assert not SMTPProfile.objects.filter(pk=old.pk).exists()
 
 
 def test_n15_n16_one_form_for_every_server_and_smtp_is_the_method_to_begin_with(client, server):

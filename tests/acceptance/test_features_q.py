@@ -51,8 +51,8 @@ def draft(client, **fields):
 
 
 @committing
-def test_q1_reports_and_alerts_of_any_django_code_leave_and_are_told_apart(client, server, settings):
-    settings.EMAIL_BACKEND = "delivery.email_backend.EmailBackend"
+@pytest.mark.usefixtures("through_our_backend")
+def test_q1_reports_and_alerts_of_any_django_code_leave_and_are_told_apart(client, server):
     profile_of(server)
     for tag, priority in (("report", "low"), ("alert", "high")):
         message = EmailMessage(f"A {tag}", "x", "shop@example.com", ["ann@example.com"])

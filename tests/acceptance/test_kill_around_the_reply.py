@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from delivery import dispatcher, queue
-from delivery.dispatcher.journal import NAMES
-from delivery.dispatcher.records import Header
-from delivery.dispatcher.replay import replay_all
+from delivery.dispatcher.recording.journal import NAMES
+from delivery.dispatcher.recording.records import Header
+from delivery.dispatcher.recording.replay import replay_all
 from delivery.models import Attempt, Failure, Message, QueueEntry, SmallState, Worker
 from smtp_settings.models import Event
 from tests.acceptance.processes import celery_worker, children_of, finished, manage, ring_at, until

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from delivery import queue
-from delivery.dispatcher import records
-from delivery.dispatcher.journal import NAMES
+from delivery.dispatcher.recording import records
+from delivery.dispatcher.recording.journal import NAMES
 from delivery.models import Attempt, Failure, Message, QueueEntry, SmallState, Worker
 from tests.acceptance.processes import finished, manage, until
 from tests.builders import a_profile

@@ -7,8 +7,10 @@ from contextlib import ExitStack
 import pytest
 from django.contrib.sites.models import Site
 
-from delivery import queue
-from delivery.models import Message, Paused, QueueEntry, SmallState
+from delivery import jobs, queue
+from delivery.jobs import stepping
+from delivery.models import BulkJob, Message, Paused, QueueEntry, SmallState
+from smtp_settings.models import Event
 from tests.acceptance.ledger import assert_balanced, books
 from tests.acceptance.processes import drains, until
 from tests.builders import a_profile
@@ -103,6 +105,37 @@ def test_profiles_of_a_site_carry_its_mail_only_and_pinned_mail_waits_for_its_ow
             until(lambda: all_sent(95))
         assert set(recipients(of_two)) == {"pinned@two.example"}
         assert_balanced(books([of_one, of_two, of_all]), enqueued=95, at_rest=True, duplicates=0)
+
+
+def test_what_is_moved_while_workers_send_arrives_once_and_by_the_way_it_was_moved_to(
+    process_environment, monkeypatch
+):
+    monkeypatch.setattr(stepping, "CHUNK", 20)
+    gate, count = Gate(), 400
+    with smtp_server(at_dot=gate.pass_through) as of_one, smtp_server() as of_two:
+        one = a_profile(host=of_one.host, port=of_one.port, max_connections=2, name="One")
+        two = a_profile(host=of_two.host, port=of_two.port, max_connections=2, name="Two")
+        ids = queued(count, profile="One")
+        to_two = jobs.moving_to(jobs.Destination(two.pk))
+        with drains(process_environment, 2):
+            try:
+                until(lambda: gate.waiting)
+                job_id = jobs.start(to_two, jobs.Choice(pinned_id=one.pk), user_id=None)
+                assert jobs.step(job_id).job_id == job_id
+                gate.opened.set()  # from here on the drains claim what the job is about to move
+                while jobs.step(job_id).job_id is not None:
+                    pass
+                queue.wake_drains()
+            finally:
+                gate.opened.set()
+            until(lambda: all_sent(count))
+        moved = set(Event.objects.filter(kind="message.moved").values_list("message_id", flat=True))
+        sent_by = dict(Message.objects.values_list("pk", "profile_id"))
+        assert {sent_by[pk] for pk in moved} == {two.pk}
+        assert {sent_by[pk] for pk in set(ids) - moved} == {one.pk}
+        job = BulkJob.objects.get(pk=job_id)
+        assert job.done == len(moved) == of_two.accepted
+        assert_balanced(books([of_one, of_two]), enqueued=count, at_rest=True, duplicates=0)
 
 
 def test_one_sites_backlog_does_not_starve_another_site(process_environment):

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from django.utils import timezone
 
 from delivery.dispatcher import clock
-from delivery.dispatcher.blobs import Blobs
-from delivery.dispatcher.journal import Journal
+from delivery.dispatcher.connections.blobs import Blobs
+from delivery.dispatcher.connections.line import Line
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.line import Line
-from delivery.dispatcher.server import Server
-from delivery.dispatcher.sizes import Sizes
+from delivery.dispatcher.recording.journal import Journal
+from delivery.dispatcher.servers.server import Server
+from delivery.dispatcher.servers.sizes import Sizes
 from delivery.queue import ProfileStateRow, SmallState
 from smtp_settings.policy import Policies
 from tests.delivery import works
@@ -194,7 +194,7 @@ class Desk:
         assert all(session.ended for session in self.transport.opened)
         return dict(ends)
 
-    # What a line asks (`line.Office`), and of its recorder
+    # What a line asks (`office.Office`), and of its recorder
 
     def add(self, result):
         self.results.append(result)
@@ -211,6 +211,9 @@ class Desk:
 
     async def session_ended(self, server, messages, *, opened_at, words):
         self.ended.append((messages, words))
+
+    async def takes_others(self, work, code):
+        return False
 
     def next_server(self, work, *, is_too_large=False):
         return None

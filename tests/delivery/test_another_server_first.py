@@ -1,8 +1,13 @@
 """A message that one server put off is tried on another first, if there is one."""
 
-import pytest
+from datetime import timedelta
 
-from delivery.models import QueueEntry, SmallState
+import pytest
+from django.utils import timezone
+
+from delivery.models import ProfileState, QueueEntry, SmallState
+from delivery.queue import Breaker
+from smtp_settings.models import Event
 from tests.builders import a_profile
 from tests.delivery.engine import drained, due_again, entry_of, queued, state_of
 from tests.servers import smtp_server
@@ -29,6 +34,25 @@ def test_what_the_default_server_put_off_goes_to_the_next_one(count):
         drained()
         assert (busy.accepted, spare.accepted) == (0, count)
     assert {state_of(message_id) for message_id in ids} == {SmallState.SENT}
+
+
+def test_a_backup_whose_breaker_is_due_is_not_tried_while_the_default_takes_all():
+    with smtp_server() as well, smtp_server() as spare:
+        profile_for(well, is_default=True, max_connections=1)
+        backup = profile_for(spare)
+        past = timezone.now() - timedelta(seconds=1)
+        ProfileState.objects.create(profile_id=backup.pk, breaker=Breaker.OPEN, open_until=past)
+        queued()
+        drained()
+        queued()
+        drained()
+        assert (well.accepted, spare.accepted) == (2, 0)
+        assert not Event.objects.filter(kind="server.breaker_half_open").exists()
+        assert ProfileState.objects.get(pk=backup.pk).breaker == Breaker.OPEN
+        queued(profile=backup.name)
+        drained()
+        assert spare.accepted == 1
+    assert ProfileState.objects.get(pk=backup.pk).breaker == Breaker.CLOSED
 
 
 def test_it_goes_back_to_the_same_one_where_there_is_no_other():

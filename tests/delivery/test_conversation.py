@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from delivery import queue
-from delivery.dispatcher.conversation import MOST_BYTES, written
+from delivery.dispatcher.connections.conversation import MOST_BYTES, written
 from delivery.queue import AttemptResult
 from tests.builders import a_profile
 from tests.delivery.engine import attempts_of, drained, queued

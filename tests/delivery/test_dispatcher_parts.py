@@ -9,12 +9,14 @@ import pytest
 from django.utils import timezone
 
 from delivery.classification import Action, Judgement, Ruling, Sign, Verdict, judge_error
-from delivery.dispatcher import blobs, clock, outcomes
-from delivery.dispatcher.health import Change, Health
+from delivery.dispatcher import clock
+from delivery.dispatcher.connections import blobs
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.park import Park
-from delivery.dispatcher.server import Server
-from delivery.dispatcher.tokens import Purse
+from delivery.dispatcher.recording import outcomes
+from delivery.dispatcher.servers.health import Change, Health
+from delivery.dispatcher.servers.park import Park
+from delivery.dispatcher.servers.server import Server
+from delivery.dispatcher.servers.tokens import Purse
 from delivery.queue import (
     AttemptResult,
     Breaker,
@@ -279,6 +281,18 @@ def test_tokens_lapse_while_the_machine_sleeps(monkeypatch):
     monkeypatch.setattr(clock, "now", lambda: awake + 600)
     assert (len(purse), len(spaced)) == (0, 0)
     assert spaced.is_too_late(moment)
+
+
+def test_a_message_whose_token_lapsed_during_its_claim_has_one_still_or_missed_its_moment(monkeypatch):
+    purse, spaced = Purse(spacing=timedelta(0)), Purse(spacing=timedelta(seconds=30))
+    purse.add([None])
+    spaced.add([clock.now()])
+    awake = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: awake + 5)
+    assert (purse.ready, spaced.ready) == (0, 0)
+    assert purse.spend() is None
+    assert purse.take_unused() == 0  # it was used after all
+    assert spaced.is_too_late(spaced.spend())
 
 
 def test_a_missed_moment_lapses():

@@ -9,8 +9,22 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from delivery import queue
-from delivery.dispatcher import chores, claiming, database, drain, health, line, recorder
-from delivery.models import Attempt, Failure, Message, Pool, ProfileState, QueueEntry, SmallState
+from delivery.dispatcher import chores, database, deadline, drain
+from delivery.dispatcher.claims import suspects
+from delivery.dispatcher.connections import line
+from delivery.dispatcher.recording import recorder
+from delivery.dispatcher.servers import health, tokens
+from delivery.models import (
+    Attempt,
+    Failure,
+    Message,
+    Pool,
+    ProfileState,
+    QueueEntry,
+    Slot,
+    SmallState,
+    Worker,
+)
 from delivery.queue import Breaker, Paused
 from smtp_settings import wire
 from smtp_settings.models import SMTPProfile
@@ -89,6 +103,23 @@ def test_a_claim_whose_answer_was_lost_keeps_no_message(monkeypatch):
     assert not Attempt.objects.exists()
 
 
+def test_a_claim_that_takes_longer_than_tokens_last_ends_no_drain(monkeypatch):
+    claim = queue.claim
+
+    def late(*args):
+        found = claim(*args)
+        time.sleep(1.1 if found else 0)
+        return found
+
+    monkeypatch.setattr(queue, "claim", late)
+    with smtp_server() as one, smtp_server() as two:
+        tried = profile_for(one, per_minute=600, is_default=True)
+        profile_for(two, per_minute=600)
+        _, again = queued(2)
+        QueueEntry.objects.filter(pk=again).update(attempts=1, last_profile_id=tried.pk)
+        assert drained(deadline=20.0).sent == 2
+
+
 @pytest.mark.parametrize("answer", ["450 4.3.0 Try later", "550 5.1.1 No such user"])
 def test_outcomes_written_again_after_a_lost_commit_note_each_attempt_once(monkeypatch, answer):
     write, lost = recorder.write, []
@@ -106,6 +137,31 @@ def test_outcomes_written_again_after_a_lost_commit_note_each_attempt_once(monke
         drained()
     assert lost
     assert sorted(Attempt.objects.values_list("message_id", flat=True)) == ids
+
+
+def test_what_a_drain_that_broke_has_sent_is_left_to_its_journal(monkeypatch):
+    write, broken = recorder.write, []
+
+    def broken_once(*args, **options):
+        if not broken:
+            broken.append(True)
+            raise RuntimeError("a bug")
+        return write(*args, **options)
+
+    monkeypatch.setattr(recorder, "write", broken_once)
+    with smtp_server() as server:
+        profile_for(server)
+        (message_id,) = queued()
+        with pytest.raises(RuntimeError, match="a bug"):
+            drained()
+        assert server.accepted == 1
+
+        queue.reclaim()  # a machine that has no journal of it
+
+        assert entry_of(message_id).lease_id is not None
+        drained()
+        assert state_of(message_id) == SmallState.SENT
+        assert server.accepted == 1
 
 
 def test_a_drain_until_empty_takes_what_was_given_back_in_the_end():
@@ -145,7 +201,7 @@ def test_one_slow_answer_and_a_suspect_do_not_stop_the_others():
 
 
 def test_a_suspect_in_hand_is_alone_there(monkeypatch):
-    monkeypatch.setattr(claiming, "_ALONE_SECONDS", 60.0)
+    monkeypatch.setattr(suspects, "_ALONE_SECONDS", 60.0)
     answering, asked = threading.Event(), threading.Event()
 
     def slowly():
@@ -185,6 +241,41 @@ def test_a_heartbeat_that_breaks_does_not_stop_the_database_thread(monkeypatch):
             until(lambda: broken)
             answering.set()
     assert result.report.sent == 3
+
+
+def test_a_connection_whose_grant_was_lost_is_taken_again(monkeypatch):
+    take_slots, lost = queue.take_slots, []
+
+    def loses_the_first_answer(*args):
+        taken = take_slots(*args)
+        if taken and not lost:
+            lost.extend(taken)
+            raise OperationalError("the connection went away after the commit")
+        return taken
+
+    monkeypatch.setattr(queue, "take_slots", loses_the_first_answer)
+    with smtp_server() as server:
+        profile_for(server, max_connections=1)
+        queued()
+        assert drained(deadline=20.0).sent == 1
+    assert lost == [1]
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(hours=1)])
+def test_after_an_outage_or_a_step_of_the_clock_no_worker_buries_the_others(monkeypatch, step):
+    monkeypatch.setattr(chores, "RECLAIM_SECONDS", 0.1)
+    monkeypatch.setattr(database, "BEAT_SECONDS", 1.0)
+    stop, other = threading.Event(), queue.register_worker()
+    with draining(until_empty=False, stop=stop):
+        try:
+            first_to_beat = Worker.objects.exclude(pk=other)
+            until(first_to_beat.exists)
+            Worker.objects.update(heartbeat_at=timezone.now() + step)  # of both: as after an outage
+            until(lambda: abs(timezone.now() - first_to_beat.get().heartbeat_at) < timedelta(minutes=1))
+            time.sleep(0.5)
+            assert queue.heartbeat(other) is not None
+        finally:
+            stop.set()
 
 
 # Messages that would fail although they may wait
@@ -356,6 +447,77 @@ def test_a_drain_until_empty_sends_what_another_server_takes(monkeypatch):
         assert drained().sent == 10
 
 
+def test_a_drain_past_its_deadline_that_waits_for_one_server_sends_the_mail_of_others(monkeypatch):
+    monkeypatch.setattr(deadline, "QUIET_SECONDS", 0.2)
+    asked, answering, passed = threading.Event(), threading.Event(), threading.Event()
+    is_over = deadline.Deadline.is_over
+
+    def noted(self, servers):
+        found = is_over(self, servers)
+        if any(server.is_left for server in servers):
+            passed.set()
+        return found
+
+    monkeypatch.setattr(deadline.Deadline, "is_over", noted)
+
+    def slowly(_argument):
+        asked.set()
+        answering.wait(60)
+
+    def taken(profile):
+        return Slot.objects.filter(profile_id=profile.pk, worker_id__isnull=False).exists()
+
+    with smtp_server(answers={"DOT": slowly}) as tarpit, smtp_server() as healthy:
+        slow = profile_for(tarpit, name="Tarpit", max_connections=1)
+        well = profile_for(healthy, name="Healthy", max_connections=1)
+        queued(profile="Tarpit")
+        queued(profile="Healthy")
+        try:
+            with draining(until_empty=False, deadline=1.0):
+                assert asked.wait(60)
+                healthy.wait_for(1)
+                assert passed.wait(60)
+                queued(profile="Tarpit")
+                queued(profile="Healthy")
+                healthy.wait_for(2)
+                assert taken(slow)
+                answering.set()
+        finally:
+            answering.set()
+        assert tarpit.verbs().count("MAIL") == 1
+    assert not taken(slow)
+    assert not taken(well)
+
+
+def test_a_drain_that_waits_for_one_server_after_a_stop_leaves_the_others_connections_to_its_peers():
+    asked, answering, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def slowly(_argument):
+        asked.set()
+        answering.wait(60)
+
+    def taken(profile):
+        return Slot.objects.filter(profile_id=profile.pk, worker_id__isnull=False).exists()
+
+    with smtp_server(answers={"DOT": slowly}) as tarpit, smtp_server() as healthy:
+        slow = profile_for(tarpit, name="Tarpit", max_connections=1)
+        well = profile_for(healthy, name="Healthy", max_connections=1)
+        queued(profile="Tarpit")
+        queued(profile="Healthy")
+        try:
+            with draining(until_empty=False, stop=stop):
+                assert asked.wait(60)
+                healthy.wait_for(1)
+                stop.set()
+                until(lambda: not taken(well))
+                until(lambda: Worker.objects.filter(state=Worker.State.STOPPING).exists())
+                assert taken(slow)
+                answering.set()
+        finally:
+            answering.set()
+    assert not taken(slow)
+
+
 # Messages that would go too late, too early or twice
 
 
@@ -404,6 +566,15 @@ def test_a_slow_greeting_does_not_narrow_the_gap_to_the_next_message():
         queued(2)
         assert drained().sent == 2
     assert sent_at[1] - sent_at[0] > 1.75
+
+
+def test_a_greeting_slower_than_the_moment_allows_is_waited_for_once(monkeypatch):
+    monkeypatch.setattr(line, "IDLE_SECONDS", 0.1)  # shorter than the offset, as with one of a minute
+    monkeypatch.setattr(tokens, "_AHEAD", 0.1)
+    with smtp_server(answers={"BANNER": lambda _argument: time.sleep(0.5)}) as server:
+        profile_for(server, send_offset=1, max_connections=1)
+        queued()
+        assert drained(deadline=15.0).sent == 1
 
 
 def test_a_quiet_worker_forgives_the_breaker(monkeypatch):

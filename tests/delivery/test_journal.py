@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from delivery.dispatcher import journal as journals
-from delivery.dispatcher import records
-from delivery.dispatcher.journal import Journal
 from delivery.dispatcher.lease import Lease, LeaseLost
-from delivery.dispatcher.records import Header, NotAJournal, Note
+from delivery.dispatcher.recording import journal as journals
+from delivery.dispatcher.recording import records
+from delivery.dispatcher.recording.journal import Journal
+from delivery.dispatcher.recording.records import Header, NotAJournal, Note
 from tests.delivery.test_dispatcher_parts import NO, OK, a_work
 from transports.base import Reply
 

@@ -9,11 +9,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from delivery import queue
-from delivery.dispatcher import records, replay
-from delivery.dispatcher.journal import NAMES, Journal
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.records import Header
-from delivery.dispatcher.replay import replay_all
+from delivery.dispatcher.recording import records, replay
+from delivery.dispatcher.recording.journal import NAMES, Journal
+from delivery.dispatcher.recording.records import Header
+from delivery.dispatcher.recording.replay import replay_all
 from delivery.dispatcher.work import Work
 from delivery.models import (
     Attempt,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.classification import Sign
-from delivery.dispatcher import line, open_session
-from delivery.dispatcher.open_session import OpenSession
-from delivery.dispatcher.preparing import put_together
+from delivery.dispatcher.connections import attempt, line, open_session
+from delivery.dispatcher.connections.open_session import OpenSession
+from delivery.dispatcher.connections.preparing import put_together
 from delivery.queue import Breaker, Paused
 from tests.delivery.lines import Desk, a_work
 from tests.delivery.works import NOW, WAY
@@ -313,7 +313,7 @@ def test_a_bug_met_by_one_message_does_not_lose_what_was_announced():
 def test_a_bug_met_after_the_dot_leaves_a_message_that_may_have_arrived():
     desk = Desk()
     desk.give("a", "b")
-    judged = line.judge
+    judged = attempt.judge
 
     def judge(outcome, **options):
         if not outcome.uncertain and len(desk.transport.messages) == 1:
@@ -321,7 +321,7 @@ def test_a_bug_met_after_the_dot_leaves_a_message_that_may_have_arrived():
         return judged(outcome, **options)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(line, "judge", judge)
+        patched.setattr(attempt, "judge", judge)
         desk.carry()
     assert desk.fates() == {"a": "uncertain", "b": "sent"}
     assert len(desk.transport.messages) == 2

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from delivery import models, queue
-from delivery.dispatcher.marks import PROBE_SECONDS, Marks, Pace
+from delivery.dispatcher.claims.marks import PROBE_SECONDS, Marks, Pace
 from delivery.queue.claim import _CLAIM
 from tests.delivery.queueing import enqueued, entry, lanes
 

@@ -3,15 +3,17 @@
 import threading
 
 import pytest
+from django.db import OperationalError
 
 from delivery import queue
-from delivery.dispatcher.telling import Teller
+from delivery.dispatcher.recording import recorder
+from delivery.dispatcher.recording.telling import Teller
 from delivery.handover import MessageState, status_of
 from delivery.queue import Finished, SmallState
 from delivery.signals import message_not_sent
 from tests.builders import a_profile
 from tests.delivery.engine import drained, queued
-from tests.delivery.queueing import claimed, enqueued
+from tests.delivery.queueing import claimed, enqueued, silence
 from tests.servers import smtp_server
 
 
@@ -65,7 +67,7 @@ def test_an_error_of_one_receiver_hurts_no_other(hear, caplog):
 
 
 def test_a_receiver_that_never_returns_does_not_hold_the_worker_up(hear, monkeypatch):
-    monkeypatch.setattr("delivery.dispatcher.telling._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("delivery.dispatcher.recording.telling._PATIENCE_SECONDS", 0.1)
     let_go = threading.Event()
     hear(lambda **_: let_go.wait(60))
     told_by(Teller(), Finished(1, SmallState.FAILED))
@@ -93,6 +95,41 @@ def test_a_receiver_hears_after_the_commit_why_a_message_failed(hear):
     ((told, state, cause, status),) = heard
     assert (told, state, cause) == (message_id, "failed", "recipient")
     assert (status[message_id].state, status[message_id].cause) == (MessageState.FAILED, "recipient")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_hears_once_of_a_message_whose_commit_was_not_answered(hear, monkeypatch):
+    heard, write, lost = [], recorder.write, []
+    hear(lambda message_id, state, **_: heard.append((message_id, state)))
+
+    def answer_lost_once(*args, **options):
+        found = write(*args, **options)
+        if not lost:
+            lost.append(True)
+            raise OperationalError("server closed the connection unexpectedly")
+        return found
+
+    monkeypatch.setattr(recorder, "write", answer_lost_once)
+    with smtp_server(answers={"RCPT": "550 5.1.1 No such user"}) as server:
+        a_profile(host=server.host, port=server.port)
+        (message_id,) = queued()
+        drained()
+    assert lost
+    assert heard == [(message_id, "failed")]
+
+
+@pytest.mark.django_db
+def test_what_another_session_took_over_is_no_repeat_of_ours():
+    ours = queue.register_worker()
+    (message_id,) = enqueued(1)
+    claimed(ours, 1)
+    silence(ours)
+    queue.reclaim()
+    theirs = queue.register_worker()
+    queue.claim_these(theirs, [message_id], [7])
+    ended = [Finished(message_id, SmallState.FAILED)]
+    assert queue.finish(theirs, ended) == {message_id}
+    assert (queue.ended_by(theirs, ended), queue.ended_by(ours, ended)) == ({message_id}, set())
 
 
 @pytest.mark.django_db

@@ -20,7 +20,9 @@ def profile_id(db):
 
 
 def limited(profile_id, connections=4, **rates):
-    queue.set_limits(profile_id, queue.Limits(connections, pacing.rates(**rates)))
+    found = pacing.rates(**rates)
+    queue.set_limits(profile_id, queue.Limits(connections, found))
+    return found
 
 
 def slots(profile_id):
@@ -126,9 +128,54 @@ def test_spaced_moments_follow_each_other_over_all_takers(profile_id):
 
     gap = first.spacing_emission
     assert gap == timedelta(seconds=0.2)
-    assert first.spacing_base >= first.db_now  # a gap also passes before the first
+    assert first.spacing_base == first.db_now + gap  # a gap also passes before the first
     assert (first.granted, second.granted) == (2, 2)
     assert second.spacing_base == first.spacing_base + 2 * gap
+
+
+def pass_time(span):
+    """Let the profiles' limits be as they are so much later."""
+    for rate in models.Rate.objects.all():
+        models.Rate.objects.filter(pk=rate.pk).update(tat=rate.tat - span)
+
+
+def test_a_long_offset_is_waited_for_by_all_workers_not_by_the_one_that_began(profile_id):
+    gap = timedelta(minutes=10)
+    limited(profile_id, spacing=gap)
+    assert queue.take_tokens(profile_id, 1).granted == 0  # it begins; nothing is reserved for this taker
+
+    pass_time(gap / 2)
+    assert queue.take_tokens(profile_id, 1).granted == 0
+    pass_time(gap / 2)
+
+    tokens = queue.take_tokens(profile_id, 1)  # by another: drains end after five minutes
+    assert (tokens.granted, tokens.spacing_base) == (1, tokens.db_now)
+    assert queue.take_tokens(profile_id, 1).granted == 0
+
+
+def test_a_moment_just_missed_is_not_lost_and_one_long_gone_begins_anew(profile_id):
+    gap = timedelta(minutes=10)
+    limited(profile_id, spacing=gap)
+    queue.take_tokens(profile_id, 1)
+
+    pass_time(gap * 1.05)
+    tokens = queue.take_tokens(profile_id, 1)
+    assert (tokens.granted, tokens.spacing_base) == (1, tokens.db_now)
+
+    pass_time(gap * 1.2)
+    assert queue.take_tokens(profile_id, 1).granted == 0
+
+
+def test_a_moment_given_back_is_the_next_ones_unless_a_later_one_is_taken(profile_id):
+    limited(profile_id, spacing=timedelta(seconds=1))
+    first = queue.take_tokens(profile_id, 1)
+    queue.return_moment(profile_id, first.spacing_base)
+    assert queue.take_tokens(profile_id, 1).spacing_base == first.spacing_base
+
+    second = queue.take_tokens(profile_id, 1)
+    queue.return_moment(profile_id, first.spacing_base)
+    queue.take_tokens(profile_id, 1)
+    assert models.Rate.objects.get().tat > second.spacing_base
 
 
 @pytest.mark.django_db(transaction=True)
@@ -160,6 +207,20 @@ def test_new_limits_keep_what_was_spent_and_dropped_ones_go(profile_id):
 
     assert models.Rate.objects.get().tat == before
     assert models.Rate.objects.get().emission == HOUR / 36
+
+
+def test_tokens_given_back_are_as_if_they_had_not_been_taken(profile_id):
+    rates = limited(profile_id, per_hour=20, per_day=1000, spacing=timedelta(seconds=1))
+    before = {rate.kind: rate.tat for rate in models.Rate.objects.all()}
+    tokens = queue.take_tokens(profile_id, 1)
+    queue.take_tokens(profile_id, 1)
+
+    queue.return_tokens(profile_id, 2, rates)
+
+    after = {rate.kind: rate.tat for rate in models.Rate.objects.all()}
+    for kind in ("hour", "day"):
+        assert abs(after[kind] - max(before[kind], tokens.db_now)) < timedelta(seconds=1)
+    assert after["spacing"] > tokens.spacing_base  # a moment is not given back
 
 
 @pytest.mark.parametrize("rates", [{"per_hour": 10}, {"spacing": timedelta(minutes=9)}])

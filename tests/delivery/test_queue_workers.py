@@ -117,6 +117,23 @@ def test_a_silent_sessions_messages_come_back_as_suspects():
     assert (again.priority, again.crashes) == (13, 1)
 
 
+def test_a_session_that_beat_last_before_the_clock_went_back_is_silent():
+    lease, own = queue.register_worker(), queue.register_worker()
+    models.Worker.objects.filter(pk=lease).update(heartbeat_at=timezone.now() + timedelta(hours=1))
+
+    assert queue.reclaim(lease=own).worker_ids == (lease,)
+
+
+def test_who_was_not_heard_of_lately_buries_nobody():
+    one, two = queue.register_worker(), queue.register_worker()
+    models.Worker.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+
+    assert queue.reclaim(lease=one) is None
+    assert queue.heartbeat(one).silence > timedelta(minutes=59)
+    assert queue.heartbeat(two) is not None
+    assert queue.reclaim(lease=one) == queue.Reclaimed()
+
+
 def test_a_live_sessions_messages_are_left_alone():
     lease = queue.register_worker()
     (message_id,) = enqueued()

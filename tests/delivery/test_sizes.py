@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from delivery import queue
 from delivery.classification import judge
-from delivery.dispatcher.server import Server
-from delivery.dispatcher.sizes import Sizes, TooLarge, remember_tests
+from delivery.dispatcher.servers.server import Server
+from delivery.dispatcher.servers.sizes import Sizes, TooLarge, remember_tests
 from delivery.models import ProfileState
 from delivery.queue import PoolKey, ProfileStateRow
 from smtp_settings import wire
@@ -154,6 +154,14 @@ def test_the_last_test_of_these_settings_is_believed():
     step = {"phase": "ehlo", "verdict": "done", "evidence": {"size": "12345678"}}
     TestRun.objects.filter(profile_uuid=profile.uuid).update(steps=[step])
     assert remembered(profile) == 12_345_678
+
+
+@pytest.mark.django_db
+def test_a_limit_beyond_all_numbers_stops_no_drain():
+    profile = a_profile()
+    step = {"phase": "ehlo", "verdict": "done", "evidence": {"size": "9" * 20}}  # as RFC 1870 allows
+    TestRun.objects.filter(profile_uuid=profile.uuid).update(steps=[step])
+    assert remembered(profile) == 2**63 - 1
 
 
 @pytest.mark.django_db

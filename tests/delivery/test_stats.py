@@ -178,19 +178,35 @@ def test_many_profiles_cost_as_many_statements_as_one():
     assert stats.profile_facts([]) == {}
 
 
-def test_traffic_is_summed_by_hour_and_in_total():
+def test_traffic_is_summed_by_span_and_in_total():
     noon = timezone.now().replace(minute=0, second=0, microsecond=0)
-    for minute, sent in ((noon, 1), (noon, 2), (noon - timedelta(hours=1), 5), (noon - timedelta(days=3), 9)):
+    hour = timedelta(hours=1)
+    last_minute = noon - timedelta(minutes=1)
+    for minute, sent in ((noon, 1), (noon, 2), (last_minute, 5), (noon - 3 * hour, 4), (noon - 72 * hour, 9)):
         queue.add_stats([queue.StatRow(minute, 1, 1, sent=sent, failed=1)])
 
-    hours = stats.per_hour(timedelta(days=1))
+    spans = stats.traffic([noon - 3 * hour, noon - 2 * hour, noon - hour, noon])
 
-    assert [(hour.hour, hour.sent, hour.failed) for hour in hours] == [
-        (noon - timedelta(hours=1), 5, 1),
-        (noon, 3, 2),
-    ]
-    assert stats.totals(timedelta(days=1)) == stats.Totals(sent=8, failed=3)
+    assert spans == [stats.Traffic(4, 1), stats.Traffic(), stats.Traffic(5, 1), stats.Traffic(3, 2)]
+    assert stats.totals(timedelta(days=1)) == stats.Totals(sent=12, failed=4)
     assert stats.totals(timedelta()) == stats.Totals()
+
+
+def test_what_waits_is_noted_once_a_minute_and_its_most_is_told_by_span():
+    noon = timezone.now().replace(minute=0, second=0, microsecond=0)
+    hour = timedelta(hours=1)
+    for minutes, number in ((-60, 3), (-30, 8), (-1, 2), (-180, 5)):
+        models.Backlog.objects.create(minute=noon + timedelta(minutes=minutes), waiting=number)
+    assert stats.waiting([noon - 3 * hour, noon - 2 * hour, noon - hour, noon]) == [5, None, 8, None]
+
+    models.Backlog.objects.all().delete()
+    enqueued(4)
+    claimed(queue.register_worker(), 1)
+    queue.note_backlog()
+    enqueued(1)
+    queue.note_backlog()
+
+    assert list(models.Backlog.objects.values_list("waiting", flat=True)) == [3]  # one now()
 
 
 def test_failures_are_grouped_by_how_they_ended():

@@ -6,7 +6,8 @@ from itertools import count
 import pytest
 
 from delivery import queue
-from delivery.dispatcher import database, drain, recorder
+from delivery.dispatcher import database, drain
+from delivery.dispatcher.recording import recorder
 from delivery.models import Attempt, ProfileState, QueueEntry, SmallState
 from delivery.queue import AttemptResult, Paused
 from tests.builders import a_profile

@@ -176,6 +176,7 @@ def everything_over():
     a_run(None, 3000)
     models.BulkJob.objects.create(action="retry", upper_id=1, created_at=long_ago, ended_at=long_ago)
     queue.add_stats([queue.StatRow(long_ago, 7, 1, sent=1)])
+    models.Backlog.objects.create(minute=long_ago.replace(minute=5), waiting=1)
     models.Worker.objects.update(started_at=long_ago, heartbeat_at=long_ago, state=models.Worker.State.DEAD)
     enqueued(idempotency_key="order-1")
     models.IdempotencyKey.objects.update(expires_at=long_ago)
@@ -184,7 +185,7 @@ def everything_over():
 def rows_of_everything(cursor):
     tables = [models.Message, models.Content, models.Blob, models.Attempt, models.Stat, models.Worker]
     tables += [models.Failure, models.IdempotencyKey, models.Incident, models.WebhookCall, Event, TestRun]
-    tables += [models.BulkJob]
+    tables += [models.BulkJob, models.Backlog]
     return [tuple(table.objects.order_by("pk").values_list("pk", flat=True)) for table in tables]
 
 
@@ -300,6 +301,21 @@ def test_an_hour_that_was_folded_in_parts_is_added_up():
 
     (row,) = models.Stat.objects.all()
     assert (row.minute, row.worker_id, row.sent) == (hour, 0, 4)
+
+
+def test_of_what_waited_the_fullest_minute_of_each_hour_is_kept():
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=20)
+    for minute, number in ((0, 3), (5, 9), (40, 4), (60, 2), (61, 1)):
+        models.Backlog.objects.create(minute=hour + timedelta(minutes=minute), waiting=number)
+    queue.note_backlog()
+
+    assert purged() == {"backlog": 3}
+    models.Backlog.objects.create(minute=hour + timedelta(minutes=70), waiting=7)
+    assert purged() == {"backlog": 1}
+
+    kept = models.Backlog.objects.order_by("minute").values_list("minute", "waiting")
+    assert [*kept][:2] == [(hour, 9), (hour + timedelta(hours=1), 7)]
+    assert len(kept) == 3
 
 
 def test_a_session_that_an_entry_names_is_remembered():

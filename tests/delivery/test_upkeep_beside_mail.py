@@ -49,6 +49,12 @@ def test_a_drain_removes_what_is_over():
         until(lambda: not Event.objects.exists(), timeout=120)
 
 
+def test_a_drain_notes_how_much_waits():
+    queued(3)
+    with draining_until_told():
+        until(lambda: list(models.Backlog.objects.values_list("waiting", flat=True)) == [3], timeout=120)
+
+
 def test_mail_leaves_while_a_chunk_waits_for_a_lock():
     old_events()
     with smtp_server() as server:

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from delivery.dispatcher import health
+from delivery.dispatcher.servers import health
 from delivery.models import Message, QueueEntry, SmallState
 from delivery.queue import AttemptResult
 from smtp_settings import wire

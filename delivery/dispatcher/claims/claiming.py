@@ -1,8 +1,4 @@
-"""What a drain takes from the queue: it looks which lanes have mail, plans who gets it, and claims.
-
-Suspects, messages that were in a dead worker's hands, are claimed alone and with empty hands: the next crash
-then names the culprit.
-"""
+"""What a drain takes from the queue: it looks which lanes have mail, plans who gets it, and claims."""
 
 import random
 import time
@@ -11,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from delivery import assignment, queue
+from delivery.dispatcher.claims.logging_only import NOBODY
+from delivery.dispatcher.claims.marks import Marks
+from delivery.dispatcher.claims.suspects import SuspectTurn
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.logging_only import NOBODY
-from delivery.dispatcher.marks import Marks
-from delivery.dispatcher.outcomes import Result
-from delivery.dispatcher.park import Park
+from delivery.dispatcher.recording.outcomes import Result
+from delivery.dispatcher.servers.park import Park
 from delivery.dispatcher.work import SUSPECT, Work
 from delivery.queue import Claimed, Lane, PoolKey, ReadyLane
 from smtp_settings import wire
@@ -25,15 +22,8 @@ from smtp_settings.policy import Course
 #: Which lanes have due messages is asked this often; an idle drain asks at growing intervals between these.
 LOOK_SECONDS = 1.0
 FIRST_LOOK_SECONDS = 0.25
-#: Suspects are claimed alone; while other mail waits, one of them gets its turn so often.
-_SUSPECT_SECONDS = 1.0
-#: Its turn waits so long for empty hands; one slow answer must not stop the others for ten minutes.
-_SUSPECT_PATIENCE = 2.0
-_SUSPECT_PAUSE = 10.0
 #: Every so many claims the least urgent lanes come first, so that they never starve.
 _BACKWARDS = 16
-#: So long after a suspect was claimed nothing else is: what kills a worker does it soon.
-_ALONE_SECONDS = 2.0
 
 
 class Claims:
@@ -60,11 +50,10 @@ class Claims:
         self._pools: dict[int, PoolKey] = {}
         # Claims so far. A drain of few claims would never come to read backwards if all began at the same.
         self._turn = random.randrange(_BACKWARDS)  # noqa: S311  # no secret
+        self._claims = 0
+        self._plenty: set[frozenset[tuple[int, int]]] = set()  # lanes that had more than was claimed last
         self._look_every = FIRST_LOOK_SECONDS
-        self._suspect_at = 0.0
-        self._suspect_since: float | None = None  # its turn has come, and hands are not empty yet
-        self._suspect: int | None = None  # in hand, and alone until then
-        self._alone_until = 0.0
+        self._suspects = SuspectTurn()
         #: Lanes with due messages that may leave, as far as is known.
         self.lanes: list[ReadyLane] = []
         #: Those whose messages are only recorded.
@@ -89,6 +78,8 @@ class Claims:
         self.lanes = self._lanes_of(Course.SEND, lanes)
         self.logged = self._lanes_of(Course.LOG, lanes)
         is_mail = bool(self.lanes or self.logged)
+        if not is_mail:
+            self._plenty.clear()
         self._look_every = FIRST_LOOK_SECONDS if is_mail else min(LOOK_SECONDS, 2 * self._look_every)
         self.look_at = time.monotonic() + (LOOK_SECONDS if is_mail else self._look_every)
 
@@ -103,7 +94,7 @@ class Claims:
 
     async def take(self) -> int:
         """Claim what may be sent now, or one suspect when it is its turn; return how many came."""
-        if self._suspect is not None and time.monotonic() < self._alone_until:
+        if self._suspects.is_alone:
             return 0
         # The policy may be another than when the lanes were looked at.
         self.lanes = self._lanes_of(Course.SEND, self.lanes)
@@ -119,21 +110,22 @@ class Claims:
         return False
 
     async def release_unknown(self) -> None:
-        """Give back what a claim took whose answer was lost: nobody else may, as long as we live."""
+        """Give back what statements took whose answers were lost: nobody else may, as long as we live."""
         if self._repeats == self._database.repeats:
             return
         self._repeats = self._database.repeats
         known = frozenset(self._in_hand)
         if await self._database.call(lambda: queue.release_others(self._lease.id, known)):
             self.look_at = 0.0
+        await self._park.allowances.release_unknown(self._park)
 
     def settle(self, result: Result) -> None:
         """Hear that a result is committed: the message is in hand no more, and may be due again."""
         message_id = result.work.claimed.message_id
         self._in_hand.discard(message_id)
         self._being_logged.discard(message_id)
-        if message_id == self._suspect:
-            self._suspect = None
+        if result.work.claimed.priority > SUSPECT:
+            self._suspects.settled(message_id)
         if result.settled is not None:
             self.is_fresh = False
             if not result.settled.delay:
@@ -143,19 +135,34 @@ class Claims:
         """Claim for every free place, in the order of the plan; return how many came."""
         if not lanes:
             return 0
-        turn, claimed, left = 0, 0, self._park.batch_size
+        claims, left = self._claims, self._park.batch_size
         for bid in self._plan(lanes):
-            await self._park.prepare(bid.profile_ids, left)
-            seats = assignment.seats(bid.profile_ids, self._park.rooms(), left)
-            if not seats:
-                continue
-            found = len(await self._take(bid.lanes, seats))
-            turn, claimed, left = 1, claimed + found, left - found
-            if found < len(seats):
-                self.lanes = [lane for lane in self.lanes if (lane.pool.id, lane.priority) not in bid.lanes]
-        self._turn += turn  # a round without room is none: those come in step with the acknowledgements
-        if claimed >= self._park.batch_size:
+            left -= await self._claim_for(bid, left)
+        # A round without room is none: those come in step with the acknowledgements.
+        self._turn += self._claims > claims
+        if left <= 0:
             self._ring()
+        return self._park.batch_size - left
+
+    async def _claim_for(self, bid: assignment.Bid, most: int) -> int:
+        """Claim for a bid, first for its first server with room; for the others only while there is more.
+
+        Connections and tokens of servers that stand by would be taken and given back with each message.
+        """
+        lanes, claimed = frozenset(bid.lanes), 0
+        for wanted in (most,) if lanes in self._plenty else (1, most):
+            await self._park.prepare(bid.profile_ids, wanted)
+            seats = assignment.seats(bid.profile_ids, self._park.rooms(), most - claimed)
+            if not seats:
+                break
+            found = len(await self._take(bid.lanes, seats))
+            claimed += found
+            self._claims += 1
+            if found < len(seats):
+                self._plenty.discard(lanes)
+                self.lanes = [lane for lane in self.lanes if (lane.pool.id, lane.priority) not in lanes]
+                break
+            self._plenty.add(lanes)
         return claimed
 
     def _plan(self, lanes: Sequence[ReadyLane]) -> list[assignment.Bid]:
@@ -240,34 +247,20 @@ class Claims:
         """Whether to wait for empty hands and claim one suspect alone."""
         if len(lanes) == len(self.lanes):
             return False
-        if not self._park.can_serve(lanes):
-            return True
-        now = time.monotonic()
-        if now < self._suspect_at:
-            return False
-        if self._suspect_since is None:
-            self._suspect_since = now
-        elif now - self._suspect_since > _SUSPECT_PATIENCE:
-            self._put_suspects_off(_SUSPECT_PAUSE)
-            return False
-        return True
-
-    def _put_suspects_off(self, seconds: float) -> None:
-        self._suspect_at, self._suspect_since = time.monotonic() + seconds, None
+        return not self._park.can_serve(lanes) or self._suspects.has_come()
 
     async def _claim_suspect(self) -> int:
         """Claim one message that was in a dead worker's hands, with nothing else at risk."""
         if self._park.held:
             return 0
-        self._put_suspects_off(_SUSPECT_SECONDS)
+        self._suspects.is_over()
         for lane in [lane for lane in self.lanes if lane.priority > SUSPECT]:
             profile_ids = assignment.order(self._park.ways(), lane.pool, self._park.free_connections())
             await self._park.prepare(profile_ids, 1)
             seats = assignment.seats(profile_ids, self._park.rooms(), 1)
             taken = await self._take([(lane.pool.id, lane.priority)], seats) if seats else []
             if taken:
-                self._suspect = taken[0].message_id
-                self._alone_until = time.monotonic() + _ALONE_SECONDS
+                self._suspects.claimed(taken[0].message_id)
                 return 1
             if seats:
                 self.lanes.remove(lane)

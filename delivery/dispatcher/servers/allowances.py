@@ -5,13 +5,14 @@ What was refused is asked for again a little later.
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine, Iterable
+from typing import Any
 
 from delivery import pacing, queue
 from delivery.dispatcher import clock
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.server import Server
+from delivery.dispatcher.servers.server import Server
 
 #: What was refused is asked for again after this long.
 _ASK_AGAIN_SECONDS = 0.5
@@ -60,15 +61,21 @@ class Allowances:
             await self._database.call(lambda: queue.take_slots(self._lease.id, profile_id, limit, want))
         )
 
-    def give_slots(self, server: Server, slots: Collection[int]) -> None:
-        """Give connections back to the others; at the end the session's slots go all together."""
+    def give_slots(self, server: Server, slots: Collection[int], *, is_late: bool = False) -> None:
+        """Give connections back to the others; at the end the session's go all together, if that is soon."""
         given = sorted(server.slots.intersection(slots))
-        if not given or self._is_closed:
+        if not given or (self._is_closed and not is_late):
             return
         server.slots.difference_update(given)
-        task = asyncio.ensure_future(
-            self._database.call(lambda: queue.give_slots(self._lease.id, server.profile_id, given))
-        )
+        self._give(self._database.call(lambda: queue.give_slots(self._lease.id, server.profile_id, given)))
+
+    async def release_unknown(self, servers: Iterable[Server]) -> None:
+        """Give back connections of ours nobody knows of: taken by a statement whose answer was lost."""
+        kept = [(server.profile_id, slot) for server in servers for slot in server.slots]
+        await self._database.call(lambda: queue.give_other_slots(self._lease.id, kept))
+
+    def _give(self, giving: Coroutine[Any, Any, None]) -> None:  # Any: as asyncio has it
+        task = asyncio.ensure_future(giving)
         self._giving.add(task)
         task.add_done_callback(self._giving.discard)
 
@@ -77,6 +84,7 @@ class Allowances:
         want = server.tokens_wanted
         if not want or not self.may_ask(server, "tokens"):
             return
+        self.give_tokens(server, is_end=False)
         # The clock is read beside the statement: a wait in the thread's line would move the moments.
         at, tokens = await self._database.call(
             lambda: (clock.now(), queue.take_tokens(server.profile_id, want))
@@ -88,7 +96,21 @@ class Allowances:
             server.purse.add([None] * tokens.granted)
             return
         reserved = pacing.moments(tokens.spacing_base, tokens.spacing_emission, tokens.granted)
+        server.purse.last_moment = reserved[-1]
         server.purse.add([at + (moment - tokens.db_now).total_seconds() for moment in reserved])
+
+    def give_tokens(self, server: Server, *, is_end: bool = True) -> None:
+        """Give back what was not used, at the end all that is left.
+
+        Tokens are taken before the claim, of every server in line, and the messages may be fewer: a server
+        whose turn never comes would use its quota up all the same.
+        """
+        profile_id, rates = server.profile_id, server.limits.rates
+        moment = server.purse.empty() if is_end else None
+        if moment is not None:
+            self._give(self._database.call(lambda: queue.return_moment(profile_id, moment)))
+        if unused := server.purse.take_unused():
+            self._give(self._database.call(lambda: queue.return_tokens(profile_id, unused, rates)))
 
     def may_ask(self, server: Server, what: str) -> bool:
         """Whether it is time to ask again for what was refused."""
@@ -99,5 +121,5 @@ class Allowances:
         return True
 
     def close(self) -> None:
-        """Give no slot back any more: at the end the session's go all together."""
+        """Give slots back together from now on: the session ends."""
         self._is_closed = True

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from delivery.dispatcher.outcomes import Result
+from delivery.dispatcher.recording.outcomes import Result
 from delivery.queue import SmallState, StatRow
 
 

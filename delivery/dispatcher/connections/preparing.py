@@ -20,6 +20,10 @@ class NotNow(Exception):
     """Mail of its site is not to leave: that was said after it had been claimed."""
 
 
+class TurnMissed(Exception):
+    """A spaced message missed its reserved moment and needs another."""
+
+
 def check(work: Work, policies: Policies) -> None:
     """Raise NobodyLeft, Overdue or NotNow when the message is not to be sent (any more)."""
     policy = policies.of(work.pool.site_id)

@@ -2,7 +2,7 @@
 
 One file per session in MAILCONF_STATE_DIR, locked (flock) as long as its owner lives. A message is noted as
 it is begun, before its final dot, and on reading the reply; all of it is in the page cache when the process
-is killed. Whoever finds the lock free plays it back (`delivery.dispatcher.replay`).
+is killed. Whoever finds the lock free plays it back (`delivery.dispatcher.recording.replay`).
 
 What is not written cannot be proved. So a journal that cannot take a line (disk full) is removed, and the
 session goes on as one without: what a killed worker without a journal held is taken back after 45 seconds,
@@ -21,9 +21,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from delivery.dispatcher import records
 from delivery.dispatcher.lease import Lease, LeaseLost
-from delivery.dispatcher.records import Header
+from delivery.dispatcher.recording import records
+from delivery.dispatcher.recording.records import Header
 from delivery.dispatcher.work import Work
 from transports.base import Reply
 
@@ -107,19 +107,24 @@ class Journal:
             if self.is_kept and self._size > COMPACT_BYTES + self._kept:
                 self._compact()
 
-    def close(self) -> None:
-        """End the journal; the file goes, unless it holds what the database has not acknowledged."""
+    def close(self) -> bool:
+        """End the journal; the file goes, unless it holds what the database has not acknowledged.
+
+        Returns whether it stays, for a replay.
+        """
         if self._stuck >= 0:
             os.close(self._stuck)
             self._stuck = -1
         if self._fd < 0:
-            return
-        if not self._notes and self._path is not None:
+            return False
+        is_left = bool(self._notes)
+        if not is_left and self._path is not None:
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
                 logger.warning("The journal %s could not be removed: %s", self._path, error)
         self._let_go()
+        return is_left
 
     # The file
 

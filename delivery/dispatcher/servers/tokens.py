@@ -4,10 +4,11 @@ The database has promised them to nobody else, for now: so they lapse by the clo
 else a machine that wakes up would send in the others' moments.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from delivery import pacing
 from delivery.dispatcher import clock
@@ -31,6 +32,9 @@ class Purse:
     def __init__(self, *, spacing: timedelta) -> None:
         self.spacing = spacing
         self._tokens: deque[Token] = deque()
+        self._unused = 0
+        #: The moment reserved last, by the database's clock.
+        self.last_moment: datetime | None = None
 
     def __len__(self) -> int:
         self._lapse()
@@ -58,8 +62,30 @@ class Purse:
         return None if moment is None else max(0.0, moment - _AHEAD - clock.now())
 
     def spend(self) -> float | None:
-        """Use one for a claimed message; return its moment."""
-        return self._tokens.popleft().moment
+        """Use one for a claimed message; return its moment.
+
+        It may have lapsed during the claim: then one that is not given back yet serves, and a moment is over.
+        """
+        if self._tokens:
+            return self._tokens.popleft().moment
+        if self._unused:
+            self._unused -= 1
+            return None
+        return -math.inf
+
+    def take_unused(self) -> int:
+        """Return how many lapsed unused since the last time, moments not counted: those are over."""
+        self._lapse()
+        unused, self._unused = self._unused, 0
+        return unused
+
+    def empty(self) -> datetime | None:
+        """Let all lapse; return the moment reserved last if nobody used it and it is still to come."""
+        self._lapse()
+        is_left = bool(self._tokens) and self._tokens[-1].moment is not None
+        self._unused += sum(token.moment is None for token in self._tokens)
+        self._tokens.clear()
+        return self.last_moment if is_left else None
 
     def is_too_late(self, moment: float) -> bool:
         """Whether a reserved moment was missed by so much that the next gap would be too narrow."""
@@ -68,4 +94,4 @@ class Purse:
     def _lapse(self) -> None:
         now = clock.now()
         while self._tokens and self._tokens[0].lapses_at < now:
-            self._tokens.popleft()
+            self._unused += self._tokens.popleft().moment is None

@@ -3,7 +3,6 @@
 The decisions are `health`'s and the database's; here they are carried from one to the other.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,12 +14,13 @@ from django.utils import timezone
 
 from delivery import assignment, queue
 from delivery.dispatcher import clock
-from delivery.dispatcher.allowances import Allowances
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.server import Server
-from delivery.dispatcher.sharing import BEAT_SECONDS, Sharing
-from delivery.dispatcher.sizes import remember_tests
+from delivery.dispatcher.servers.allowances import Allowances
+from delivery.dispatcher.servers.server import Server
+from delivery.dispatcher.servers.sharing import BEAT_SECONDS, Sharing
+from delivery.dispatcher.servers.sizes import remember_tests
+from delivery.dispatcher.servers.transports import Transports
 from delivery.dispatcher.work import Work
 from delivery.queue import Breaker, Heartbeat, Paused, ProfileStateRow, ReadyLane
 from smtp_settings import wire
@@ -32,6 +32,8 @@ from transports.base import Transport
 #: Profiles are read again this often even when nobody seems to have saved one.
 _REFRESH_SECONDS = 30.0
 _THAW = timedelta(minutes=15)
+#: After a gap in our own beats, or a step of the database's clock, the others have so long to be heard of.
+_SETTLE_SECONDS = 15.0
 
 
 class Park:
@@ -50,7 +52,7 @@ class Park:
         self._batch_size = batch_size
         self._give_back = give_back
         self._servers: dict[int, Server] = {}
-        self._transports: dict[int, tuple[str, asyncio.Future[Transport]]] = {}
+        self._transports = Transports(database)
         self._versions: object = None
         #: What may leave: read with the profiles, asked for every message.
         self.policies = Policies()
@@ -58,6 +60,8 @@ class Park:
         self.allowances = Allowances(database, lease)
         self._sharing = Sharing(lease)
         self._clock = (timezone.now(), clock.now())
+        self._settled_at = 0.0
+        self._hopeful: list[Server] = []  # counted on for one message, their breaker being due
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self._servers.values())
@@ -76,6 +80,11 @@ class Park:
         """The database's clock, carried on by this machine's."""
         db_now, at = self._clock
         return db_now + timedelta(seconds=clock.now() - at)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether silence of the others means something: everybody could be heard of for a while."""
+        return time.monotonic() >= self._settled_at
 
     # Profiles and their rows
 
@@ -134,6 +143,8 @@ class Park:
             return
         self._lease.renew(at)
         self.set_clock(heartbeat.db_now)
+        if abs(heartbeat.silence) > queue.HEARD:
+            self._settled_at = time.monotonic() + _SETTLE_SECONDS
         if self._versions not in (None, heartbeat.versions):
             self._refresh_at = 0.0
         self._versions = heartbeat.versions
@@ -198,8 +209,9 @@ class Park:
         for profile_id in profile_ids:
             server = self._servers[profile_id]
             server.wanted_at = time.monotonic()
-            if server.may_probe(self.db_now):
-                await self._probe(server)
+            if server.may_probe(self.db_now) and self.allowances.may_ask(server, "probe"):
+                server.health.is_probing = True  # counted on, for one message; nobody else is told yet
+                self._hopeful.append(server)
             if not server.is_usable:
                 continue
             await self.allowances.fit(server)
@@ -237,14 +249,22 @@ class Park:
         """Return the seconds until claims on reserved moments may be made."""
         return [wait for server in self if (wait := server.purse.next_in) is not None]
 
+    async def begin_probes(self) -> None:
+        """Let servers whose breaker is due be tried that a claim has given a message; the others wait."""
+        while self._hopeful:
+            server = self._hopeful.pop()
+            if server.health.is_probing and server.is_given_mail:
+                await self._probe(server)
+            else:
+                server.health.is_probing = False
+            self.empty_if_unusable(server)
+
     async def _probe(self, server: Server) -> None:
-        if not self.allowances.may_ask(server, "probe"):
-            return
-        if not await self._database.call(partial(self._win_probe, server.profile_id)):
-            await self.reread(server)
-        else:
+        if await self._database.call(partial(self._win_probe, server.profile_id)):
             server.health.is_probing = True
             server.state = replace(server.state, breaker=Breaker.HALF_OPEN, probe_worker_id=self._lease.id)
+        else:
+            await self.reread(server)
 
     def _win_probe(self, profile_id: int) -> bool:
         if queue.begin_probe(profile_id, self._lease.id) is None:
@@ -256,17 +276,10 @@ class Park:
 
     async def transport_of(self, server: Server) -> Transport:
         """Return the transport of the present version, one for all connections; raises NotLive."""
-        version = server.way.version
-        known = self._transports.get(server.profile_id)
-        if known is None or known[0] != version:
-            made = self._database.call(lambda: wire.transport_of(server.profile_id, version))
-            known = self._transports[server.profile_id] = (version, asyncio.ensure_future(made))
         try:
-            return await asyncio.shield(known[1])
-        except Exception as error:
-            self._transports.pop(server.profile_id, None)
-            if isinstance(error, wire.NotLive | wire.MethodNotAvailable | SealingError):
-                self._refresh_at = 0.0
+            return await self._transports.of(server)
+        except (wire.NotLive, wire.MethodNotAvailable, SealingError):
+            self._refresh_at = 0.0
             raise
 
     def close(self) -> None:
@@ -275,6 +288,7 @@ class Park:
         for server in self:
             server.is_live = False
             self.empty_if_unusable(server)
+            self.allowances.give_tokens(server)
 
 
 def _any_serves(ways: Sequence[WayOut], lanes: Sequence[ReadyLane]) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from delivery import assignment
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.server import Server
+from delivery.dispatcher.servers.server import Server
 from delivery.queue import Peer
 
 #: A worker with connections, or one that wants some, beats this often: so soon those who have too many know.

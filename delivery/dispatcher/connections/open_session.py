@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from delivery.dispatcher.server import Server
+from delivery.dispatcher.servers.server import Server
 from smtp_settings.models import Pipelining
 from smtp_settings.sealing import SealingError
 from smtp_settings.wire import MethodNotAvailable, NotLive

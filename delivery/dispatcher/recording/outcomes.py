@@ -1,4 +1,7 @@
-"""From a judgement to rows: how a message ends, or goes back to the queue."""
+"""From a judgement to rows: how a message ends, or goes back to the queue.
+
+`unsent` tells of those that no server judged.
+"""
 
 import random
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from enum import StrEnum
 
 from delivery import retry
 from delivery.classification import OVERRIDE, Action, Judgement
-from delivery.dispatcher.noting import any_failed, any_sent, any_spared, tried_of, untold, verdicts_of
+from delivery.dispatcher.recording.noting import any_failed, any_sent, any_spared, tried_of, verdicts_of
 from delivery.dispatcher.work import Work
 from delivery.queue import AttemptResult, Finished, Settled, SmallState, Tried
 from smtp_settings.models import Backoff, OnUncertain
@@ -15,10 +18,6 @@ from smtp_settings.wire import WayOut
 
 #: Refusals that are final for a recipient when nothing follows for the message.
 _REFUSED = frozenset({Action.RETRY, Action.ELSEWHERE, Action.RELEASE})
-
-#: A message that makes our own code fail comes back so often, then it is held.
-BUGS = 3
-_BUG_DELAY = timedelta(minutes=1)
 
 
 class Logged(StrEnum):
@@ -77,55 +76,6 @@ def result_of(
             return _given_back(work, judgement, AttemptResult.RELEASED, lease, ms)
         case Action.UNCERTAIN:
             return _uncertain(work, judgement, lease, ms)
-
-
-def released(work: Work) -> Result:
-    """Give back a message that was not begun: nothing is counted, nothing noted."""
-    return Result(work, settled=Settled(work.claimed.message_id, work.claimed.last_profile_id))
-
-
-def expired(work: Work) -> Result:
-    """End a message whose caller wants it sent no more."""
-    return Result(work, finished=Finished(work.claimed.message_id, SmallState.EXPIRED, cause="expires_at"))
-
-
-def complete(work: Work) -> Result:
-    """End a message whose recipients are all settled: the last were accepted under a lease lost meanwhile."""
-    if any_failed(work):
-        return Result(work, finished=Finished(work.claimed.message_id, SmallState.FAILED, cause="recipient"))
-    return Result(work, finished=Finished(work.claimed.message_id, SmallState.SENT))
-
-
-def broken(work: Work, error: Exception, *, lease: int) -> Result:
-    """Put off a message that made our own code fail, and hold it at the third time."""
-    tried = untold(work, AttemptResult.RELEASED, f"Internal error: {type(error).__name__}", lease=lease)
-    if work.claimed.drops + 1 >= BUGS:
-        held = Finished(work.claimed.message_id, SmallState.HELD, cause="internal_error", reply=tried.reply)
-        return Result(work, finished=held, tried=tried)
-    back = Settled(work.claimed.message_id, work.way.profile_id, _BUG_DELAY, dropped=1)
-    return Result(work, settled=back, tried=tried)
-
-
-def unsendable(
-    work: Work, why: str, *, lease: int, other_profile_id: int | None, cause: str = "compose"
-) -> Result:
-    """Pass on a message that this profile cannot carry (put together, too large), or fail it without another.
-
-    No server has heard of it.
-    """
-    if other_profile_id is None:
-        failed = Finished(
-            work.claimed.message_id,
-            SmallState.FAILED,
-            profile_id=work.way.profile_id,
-            reply=why,
-            cause=cause,
-        )
-        tried = untold(work, AttemptResult.FAILED, why, lease=lease, cause=cause)
-        return Result(work, finished=failed, tried=tried)
-    tried = untold(work, AttemptResult.RELEASED, why, lease=lease, cause=cause)
-    back = Settled(work.claimed.message_id, work.way.profile_id)
-    return Result(work, settled=back, tried=tried, elsewhere=other_profile_id)
 
 
 def _sent(work: Work, judgement: Judgement, lease: int, ms: float) -> Result:
@@ -210,6 +160,7 @@ def _given_back(
     settled = Settled(
         work.claimed.message_id,
         work.way.profile_id,
+        judgement.wait or timedelta(0),
         dropped=int(judgement.is_drop),
         verdicts=verdicts_of(work, judgement, also_failed=refused if is_last else frozenset()),
     )

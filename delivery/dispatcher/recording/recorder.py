@@ -12,15 +12,15 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from delivery import notices, queue
-from delivery.dispatcher import logbook
 from delivery.dispatcher.database import Database
-from delivery.dispatcher.journal import Journal
-from delivery.dispatcher.outcomes import Logged, Result
-from delivery.dispatcher.telling import Teller
+from delivery.dispatcher.recording import logbook
+from delivery.dispatcher.recording.journal import Journal
+from delivery.dispatcher.recording.outcomes import Logged, Result
+from delivery.dispatcher.recording.telling import Teller
 from delivery.queue.events import RecipientEvents, add_recipient_events
 from smtp_settings import email_log
 
@@ -31,8 +31,9 @@ GROUP = 50
 #: How long an outcome may wait for others while messages are on the wire.
 WAIT_SECONDS = 0.025
 #: With so many outcomes not yet committed no connection completes another message: the next process would not
-#: know of them. A journal tells it; there one group may come together while another is written.
-MOST_UNACKNOWLEDGED, MOST_IN_JOURNAL = 50, 100
+#: know of them. A journal tells it; there a group waits for the claim before it, and others come together
+#: meanwhile: at 100 all connections stood still for a fourteenth of the time.
+MOST_UNACKNOWLEDGED, MOST_IN_JOURNAL = 50, 200
 
 _GIVEN_UP = frozenset({queue.SmallState.FAILED, queue.SmallState.EXPIRED})
 #: A message chosen for a profile that was deleted meanwhile waits until the drain has heard of it.
@@ -79,7 +80,7 @@ class Recorder:
 
     def add(self, result: Result) -> None:
         """Take a result; it is committed soon."""
-        if result.settled is not None and result.settled.delay < self._kept:
+        if result.settled is not None and (result.settled.delay or timedelta(0)) < self._kept:
             result = replace(result, settled=replace(result.settled, delay=self._kept))
         self._waiting.append(result)
         if self.unacknowledged >= self._most():
@@ -113,7 +114,7 @@ class Recorder:
         self._writing, self._waiting = self._waiting, []
         group = self._writing
         runs = count()
-        written = await self._database.call(lambda: write(self._lease, group, is_repeat=next(runs) > 0))
+        written = await self._database.call(lambda: _write(self._lease, group, is_repeat=next(runs) > 0))
         ended = (result.finished for result in group if result.finished is not None)
         self._teller.tell(one for one in ended if one.message_id in written)
         self._journal.acknowledged(result.work.claimed.message_id for result in group)
@@ -147,7 +148,7 @@ def write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
     """Write one group, attempts in one transaction with what they belong to; return the ids written.
 
     In a repeat, a message that is not in hand any more was written by the run before, its attempt with it:
-    only the answer to that commit was lost.
+    only the answer to that commit was lost. What ended so is among the ids: nobody has been told of it yet.
     """
     finished = [result.finished for result in group if result.finished is not None]
     tried = [result.tried for result in group if result.tried is not None]
@@ -161,7 +162,41 @@ def write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
         notices.message_given_up({one.message_id: one.profile_id for one in given_up})
         queue.record([one for one in tried if one.message_id in written or not is_repeat])
         add_recipient_events(lease, (_logged(one) for one in logged if _id_of(one) in written))
+        if is_repeat:
+            written |= queue.ended_by(lease, [one for one in finished if one.message_id not in ended])
     return written
+
+
+def _write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
+    """Write one group; where the database refuses it one by one, so that none suffers for another's words."""
+    try:
+        return write(lease, group, is_repeat=is_repeat)
+    except (DataError, IntegrityError):
+        written = [_write_one(lease, result, is_repeat=is_repeat) for result in group]
+        return set().union(*written)
+
+
+def _write_one(lease: int, result: Result, *, is_repeat: bool) -> set[int]:
+    """Write one result. One that the database does not take is written in plain words: a person looks."""
+    try:
+        return write(lease, [result], is_repeat=is_repeat)
+    except (DataError, IntegrityError):
+        logger.exception("What became of message %s could not be recorded.", _id_of(result))
+    profile_id, words = result.work.way.profile_id, "Internal error: what became of it could not be recorded."
+    if result.finished is not None and result.finished.state == queue.SmallState.SENT:
+        plain = queue.Finished(_id_of(result), queue.SmallState.SENT, counted=1, profile_id=profile_id)
+    else:
+        told = result.finished or result.settled
+        plain = queue.Finished(
+            _id_of(result),
+            queue.SmallState.HELD,
+            profile_id=profile_id,
+            reply=words,
+            cause="internal_error",
+            uncertain=told is not None and (told.uncertain or bool(told.verdicts)),  # some may have it
+        )
+    result.finished, result.settled, result.tried, result.elsewhere = plain, None, None, None
+    return write(lease, [result], is_repeat=is_repeat)
 
 
 def _log(results: Sequence[Result]) -> None:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 
 from delivery import assignment, queue
-from delivery.dispatcher.claiming import FIRST_LOOK_SECONDS, Claims
+from delivery.dispatcher.claims.claiming import FIRST_LOOK_SECONDS, Claims
+from delivery.dispatcher.claims.logging_only import NOBODY
 from delivery.dispatcher.database import Database
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.logging_only import NOBODY
-from delivery.dispatcher.outcomes import Result
-from delivery.dispatcher.park import Park
+from delivery.dispatcher.recording.outcomes import Result
+from delivery.dispatcher.servers.park import Park
 from delivery.dispatcher.work import Work
 from delivery.queue import AttemptResult, Claimed, PoolKey
 from smtp_settings import wire

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from delivery.classification import judge
-from delivery.dispatcher import outcomes
-from delivery.dispatcher.outcomes import Logged, Result
+from delivery.dispatcher.connections import unsent
+from delivery.dispatcher.recording import outcomes
+from delivery.dispatcher.recording.outcomes import Logged, Result
 from delivery.dispatcher.work import Work
 from delivery.queue import Finished, SmallState
 from smtp_settings.models import SimulatedFailure
@@ -32,7 +33,7 @@ _REFUSALS = {
 def result_of(work: Work, policy: Effective, *, lease: int, dice: float | None = None) -> Result:
     """Say what is recorded of one message; `dice`, from 0 to below 100, is thrown when it is not given."""
     if work.is_expired:
-        return outcomes.expired(work)
+        return unsent.expired(work)
     work.most_recipients = len(work.claimed.rcpt_to)  # no transaction, no limit
     if dice is None:
         dice = random.uniform(0, 100)  # noqa: S311  # no secret

@@ -13,8 +13,8 @@ from functools import lru_cache
 from django.utils import timezone
 
 from delivery import learned, pacing
-from delivery.dispatcher.health import Health
-from delivery.dispatcher.tokens import Purse
+from delivery.dispatcher.servers.health import Health
+from delivery.dispatcher.servers.tokens import Purse
 from delivery.dispatcher.work import MOST_RECIPIENTS, Work
 from delivery.queue import Breaker, Limits, Paused, ProfileStateRow
 from smtp_settings.models import OnUncertain
@@ -46,6 +46,8 @@ class Server:
         self.batch_size = batch_size
         #: False as soon as the profile is disabled, deleted or differs from what was tested.
         self.is_live = True
+        #: It keeps a message waiting past the drain's deadline, and gets no more of it.
+        self.is_left = False
         #: The settings that cannot be used here: a method we lack, a secret that does not open.
         self.unusable_version = ""
         #: Connections this worker may have when others want some.
@@ -126,7 +128,7 @@ class Server:
         """Whether it is neither paused nor given up for now; it may still be resting."""
         state = self._state
         closed = state.breaker is Breaker.CLOSED or self.health.is_probing
-        return self.is_live and state.paused is Paused.NO and closed
+        return self.is_live and not self.is_left and state.paused is Paused.NO and closed
 
     @property
     def is_usable(self) -> bool:
@@ -137,7 +139,8 @@ class Server:
         """Whether its breaker is due for one try."""
         state = self.state
         is_due = state.open_until is not None and state.open_until <= now
-        return self.is_live and state.paused is Paused.NO and state.breaker is Breaker.OPEN and is_due
+        is_there = self.is_live and not self.is_left and state.paused is Paused.NO
+        return is_there and state.breaker is Breaker.OPEN and is_due
 
     @property
     def connections(self) -> int:
@@ -292,6 +295,11 @@ class Server:
         """How many more connections the messages in hand need, as far as slots go."""
         more = self._staffable - len(self.lines)
         return max(0, min(len(self._hand) - self.starting, more))
+
+    @property
+    def is_given_mail(self) -> bool:
+        """Whether messages are in its hands that no connection has begun or taken along."""
+        return bool(self._hand)
 
     @property
     def on_the_wire(self) -> int:

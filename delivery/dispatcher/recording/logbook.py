@@ -7,7 +7,7 @@ from email.parser import BytesHeaderParser
 from email.policy import compat32
 
 from delivery.composing import readable
-from delivery.dispatcher.outcomes import Logged, Result
+from delivery.dispatcher.recording.outcomes import Logged, Result
 from delivery.queue import AttemptResult, Claimed, SmallState
 from smtp_settings.email_log import Entry
 

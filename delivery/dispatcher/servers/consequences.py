@@ -11,10 +11,10 @@ from django.db import transaction
 from delivery import learned, notices, queue
 from delivery.classification import SIGN_IN_GARBLED, Action, Judgement, Sign
 from delivery.dispatcher.database import Database
-from delivery.dispatcher.health import Change
 from delivery.dispatcher.lease import Lease
-from delivery.dispatcher.park import Park
-from delivery.dispatcher.server import Server
+from delivery.dispatcher.servers.health import Change
+from delivery.dispatcher.servers.park import Park
+from delivery.dispatcher.servers.server import Server
 from delivery.queue import Breaker, Claimed, Paused
 from transports.base import Phase
 

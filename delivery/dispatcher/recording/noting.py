@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from delivery import retry
 from delivery.classification import Action, Judgement, Verdict
 from delivery.dispatcher.work import Work
 from delivery.queue import AttemptResult, Tried
@@ -10,7 +11,7 @@ from delivery.queue import AttemptResult, Tried
 
 def untold(work: Work, outcome: AttemptResult, why: str, *, lease: int, cause: str = "") -> Tried:
     """Note an attempt that no server heard of."""
-    n = work.claimed.attempts + work.claimed.drops + 1
+    n = min(work.claimed.attempts + work.claimed.drops + 1, retry.MOST_TRIES)
     return Tried(work.claimed.message_id, lease, work.way.profile_id, n, "", outcome, reply=why, cause=cause)
 
 

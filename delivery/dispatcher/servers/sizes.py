@@ -12,7 +12,7 @@ from functools import partial
 
 from delivery import fitting, queue
 from delivery.classification import Judgement
-from delivery.dispatcher.server import Server
+from delivery.dispatcher.servers.server import Server
 from delivery.dispatcher.work import Work
 from delivery.fitting import Room, Size
 from delivery.queue import ProfileStateRow

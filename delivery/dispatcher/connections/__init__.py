@@ -1,0 +1,1 @@
+"""One connection and one message on it: opened, made ready, tried, judged, kept for the next."""

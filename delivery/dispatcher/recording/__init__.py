@@ -1,0 +1,1 @@
+"""What became of messages: rows, journal, statistics, and who is told."""
