@@ -1,4 +1,4 @@
-"""Finding messages by recipient or number: first whom the index of addresses names, then the page of them.
+"""Finding messages by recipient, number or Message-ID: first whom the index names, then the page of them.
 
 Asked for both at once, PostgreSQL walks over the messages from the newest on until it has a page of matches:
 for an address that is rare or old that is the whole table (a million sent and a million waiting: 420,000 rows
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
 
+from delivery import queue
 from delivery.admin.states import any_of
 from delivery.models import Message
 
 #: So many matches are all looked at, wherever they lie; each may be a page of the table.
 CANDIDATES = 30_000
 #: What no number of a message passes.
-_LARGEST_ID = 2**63 - 1
+LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,18 @@ def search_for(typed: str) -> Search | None:
     term = typed.strip().lower()
     if not term:
         return None
-    number = term.removeprefix("#")
-    is_number = number.isascii() and number.isdigit() and int(number[:20]) <= _LARGEST_ID
     matches = Message.objects.filter(_start(term)).order_by().values("rcpt_first")  # of the index alone
-    return Search(
-        term, int(number[:20]) if is_number else None, is_common=bool(matches[CANDIDATES : CANDIDATES + 1])
-    )
+    return Search(term, _number(term), is_common=bool(matches[CANDIDATES : CANDIDATES + 1]))
+
+
+def _number(term: str) -> int | None:
+    """Return the number that was typed, or that of the message with this Message-ID, if it is one of ours."""
+    number = term.removeprefix("#")
+    if number.isascii() and number.isdigit():
+        return found if (found := int(number[:20])) <= LARGEST_ID else None
+    message_id = f"<{term.strip('<>')}>"
+    named = Message.objects.filter(pk__in=queue.rows_of(message_id), message_id__iexact=message_id)
+    return named.values_list("pk", flat=True).first()
 
 
 def _start(term: str) -> Q:

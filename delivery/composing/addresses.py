@@ -40,7 +40,6 @@ class Mailbox:
     address: str
 
 
-@lru_cache(maxsize=1024)  # the sender is most messages' own
 def checked(text: str, what: str = "The address") -> str:
     """Give a bare address in the form the envelope carries, or raise CannotCompose.
 
@@ -49,32 +48,43 @@ def checked(text: str, what: str = "The address") -> str:
     >>> checked("Ann@Grüße.example")
     'Ann@xn--gre-6ka8l.example'
     """
-    shown = _shown(text)
     if len(text) > MAX_MAILBOX:
         raise CannotCompose(f"{what} is {len(text)} characters long; at most {MAX_PATH} are possible.")
+    try:
+        return _checked(text)
+    except _NotAnAddress as error:
+        raise CannotCompose(f"{what} {_shown(text)} {error}") from None
+
+
+class _NotAnAddress(Exception):
+    """What is wrong with a text, as the end of a sentence."""
+
+
+@lru_cache(maxsize=1024)  # most messages have one sender, and a recipient stands in To and the envelope
+def _checked(text: str) -> str:
     local, at, domain = text.rpartition("@")
     if not at or not local or not domain:
-        raise CannotCompose(f"{what} {shown} is not of the form name@domain.")
-    _check_local(local, what, shown)
-    result = f"{local}@{_a_labels(domain, what, shown)}"
+        raise _NotAnAddress("is not of the form name@domain.")
+    _check_local(local)
+    result = f"{local}@{_a_labels(domain)}"
     if len(result.encode()) > MAX_PATH:
-        raise CannotCompose(f"{what} {shown} is longer than {MAX_PATH} octets.")
+        raise _NotAnAddress(f"is longer than {MAX_PATH} octets.")
     return result
 
 
-def _check_local(local: str, what: str, shown: str) -> None:
+def _check_local(local: str) -> None:
     try:
         octets = len(local.encode())
     except UnicodeEncodeError:
-        raise CannotCompose(f"{what} {shown} holds half of a character (a lone surrogate).") from None
+        raise _NotAnAddress("holds half of a character (a lone surrogate).") from None
     if octets > MAX_LOCAL:
-        raise CannotCompose(f"{what} {shown} has more than {MAX_LOCAL} octets before the @.")
+        raise _NotAnAddress(f"has more than {MAX_LOCAL} octets before the @.")
     if _QUOTED.fullmatch(local):
         return
-    if not _DOT_ATOM.fullmatch(local) or not all(map(_is_plain, local)):
-        raise CannotCompose(f"{what} {shown} is not written as RFC 5321 asks before the @.")
+    if not _DOT_ATOM.fullmatch(local) or not (local.isascii() or all(map(_is_plain, local))):
+        raise _NotAnAddress("is not written as RFC 5321 asks before the @.")
     if "%" in local or "!" in local:
-        raise CannotCompose(f"{what} {shown} holds a route (% or !); relaying by routes is refused.")
+        raise _NotAnAddress("holds a route (% or !); relaying by routes is refused.")
 
 
 def _is_plain(character: str) -> bool:
@@ -82,43 +92,42 @@ def _is_plain(character: str) -> bool:
     return character.isascii() or unicodedata.category(character)[0] not in "CZ"
 
 
-def _a_labels(domain: str, what: str, shown: str) -> str:
+@lru_cache(maxsize=1024)  # many recipients share a provider
+def _a_labels(domain: str) -> str:
     if domain.startswith("["):
-        raise CannotCompose(f"{what} {shown} names a machine by its number; only domain names are used.")
+        raise _NotAnAddress("names a machine by its number; only domain names are used.")
     if len(domain) > MAX_DOMAIN:
-        raise CannotCompose(f"{what} {shown} has a domain of more than {MAX_DOMAIN} characters.")
-    ascii_form = domain.lower() if domain.isascii() else _idna(domain, what, shown)
+        raise _NotAnAddress(f"has a domain of more than {MAX_DOMAIN} characters.")
+    ascii_form = domain.lower() if domain.isascii() else _idna(domain)
     labels = ascii_form.split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
-        raise CannotCompose(f"{what} {shown} has no valid domain after the @.")
+        raise _NotAnAddress("has no valid domain after the @.")
     if len(labels) < 2 or labels[-1].isdigit():
-        raise CannotCompose(f"{what} {shown} has no full domain name after the @.")
+        raise _NotAnAddress("has no full domain name after the @.")
     if len(ascii_form) > MAX_DOMAIN:
-        raise CannotCompose(f"{what} {shown} has a domain of more than {MAX_DOMAIN} characters.")
+        raise _NotAnAddress(f"has a domain of more than {MAX_DOMAIN} characters.")
     if "xn--" in ascii_form:
-        _check_scripts(ascii_form, what, shown)
+        _check_scripts(ascii_form)
     return ascii_form
 
 
-def _idna(domain: str, what: str, shown: str) -> str:
+def _idna(domain: str) -> str:
     try:
         return idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
-        raise CannotCompose(f"{what} {shown} has a domain that IDNA 2008 does not allow.") from None
+        raise _NotAnAddress("has a domain that IDNA 2008 does not allow.") from None
 
 
-def _check_scripts(domain: str, what: str, shown: str) -> None:
+def _check_scripts(domain: str) -> None:
     """Refuse labels that mix scripts: they are made to look like another name."""
     for label in domain.split("."):
         try:
             characters = idna.decode(label)
         except (idna.IDNAError, UnicodeError):
-            raise CannotCompose(f"{what} {shown} has a domain that IDNA 2008 does not allow.") from None
+            raise _NotAnAddress("has a domain that IDNA 2008 does not allow.") from None
         scripts = {unicodedata.name(c, "?").split(" ")[0] for c in characters if c.isalpha()}
         if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
-            raise CannotCompose(
-                f"{what} {shown} mixes letters of several scripts in one label of its domain."
-            )
+            raise _NotAnAddress("mixes letters of several scripts in one label of its domain.")
 
 
 def _shown(text: str) -> str:

@@ -7,7 +7,7 @@ of hostile text, or end in an IndexError or RecursionError (measured, Python 3.1
 import re
 
 from delivery.composing.addresses import mailboxes
-from delivery.composing.composed import MAX_LINE, CannotCompose
+from delivery.composing.composed import MAX_LINE, CannotCompose, has_long_line
 from delivery.composing.front import phrase
 from delivery.composing.headers import Field
 from delivery.composing.words import written
@@ -33,7 +33,7 @@ def clean(found: Field) -> bytes | None:
     """
     if _BAD_CONTROL.search(found.lines):
         raise CannotCompose(f"The header field {found.name} holds a control character.")
-    if len(found.lines) > MAX_LINE and max(map(len, found.lines.split(b"\r\n"))) > MAX_LINE:
+    if has_long_line(found.lines):
         raise CannotCompose(
             f"The header field {found.name} has a line of more than {MAX_LINE} bytes; fold it."
         )

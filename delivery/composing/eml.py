@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from django.utils import timezone
 
@@ -129,7 +130,16 @@ def check_size(composed: Composed) -> None:
 
 def date_field(moment: datetime | None) -> bytes:
     """Write a Date field; None is the present time."""
-    return f"Date: {format_datetime(moment or timezone.now())}\r\n".encode("ascii")
+    return _dated(moment) if moment else _present(int(timezone.now().timestamp()))
+
+
+@lru_cache(maxsize=1)  # many messages are handed over in one second
+def _present(second: int) -> bytes:
+    return _dated(datetime.fromtimestamp(second, UTC))
+
+
+def _dated(moment: datetime) -> bytes:
+    return f"Date: {format_datetime(moment)}\r\n".encode("ascii")
 
 
 def _stored(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 
 from delivery.composing.cleaning import clean
-from delivery.composing.composed import BLOB_SIZE, MAX_LINE, CannotCompose
+from delivery.composing.composed import BLOB_SIZE, CannotCompose, has_long_line
 from delivery.composing.headers import Head, read_head
 
 #: Deeper or more numerous parts are not looked into: they are sent if they are 7-bit clean.
@@ -179,7 +179,7 @@ def _is_file(head: Head, parsed: Message) -> bool:
 
 def is_clean(data: bytes) -> bool:
     """Whether data is ASCII and no line is longer than 998 octets."""
-    return data.isascii() and max(map(len, data.split(b"\r\n"))) <= MAX_LINE
+    return data.isascii() and not has_long_line(data)
 
 
 def _refuse_signed(signed: bool) -> None:  # noqa: FBT001  # reads as its name says

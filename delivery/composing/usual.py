@@ -19,7 +19,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail import message as django_message
 
 from delivery.composing import stand_ins
-from delivery.composing.composed import BLOB_SIZE, MAX_LINE, Composed, digest_of
+from delivery.composing.composed import BLOB_SIZE, Composed, digest_of, has_long_line
 from delivery.composing.eml import date_field
 from delivery.composing.mime import encode, is_clean
 
@@ -122,7 +122,7 @@ def _texts(message: EmailMessage) -> list[tuple[str, bytes]] | None:
             return None
         octets = _with_crlf(text.encode())
         # A larger one becomes a blob, and Django encodes long lines itself.
-        if len(octets) > BLOB_SIZE or max(map(len, octets.split(b"\r\n"))) > MAX_LINE:
+        if len(octets) > BLOB_SIZE or has_long_line(octets):
             return None
         found.append((kind.removeprefix("text/"), octets))
     return found if [kind for kind, _octets in found] in _KINDS else None

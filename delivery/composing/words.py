@@ -11,7 +11,7 @@ import re
 from email.errors import HeaderParseError
 from email.header import decode_header
 
-from delivery.composing.composed import MAX_LINE
+from delivery.composing.composed import has_long_line
 
 #: The line length folding aims at (RFC 5322 section 2.1.1 and RFC 2047 section 2).
 FOLD_AT = 76
@@ -46,7 +46,7 @@ def written(name: str, text: str) -> bytes:
 
 def fits(lines: bytes) -> bool:
     """Whether no line is longer than 998 octets."""
-    return max(map(len, lines.split(b"\r\n"))) <= MAX_LINE
+    return not has_long_line(lines)
 
 
 def encoded(text: str) -> str:

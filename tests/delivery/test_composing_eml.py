@@ -3,14 +3,14 @@
 import base64
 import email
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.composing import CannotCompose, compose_eml, readable
-from delivery.composing.composed import BLOB_SIZE, MAX_MESSAGE
+from delivery.composing.composed import BLOB_SIZE, MAX_MESSAGE, has_long_line
 from tests.delivery.mail import (
     ASender,
     an_eml,
@@ -543,3 +543,21 @@ def test_a_raw_file_name_is_encoded_and_reads_the_same(given_field, read):
     sent = on_the_wire(composed_eml(b"x", b"Content-Disposition: " + given_field.encode()))
     assert_sendable(sent)
     assert email.message_from_bytes(sent, policy=email.policy.default).get_filename() == read
+
+
+LENGTHS = st.sampled_from([0, 1, 70, 500, 996, 997, 998, 999, 1000, 1996])
+
+
+@given(st.lists(st.tuples(LENGTHS, st.sampled_from([b"\r\n", b"\r", b"\n", b""])), max_size=8))
+def test_a_long_line_is_found_wherever_it_stands(lines):
+    data = b"".join(b"x" * length + line_end for length, line_end in lines)
+    assert has_long_line(data) == (max(map(len, data.split(b"\r\n"))) > 998)
+
+
+def test_the_date_is_that_of_the_moment_and_not_of_the_message_before(monkeypatch):
+    now = datetime(2026, 11, 20, 12, 0, 0, 999_999, tzinfo=UTC)
+    for second in range(3):
+        monkeypatch.setattr(
+            "django.utils.timezone.now", lambda second=second: now + timedelta(seconds=second)
+        )
+        assert f"Date: Fri, 20 Nov 2026 12:00:0{second} +0000".encode() in composed_eml().data

@@ -23,15 +23,6 @@ BACKEND = "delivery.email_backend.EmailBackend"
 has_mailers = hasattr(mail, "mailers")
 
 
-@pytest.fixture
-def ours(settings):
-    """The project's mail goes through our backend."""
-    if has_mailers:
-        settings.MAILERS = {"default": {"BACKEND": BACKEND}}
-    else:
-        settings.EMAIL_BACKEND = BACKEND
-
-
 def a_message(**changes):
     valid = {"subject": "Report", "body": "Hello.", "from_email": "ann@example.org", "to": ["bo@example.com"]}
     return EmailMessage(**valid | changes)
@@ -51,7 +42,7 @@ def arrived_after(hand_over):
     return [message.content for message in server.messages]
 
 
-@pytest.mark.usefixtures("ours")
+@pytest.mark.usefixtures("through_our_backend")
 def test_v01_send_mail_queues_a_message():
     assert (
         mail.send_mail("Grüße", "Hallo", "ann@example.org", ["bo@example.com"], html_message="<b>Hallo</b>")
@@ -69,7 +60,7 @@ def test_v01_send_mail_queues_a_message():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("ours")
+@pytest.mark.usefixtures("through_our_backend")
 def test_v01_what_send_mail_hands_over_arrives():
     (data,) = arrived_after(
         lambda: mail.send_mail("Report", "Hello there.", "ann@example.org", ["bo@example.com"])
@@ -78,7 +69,7 @@ def test_v01_what_send_mail_hands_over_arrives():
     assert b"Hello there." in data
 
 
-@pytest.mark.usefixtures("ours")
+@pytest.mark.usefixtures("through_our_backend")
 def test_v23_mail_admins_with_braces_in_a_traceback(settings):
     settings.ADMINS = ["admin@example.org"] if has_mailers else [("Admin", "admin@example.org")]
     settings.SERVER_EMAIL = "server@example.org"
@@ -88,7 +79,7 @@ def test_v23_mail_admins_with_braces_in_a_traceback(settings):
     assert b"{{ 7|add:1 }} {% load %} {{{" in bytes(models.Content.objects.get(pk=row.pk).data)
 
 
-@pytest.mark.usefixtures("ours")
+@pytest.mark.usefixtures("through_our_backend")
 def test_send_mass_mail_queues_all_of_it():
     count = mail.send_mass_mail(
         [("Report", "Hello.", "ann@example.org", [f"r{i}@example.com"]) for i in range(5)]
@@ -96,7 +87,7 @@ def test_send_mass_mail_queues_all_of_it():
     assert count == len(stored()) == 5
 
 
-@pytest.mark.usefixtures("ours")
+@pytest.mark.usefixtures("through_our_backend")
 def test_a_message_that_sends_itself_is_queued_and_one_without_recipients_is_not():
     assert EmailMultiAlternatives("Report", "Hello.", "ann@example.org", ["bo@example.com"]).send() == 1
     assert a_message(to=[]).send() == 0
