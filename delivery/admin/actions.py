@@ -6,7 +6,7 @@ question about uncertain messages are the same everywhere.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from django.db import transaction
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext, ngettext_lazy
 
 from delivery import jobs, queue, tasks
+from delivery.admin.moving import WHY_LEFT
 from delivery.admin.states import Standing, State, standings
 from delivery.models import Message
 
@@ -29,6 +30,8 @@ class Action:
 
     `moves` says per state what is called; other states are skipped. `asks` marks an action that may deliver
     an uncertain message twice. `any_uncertain` is called for such a message in any state but *sending*.
+    `asks_where`: it is done with a destination only (`towards`). `title` heads its question where the label
+    does not, and `for_all` is the label for all messages of a list.
     """
 
     name: str
@@ -39,6 +42,27 @@ class Action:
     asks: bool = False
     is_danger: bool = False
     any_uncertain: Move | None = None
+    asks_where: bool = False
+    title: Promise | None = None
+    for_all: Promise | None = None
+    why_left: jobs.WhyLeft | None = field(default=None, repr=False)
+
+    @property
+    def heading(self) -> str:
+        """What its question is called."""
+        return str(self.title or self.label)
+
+    @property
+    def label_for_all(self) -> str:
+        """What it is called for all messages of a list."""
+        return str(self.for_all or _("%(act)s all…") % {"act": self.label})
+
+    def towards(self, to: jobs.Destination) -> "Action":
+        """Return the same with a destination."""
+        act = jobs.moving_to(to)
+        by_hand = {move: _by_hand(move) for move in act.moves.values()}
+        moves = {State(state.value): by_hand[move] for state, move in act.moves.items()}
+        return replace(self, moves=moves, why_left=act.why_left)
 
     @property
     def permission_name(self) -> str:
@@ -119,6 +143,16 @@ ACTIONS = (
         moves=_moves_of("cancel"),
         is_danger=True,
     ),
+    Action(
+        name="move",
+        label=_("Move to another profile…"),
+        permission="delivery.move_message",
+        done=ngettext_lazy("%(n)d message was moved.", "%(n)d messages were moved.", "n"),
+        moves=_moves_of("move"),
+        asks_where=True,
+        title=_("Move to another profile"),
+        for_all=_("Move all to another profile…"),
+    ),
 )
 BY_NAME = {action.name: action for action in ACTIONS}
 
@@ -185,20 +219,31 @@ def carry_out(chosen: Plan, user_id: int | None) -> tuple[int, "Counter[str]"]:
             moved = set(move(ids, user_id))
             done += len(moved)
             if len(moved) < len(ids):
-                skipped[str(_("changed meanwhile or without content"))] += len(ids) - len(moved)
+                skipped.update(_why_left(chosen.action, [pk for pk in ids if pk not in moved]))
         if done:
             transaction.on_commit(partial(tasks.ring), robust=True)
     return done, skipped
 
 
+def _why_left(action: Action, ids: Sequence[int]) -> "Counter[str]":
+    if action.why_left is None:
+        return Counter({str(_("changed meanwhile or without content")): len(ids)})
+    known = action.why_left(ids)
+    return Counter(str(WHY_LEFT[known[pk]] if pk in known else _("changed meanwhile")) for pk in ids)
+
+
+def reasons(skipped: "Counter[str]") -> str:
+    """Say why messages are skipped, each reason with its count; "" for none."""
+    return ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+
+
 def report(action: Action, done: int, skipped: "Counter[str]") -> str:
     """Say what was done and what was not; never nothing."""
     parts = [str(action.done % {"n": done})] if done else []  # type: ignore[operator]  # a lazy ngettext
-    if total := sum(skipped.values()):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+    if total := skipped.total():
         parts.append(
             ngettext("%(n)d was skipped: %(reasons)s.", "%(n)d were skipped: %(reasons)s.", total)
-            % {"n": total, "reasons": reasons}
+            % {"n": total, "reasons": reasons(skipped)}
         )
     if not parts:
         return str(_("Nothing was done: the chosen messages are not in this list any more."))

@@ -23,6 +23,7 @@ from delivery.admin.asked import (
     reply_words,
     since_of,
 )
+from delivery.admin.pins import PinFilter, pinned_of
 from delivery.admin.sentences import cause_words
 from delivery.admin.states import FAILURES, State, any_of, messages_in
 from delivery.models import Failure, Message, MessageState, QueueEntry
@@ -53,8 +54,13 @@ class StateFilter(SimpleListFilter):
         chosen = self.value()
         if chosen not in State.values:
             return queryset
-        # A search, a site or another order is not about the newest.
-        is_plain = not request.GET.keys() & {SEARCH_VAR, ORDER_VAR, SiteFilter.parameter_name}
+        # A search, a site, a pin or another order is not about the newest.
+        is_plain = not request.GET.keys() & {
+            SEARCH_VAR,
+            ORDER_VAR,
+            SiteFilter.parameter_name,
+            PinFilter.parameter_name,
+        }
         newest = COUNT_LIMIT + 1 if is_plain else None
         narrowed = _of_failures(request.GET) if chosen in FAILURES else None
         return messages_in(
@@ -114,6 +120,14 @@ class ProfileFilter(_Chosen):
 
     title = _("Profile")
     parameter_name = "profile"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: "ModelAdmin[Any]"
+    ) -> list[tuple[str, Any]]:  # Any: as above
+        """Offer none to those who may not see profiles: the names are not for them."""
+        if not request.user.has_perm("smtp_settings.view_smtpprofile"):
+            return []
+        return super().lookups(request, model_admin)
 
     def usual(self) -> list[tuple[str, Any]]:  # Any: as above
         """Offer the profiles there are."""
@@ -215,9 +229,11 @@ def _read_sites() -> list[tuple[str, str]]:
 _OF_FAILURES = (CauseFilter, ProfileFilter, PeriodFilter, ReplyFilter)
 OF_FAILURES = frozenset(kind.parameter_name for kind in _OF_FAILURES)
 #: In the order of the chips.
-CHIPS = (StateFilter, UncertainFilter, SiteFilter, *_OF_FAILURES, BeforeFilter)
+CHIPS = (StateFilter, UncertainFilter, SiteFilter, PinFilter, *_OF_FAILURES, BeforeFilter)
 #: The filters an address may name; with any other, a column could be searched by guessing.
 FILTERS = frozenset(kind.parameter_name for kind in CHIPS)
+#: Those that mean nothing of what is over.
+OF_WAITING = frozenset({PinFilter.parameter_name})
 
 
 def choice_of(asked: QueryDict) -> jobs.Choice:
@@ -235,6 +251,7 @@ def choice_of(asked: QueryDict) -> jobs.Choice:
         site_id=site_of(asked),
         since=since_of(asked.get("since", "")) if has_cause else None,
         reply=reply_of(asked.get("reply", "")) if has_cause else "",
+        pinned_id=pinned_of(asked),
     )
 
 
@@ -250,6 +267,7 @@ def address_of(choice: jobs.Choice) -> dict[str, str]:
         "site": "" if choice.site_id is None else str(choice.site_id or _NO_SITE),
         "since": "" if choice.since is None else choice.since.isoformat(),
         "reply": choice.reply,
+        "pinned": "" if choice.pinned_id is None else str(choice.pinned_id),
     }
     return {name: value for name, value in wanted.items() if value or (name == "cause" and value is not None)}
 

@@ -51,6 +51,8 @@ def groups(request: HttpRequest) -> list[Group]:
         return []
     found = stats.failure_groups(SmallState[state.name])
     ids = {group.profile_id for group in found if group.profile_id is not None}
+    if not request.user.has_perm("smtp_settings.view_smtpprofile"):
+        ids = set()  # no names for them
     names = dict(SMTPProfile.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
     return [_group(request, group, state, names) for group in found]
 

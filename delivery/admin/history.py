@@ -20,6 +20,7 @@ _HELD = (State.HELD.label, TONES[State.HELD])
 _CANCELLED = (State.CANCELLED.label, TONES[State.CANCELLED])
 _COPY = (gettext_lazy("Copy"), "is-quiet")
 
+MOVED = "message.moved"
 #: What is told: title, badge and its tone.
 _ACTS: dict[str, tuple[Promise, Promise | str, str]] = {
     "message.put_back": (gettext_lazy("Queued again"), *_QUEUED),
@@ -29,6 +30,7 @@ _ACTS: dict[str, tuple[Promise, Promise | str, str]] = {
     "message.sent_again": (gettext_lazy("Sent again as a copy"), *_COPY),
     "message.resent": (gettext_lazy("Sent to others"), *_COPY),
     "message.is_copy": (gettext_lazy("Made as a copy"), *_COPY),
+    MOVED: (gettext_lazy("Moved to another profile"), gettext_lazy("Moved"), "is-info"),
 }
 #: The states whose moment one of these acts tells already.
 _TELLS = {"message.held": State.HELD, "message.cancelled": State.CANCELLED}
@@ -55,18 +57,29 @@ class Deed:
     tells: State | None = None
 
 
-def deeds_of(message: Message) -> list[Deed]:
+def deeds_of(message: Message, *, may_see_profiles: bool) -> list[Deed]:
     """Return what people did with a message, newest first; one question."""
     found = Event.objects.filter(message_id=message.pk, kind__in=_ACTS).select_related("user")
-    return [_deed(event, message) for event in found.order_by("-id")[:_MOST]]
+    newest = found.order_by("-id")[:_MOST]
+    return [_deed(event, message, may_see_profiles=may_see_profiles) for event in newest]
 
 
-def _deed(event: Event, message: Message) -> Deed:
+def _deed(event: Event, message: Message, *, may_see_profiles: bool) -> Deed:
     title, badge, tone = _ACTS[event.kind]
-    words = str(title)
+    words = _moved(event, may_see_profiles=may_see_profiles) or str(title)
     if event.job_id:
         words = _("%(act)s, in job %(id)d") % {"act": words, "id": event.job_id}
     return Deed(event.at, words, badge, tone, _who(event), _links(event, message), _TELLS.get(event.kind))
+
+
+def _moved(event: Event, *, may_see_profiles: bool) -> str:
+    """Say where a message was moved to; "" for any other act, and where that profile is not to be named."""
+    if event.kind != MOVED:
+        return ""
+    if event.profile_id is None:
+        return _("Moved to any server that serves its site")
+    name = event.data.get("moved_to", "")
+    return _("Moved to %(profile)s") % {"profile": name} if may_see_profiles and name else ""
 
 
 def _who(event: Event) -> str:

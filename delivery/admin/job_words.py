@@ -15,6 +15,7 @@ from delivery import jobs
 from delivery.admin import actions
 from delivery.admin.asked import period_words, reply_words
 from delivery.admin.filters import address_of, profile_name, site_name
+from delivery.admin.moving import WHY_LEFT, destination_words
 from delivery.admin.sentences import cause_words
 from delivery.admin.states import State
 from delivery.models import BulkJob
@@ -27,6 +28,7 @@ TITLES: dict[str, Promise] = {
     "release": gettext_lazy("Releasing messages"),
     "hold": gettext_lazy("Holding messages"),
     "cancel": gettext_lazy("Cancelling messages"),
+    "move": gettext_lazy("Moving messages"),
 }
 TONES = {
     BulkJob.State.RUNNING: "is-info",
@@ -39,6 +41,7 @@ _REASONS: dict[str, Promise] = {
     "uncertain": gettext_lazy("may have arrived"),
     "removed": gettext_lazy("removed"),
     "sent": gettext_lazy("already sent"),
+    **WHY_LEFT,
 }
 #: Fewer than this done say nothing about the speed.
 _LEAST = 20
@@ -83,28 +86,35 @@ def title_of(job: BulkJob) -> str:
     return str(TITLES.get(job.action, job.action))
 
 
-def choice_of(job: BulkJob) -> jobs.Choice:
-    """Return which messages a job is for."""
-    return jobs.Choice.from_json(
-        {name: value for name, value in job.filter.items() if name != "with_uncertain"}
-    )
-
-
-def filter_words(choice: jobs.Choice, *, with_names: bool = True) -> list[tuple[str, str]]:
+def filter_words(
+    choice: jobs.Choice,
+    *,
+    with_names: bool = True,
+    may_see_profiles: bool = True,
+    to: jobs.Destination | None = None,
+) -> list[tuple[str, str]]:
     """Say which messages a filter shows, a pair each: what it looks at, and for what.
 
-    Without names profiles and sites are numbers, and nothing is asked for.
+    Without names profiles and sites are numbers, and nothing is asked for; a profile's name is left out for
+    those who may not see profiles, too. `to` is where a job moves them.
     """
-    return list(_filter(choice, with_names=with_names))
+    is_named = with_names and may_see_profiles
+    found = list(_filter(choice, with_names=with_names, may_see_profiles=may_see_profiles))
+    if to is not None:
+        name = profile_name(to.profile_id) if is_named and to.profile_id is not None else ""
+        found.append((_("Where to"), destination_words(to, name)))
+    return found
 
 
-def _filter(choice: jobs.Choice, *, with_names: bool) -> Iterator[tuple[str, str]]:
+def _filter(choice: jobs.Choice, *, with_names: bool, may_see_profiles: bool) -> Iterator[tuple[str, str]]:
     state = State(choice.state.value) if choice.state is not None else None
     # Not "Status": the job has one of its own beside it.
     yield _("Chosen"), str(state.label) if state else _("any that waits or needs a person")
     yield from _filter_of_failures(choice, state)
-    if choice.profile_id is not None:
-        yield _("Profile"), profile_name(choice.profile_id) if with_names else f"#{choice.profile_id}"
+    for what, profile_id in ((_("Profile"), choice.profile_id), (_("Only through"), choice.pinned_id)):
+        if profile_id is not None:
+            is_named = with_names and may_see_profiles
+            yield what, profile_name(profile_id) if is_named else f"#{profile_id}"
     if choice.site_id is not None:
         is_plain = with_names or not choice.site_id
         yield _("Site"), site_name(choice.site_id) if is_plain else f"#{choice.site_id}"
@@ -220,11 +230,11 @@ def _stalled(job: BulkJob) -> str:
 
 def _skipped(reason: str, count: int) -> Skipped:
     is_state = reason in State.values
-    words = _REASONS.get(reason) or (State(reason).label if is_state else reason)
+    words = _REASONS.get(reason) or (str(State(reason).label).lower() if is_state else reason)
     url = list_of(jobs.Choice(), state=reason) if is_state else ""
     if reason == "uncertain":
         url = list_of(jobs.Choice(only_uncertain=True))
-    return Skipped(count, str(words).lower(), url)
+    return Skipped(count, str(words), url)
 
 
 def list_of(choice: jobs.Choice, **more: str) -> str:

@@ -23,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from delivery import jobs, tasks
-from delivery.admin import actions, job_words
+from delivery.admin import actions, job_words, moving
 from delivery.admin.asked import number_of
 from delivery.admin.filters import choice_of
 from delivery.models import BulkJob
@@ -42,6 +42,10 @@ class BulkJobAdmin(ReadOnly):
     """Jobs over many messages. Operators see their own."""
 
     list_title = gettext_lazy("Jobs")
+    empty_title = gettext_lazy("No job yet")
+    empty_text = gettext_lazy(
+        "What is done to all messages of a list runs as a job: choose Failed or Queued under Messages."
+    )
     list_display = ("at", "what", "who", "which", "progress", "state_badge")
     list_display_links = ("at",)
     list_filter = ("state", BeforeFilter)
@@ -80,13 +84,15 @@ class BulkJobAdmin(ReadOnly):
         choice = choice_of(request.GET)
         found = jobs.estimate(choice, upper=2**63 - 1)
         why_not = self._why_not(request, found)
-        if request.method == "POST" and not why_not:
+        where = moving.form_for(request) if act.asks_where else None
+        if request.method == "POST" and not why_not and (where is None or where.is_valid()):
+            act = act if where is None else jobs.moving_to(where.destination)
             return self._begin(request, act, choice)
         fitting = found.fitting(list(act.moves))
         context = {
             "action": action,
             "act": act,
-            "facts": job_words.filter_words(choice),
+            "facts": _facts(request, choice),
             "found": found,
             "fitting": fitting,
             "others": sum(found.by_state.values()) - fitting,
@@ -94,9 +100,10 @@ class BulkJobAdmin(ReadOnly):
             "why_not": why_not if request.method == "POST" or not self._may(request, found) else "",
             "may": self._may(request, found) and bool(fitting or found.is_capped),
             "per_minute": request.POST.get("per_minute", request.GET.get("pace", "")),
+            "form": where,
             "back": job_words.list_of(choice),
         }
-        return self._page(request, "admin/delivery/bulkjob/start.html", str(action.label), context)
+        return self._page(request, "admin/delivery/bulkjob/start.html", action.heading, context)
 
     def _asked(self, request: HttpRequest) -> tuple[actions.Action, jobs.Act]:
         action = actions.BY_NAME.get(request.GET.get("action", ""))
@@ -149,7 +156,7 @@ class BulkJobAdmin(ReadOnly):
         """Show how far a job is."""
         job = self._found(request, pk)
         progress = job_words.progress_of(job)
-        context = self._context(job, progress) | {
+        context = self._context(request, job, progress) | {
             "may_stop": progress.is_running and self._may_stop(request, job),
         }
         return self._page(request, "admin/delivery/bulkjob/job.html", progress.title, context)
@@ -161,7 +168,7 @@ class BulkJobAdmin(ReadOnly):
         said = progress.stalled or progress.sentence
         answer: dict[str, Any] = {"seq": progress.seq, "done": not progress.is_running, "announce": said}
         if request.GET.get("seq") != progress.seq:
-            context = self._context(job, progress)
+            context = self._context(request, job, progress)
             answer["html"] = render_to_string("admin/delivery/bulkjob/_job.html", context, request)
         return JsonResponse(answer)
 
@@ -179,12 +186,14 @@ class BulkJobAdmin(ReadOnly):
         may_act = action is not None and request.user.has_perm(action.permission)
         return request.user.has_perm(LARGE) or (job.user_id == request.user.pk and may_act)
 
-    def _context(self, job: BulkJob, progress: job_words.Progress) -> dict[str, Any]:  # Any: a template's
-        choice = job_words.choice_of(job)
+    def _context(
+        self, request: HttpRequest, job: BulkJob, progress: job_words.Progress
+    ) -> dict[str, Any]:  # Any: a template's
+        choice = jobs.choice_of(job.filter)
         return {
             "job": job,
             "progress": progress,
-            "facts": job_words.filter_words(choice),
+            "facts": _facts(request, choice, jobs.destination_of(job.filter)),
             "list_url": job_words.list_of(choice),
         }
 
@@ -222,7 +231,9 @@ class BulkJobAdmin(ReadOnly):
     @display(description=gettext_lazy("Which messages"))
     def which(self, job: BulkJob) -> str:
         """Return its filter; names of profiles and sites are on its page."""
-        words = job_words.filter_words(job_words.choice_of(job), with_names=False)
+        words = job_words.filter_words(
+            jobs.choice_of(job.filter), with_names=False, to=jobs.destination_of(job.filter)
+        )
         return ", ".join(f"{name}: {value}" for name, value in words)
 
     @display(description=gettext_lazy("Progress"))
@@ -235,3 +246,11 @@ class BulkJobAdmin(ReadOnly):
         """Return where it stands."""
         tone = job_words.TONES[BulkJob.State(job.state)]
         return format_html('<span class="mc-badge {}">{}</span>', tone, BulkJob.State(job.state).label)
+
+
+def _facts(
+    request: HttpRequest, choice: jobs.Choice, to: jobs.Destination | None = None
+) -> list[tuple[str, str]]:
+    """Say what was chosen, to this person."""
+    may_see_profiles = request.user.has_perm("smtp_settings.view_smtpprofile")
+    return job_words.filter_words(choice, may_see_profiles=may_see_profiles, to=to)

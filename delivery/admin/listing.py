@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.content import PERMISSION
-from delivery.admin.filters import FILTERS, OF_FAILURES, StateFilter, site_of
+from delivery.admin.filters import FILTERS, OF_FAILURES, OF_WAITING, StateFilter, site_of
 from delivery.admin.searching import in_window, search_for
 from delivery.admin.sentences import words_of
 from delivery.admin.states import ENDED, FAILURES, OPEN, Standing, State, standings
@@ -83,6 +83,7 @@ class MessageList(ChangeList):
         found = super().get_filters_params(params)
         state = found.get(StateFilter.parameter_name, [""])[-1]
         known = FILTERS if state in FAILURES else FILTERS - OF_FAILURES
+        known -= OF_WAITING if state in ENDED else frozenset()
         for name in found.keys() - known:
             del found[name]
             self.params.pop(name, None)
@@ -156,7 +157,8 @@ def lines(
     """Read what belongs to these messages: standing, profile's name, last reply, why one that waits does.
 
     Without the content permission a reply names no recipient but the first, whom the row shows: which of the
-    others are blind is in the content, and that would be fifty readings.
+    others are blind is in the content, and that would be fifty readings. Who may not see profiles is told no
+    name of one.
     """
     standing = standings(messages)
     waiting = [
@@ -164,12 +166,14 @@ def lines(
     ]
     last = {attempt.message_id: attempt for attempt in _last_attempts(waiting)}
     profile_ids = {known.profile_id for known in standing.values() if known.profile_id is not None}
-    names, whys = {}, {}
+    names: dict[int, str] = {}
+    whys: dict[int, WhyNot] = {}
     if still_open := [pk for pk, known in standing.items() if known.state in OPEN]:
         snapshot = stats.snapshot_of_page(still_open)
-        names = {server.profile_id: server.name for server in snapshot.servers}
+        if may_see_profiles:
+            names = {server.profile_id: server.name for server in snapshot.servers}
         whys = whys_of(snapshot, may_see_profiles=may_see_profiles)
-    elif profile_ids:
+    elif profile_ids and may_see_profiles:
         names = dict(SMTPProfile.objects.filter(pk__in=profile_ids).values_list("pk", "name"))
     return [
         (
@@ -177,7 +181,7 @@ def lines(
             Line(
                 standing[message.pk],
                 names.get(standing[message.pk].profile_id or 0, ""),
-                Blind([] if may_see_content else message.rcpt_to[1:]).mask(
+                Blind([] if may_see_content else message.rcpt_to[1:], may_see_profiles=may_see_profiles).mask(
                     reply_of(last[message.pk]) if message.pk in last else words_of(message)
                 ),
                 whys.get(message.pk),

@@ -8,8 +8,7 @@ content.
 from typing import Any
 
 from django.contrib import messages as notices
-from django.contrib.admin import ModelAdmin, ShowFacets, display
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
+from django.contrib.admin import ShowFacets
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import (
@@ -18,57 +17,28 @@ from django.http import (
     HttpResponse,
     HttpResponseNotAllowed,
     HttpResponseRedirect,
-    QueryDict,
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from delivery.admin import actions, content, grouping, resending, routing
+from delivery.admin.acting import Acting
+from delivery.admin.columns import Columns
 from delivery.admin.filters import CHIPS, FILTERS
-from delivery.admin.listing import PAGE_SIZE, Line, MessageList
+from delivery.admin.listing import PAGE_SIZE, MessageList
 from delivery.admin.page import page_of
-from delivery.admin.searching import Search
+from delivery.admin.searching import LARGEST_ID, Search
 from delivery.admin.states import standings
 from delivery.composing import readable
 from delivery.models import Message
 from delivery.reading import one_line
-from delivery.showing import when
 from smtp_settings.admin.records.bounded import CappedPaginator
 
-#: Characters of a column that holds what strangers wrote; what the column cuts is in the tooltip.
-_COLUMN = 200
-_LARGEST_ID = 2**63 - 1
 
-
-class ChosenOnly(ActionForm):
-    """The action form without "all matching": what is done is done to the rows that were ticked."""
-
-    def clean_select_across(self) -> bool:
-        """Refuse a forged "all": bulk work over a filter is a job."""
-        return False
-
-
-class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class MessageAdmin(Columns, Acting):
     """Messages in the admin."""
 
-    list_display = (
-        "number",
-        "status",
-        "recipient",
-        "about",
-        "profile_name",
-        "urgency",
-        "tries",
-        "last_reply",
-        "queued_at",
-        "next_try",
-    )
-    list_display_links = None
-    empty_value_display = ""
     list_filter = CHIPS
     list_per_page = PAGE_SIZE
     list_max_show_all = PAGE_SIZE
@@ -76,12 +46,10 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
     sortable_by = ("number",)
     search_fields = ("rcpt_first",)
     search_label = _("Recipient or message number")
-    search_help_text = _("Searches the start of the address.")
+    search_help_text = _("Searches the start of the address. A Message-ID that mailconf gave is found too.")
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
-    action_form = ChosenOnly
-    actions_selection_counter = True
 
     # What is allowed
 
@@ -130,27 +98,13 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         search: Search | None = getattr(request, "search", None)  # the change list has understood it
         return queryset if search is None else search.narrow(queryset), False
 
-    def get_actions(
-        self, request: HttpRequest, action_location: object = None
-    ) -> dict[str, Any]:  # Any: as ModelAdmin.get_actions
-        """Offer what this user may do.
-
-        Django 6.1 names the page; there is only the list, because one message has a page of our own.
-        """
-        return {
-            action.name: (_list_action(action), action.name, str(action.label))
-            for action in actions.allowed(request)
-        }
-
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the list; a POST does an action, or a notice says why not."""
-        if request.method == "POST" and self.has_view_permission(request):
-            request.POST = _with_numbers_only(request.POST)  # type: ignore[assignment]  # the stubs: immutable
-            if why_not := _why_not(request):
-                self.message_user(request, why_not, notices.WARNING)
-                return HttpResponseRedirect(request.get_full_path())
+        is_act = request.method == "POST" and self.has_view_permission(request)
+        if is_act and (stopped := self.stopped(request)) is not None:
+            return stopped
         allowed = {
             "message_actions": actions.allowed(request),
             "may_ask_route": request.user.has_perm(routing.PERMISSION),
@@ -278,25 +232,6 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         page = reverse("admin:delivery_message_change", args=[pk])
         return self.act(request, chosen, [message], back=page) or HttpResponseRedirect(page)
 
-    def act(
-        self,
-        request: HttpRequest,
-        action: actions.Action,
-        chosen: "QuerySet[Message] | list[Message]",
-        *,
-        back: str = "",
-    ) -> HttpResponse | None:
-        """Do an action with the chosen messages and say what happened; or answer with a question first."""
-        if not (self.has_view_permission(request) and request.user.has_perm(action.permission)):
-            raise PermissionDenied(action.permission_name)
-        plan = actions.plan(action, chosen)
-        if plan.needs_confirmation and "confirmed" not in request.POST:
-            return self._question(request, plan, back)
-        done, skipped = actions.carry_out(plan, request.user.pk)
-        level = notices.SUCCESS if done else notices.WARNING
-        self.message_user(request, actions.report(action, done, skipped), level)
-        return None
-
     def _content(self, request: HttpRequest, pk: int, part: str, number: int = 0) -> HttpResponse:
         if (refused := self._refused(request, "GET")) is not None:
             return refused
@@ -320,7 +255,7 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
         if not self.has_view_permission(request):
             raise PermissionDenied(_("Can view message"))
         found = Message.objects.filter(pk=pk).select_related("site")
-        message = found.first() if pk <= _LARGEST_ID else None
+        message = found.first() if pk <= LARGEST_ID else None
         if message is None:
             raise Http404(_("This message does not exist. It may have been removed after its time."))
         return message
@@ -341,132 +276,3 @@ class MessageAdmin(ModelAdmin):  # type: ignore[type-arg]  # not generic at run 
                 **context,
             },
         )
-
-    def _question(self, request: HttpRequest, plan: actions.Plan, back: str) -> TemplateResponse:
-        return TemplateResponse(
-            request,
-            "admin/delivery/message/confirm.html",
-            {
-                **self.admin_site.each_context(request),
-                "opts": self.opts,
-                "title": plan.action.label,
-                "plan": plan,
-                "chosen": [message_id for ids in plan.ids.values() for message_id in ids],
-                "back": back or reverse("admin:delivery_message_changelist"),
-            },
-        )
-
-    # Columns. Strangers wrote what stands in them: one line, hidden characters visible, escaped.
-
-    @display(description=_("No."), ordering="pk")
-    def number(self, message: Message) -> SafeString:
-        """Link the number to the page."""
-        return format_html(
-            '<a href="{}">#{}</a>', reverse("admin:delivery_message_change", args=[message.pk]), message.pk
-        )
-
-    @display(description=_("Status"))
-    def status(self, message: Message) -> SafeString:
-        """Show the state, the mark beside it, and why a message that waits does."""
-        line = _line(message)
-        standing = line.standing
-        shown = format_html('<span class="mc-badge {}">{}</span>', standing.tone, standing.state.label)
-        if standing.is_uncertain:
-            shown = format_html('{} <span class="mc-badge is-mark">{}</span>', shown, _("Uncertain"))
-        if line.why is None:
-            return shown
-        css = "mc-why is-warn" if line.why.needs_a_person else "mc-why"
-        return format_html('{} <span class="{}">{}</span>', shown, css, line.why.text)
-
-    @display(description=_("To"))
-    def recipient(self, message: Message) -> SafeString:
-        """Show the first recipient and how many more there are."""
-        first = one_line(message.rcpt_to[0] if message.rcpt_to else "", _COLUMN)
-        if len(message.rcpt_to) < 2:
-            return _cut(first)
-        return _cut(_("%(first)s and %(n)d more") % {"first": first, "n": len(message.rcpt_to) - 1})
-
-    @display(description=_("Subject"))
-    def about(self, message: Message) -> SafeString:
-        """Show the subject, decoded."""
-        return _cut(one_line(readable(message.subject), _COLUMN))
-
-    @display(description=_("Profile"))
-    def profile_name(self, message: Message) -> SafeString | str:
-        """Say who sent or refused it last."""
-        name = _line(message).profile
-        return _cut(name) if name else ""
-
-    @display(description=_("Priority"))
-    def urgency(self, message: Message) -> str:
-        """Say High, Normal or Low."""
-        return str(message.get_priority_display())
-
-    @display(description=_("Attempts"))
-    def tries(self, message: Message) -> int:
-        """Count how often it was tried."""
-        return _line(message).standing.attempts
-
-    @display(description=_("Last server reply"))
-    def last_reply(self, message: Message) -> SafeString | str:
-        """Show the server's words in one line."""
-        reply = one_line(_line(message).reply, _COLUMN)
-        return format_html('<code class="mc-cut" title="{0}">{0}</code>', reply) if reply else ""
-
-    @display(description=_("Queued"))
-    def queued_at(self, message: Message) -> SafeString:
-        """Say when it was handed over."""
-        return when(message.created_at)
-
-    @display(description=_("Next try"))
-    def next_try(self, message: Message) -> SafeString | str:
-        """Say when it is due."""
-        next_try_at = _line(message).standing.next_try_at
-        return when(next_try_at) if next_try_at else ""
-
-
-def _cut(text: str) -> SafeString:
-    """Show text in one line, as wide as the column; all of it is the tooltip."""
-    return format_html('<span class="mc-cut" title="{0}">{0}</span>', text)
-
-
-def _line(message: Message) -> Line:
-    line: Line = message.line  # type: ignore[attr-defined]  # attached by MessageList
-    return line
-
-
-def _with_numbers_only(posted: QueryDict) -> QueryDict:
-    """Leave out chosen "numbers" that no message can have: PostgreSQL would refuse the whole statement."""
-    cleaned = posted.copy()
-    cleaned.setlist(
-        ACTION_CHECKBOX_NAME,
-        [text for text in posted.getlist(ACTION_CHECKBOX_NAME) if _is_message_number(str(text))],
-    )
-    return cleaned
-
-
-def _is_message_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _LARGEST_ID
-
-
-def _why_not(request: HttpRequest) -> str:
-    """Say why the action of this POST cannot begin, "" if it can; Django would say nothing."""
-    action = actions.BY_NAME.get(request.POST.get("action", ""))
-    if action is None:
-        return gettext("Nothing was done: no action was chosen.")
-    if not request.user.has_perm(action.permission):
-        return gettext("Nothing was done. It needs the permission “%(name)s”.") % {
-            "name": action.permission_name
-        }
-    if not request.POST.getlist(ACTION_CHECKBOX_NAME):
-        return gettext("Nothing was done: no message was chosen.")
-    return ""
-
-
-def _list_action(action: actions.Action) -> Any:  # Any: the shape ModelAdmin.get_actions asks for
-    def run(
-        model_admin: MessageAdmin, request: HttpRequest, chosen: "QuerySet[Message]"
-    ) -> HttpResponse | None:
-        return model_admin.act(request, action, chosen)
-
-    return run

@@ -85,35 +85,38 @@ class MessagePage:
     size_bytes: int | None
     why: Card | None  #: for one that waits
 
+    @property
+    def has_replies(self) -> bool:
+        """Whether a recipient has a reply of its own; the sentence on top has that of all."""
+        return any(recipient.reply for recipient in self.recipients)
+
 
 def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -> MessagePage:
     """Gather a message's page.
 
-    Without the content permission, blind recipients are not named. Who may not see profiles is told only such
-    causes as say nothing of one.
+    Without the content permission, blind recipients are not named. Who may not see profiles is told no name
+    of one, and only such causes as say nothing of one.
     """
     standing = standings([message])[message.pk]
     attempts = _attempts(message)
     is_open = standing.state in OPEN
     # A waiting message asks every profile.
     profiles = _every_profile() if is_open else _profiles(message, standing, attempts)
-    profile = profiles.get(standing.profile_id or 0)
+    told = profiles if may_see_profile else {}
+    profile = told.get(standing.profile_id or 0)
     content = Content.objects.filter(pk=message.pk).values("size", "data").first()
     named = None if may_see_content else _named(bytes(content["data"]) if content else None)
     shown, hidden = _sorted_recipients(message, named)
-    blind = Blind(hidden)
+    blind = Blind(hidden, may_see_profiles=may_see_profile)
     causes = {
-        attempt.pk: cause_of(
-            attempt, message, profiles.get(attempt.profile_id or 0) if may_see_profile else None
-        )
-        for attempt in attempts
+        attempt.pk: cause_of(attempt, message, told.get(attempt.profile_id or 0)) for attempt in attempts
     }
     last = attempts[0] if attempts else None
     said = sentence(
         message,
         standing,
         last,
-        profile=profile.name if profile else "",
+        profile=_name_in(told, standing.profile_id, may_see_profile=may_see_profile),
         cause=causes[last.pk] if last else None,
     )
     return MessagePage(
@@ -123,11 +126,12 @@ def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -
         standing=standing,
         sentence=said.masked(blind),
         profile=profile,
-        pinned_profile=profiles.get(message.pinned_profile_id or 0),
+        pinned_profile=told.get(message.pinned_profile_id or 0),
         recipients=[_recipient(address, message, standing, blind) for address in shown],
         hidden_recipients=len(hidden),
         timeline=_with_deeds(
-            _timeline(message, standing, attempts, profiles, causes, blind), deeds_of(message)
+            _timeline(message, standing, attempts, told if may_see_profile else None, causes, blind),
+            deeds_of(message, may_see_profiles=may_see_profile),
         ),
         size_bytes=content["size"] if content else None,
         why=card_of(
@@ -161,6 +165,16 @@ def _profiles(message: Message, standing: Standing, attempts: list[Attempt]) -> 
     wanted = {profile_id for profile_id in ids if profile_id is not None}
     found = SMTPProfile.objects.filter(pk__in=wanted).defer("password") if wanted else ()
     return {profile.pk: profile for profile in found}
+
+
+def _name_in(
+    profiles: Mapping[int, SMTPProfile], profile_id: int | None, *, may_see_profile: bool
+) -> str | None:
+    """Return the name for the sentence: "" for a removed one, None where no name is told."""
+    if not may_see_profile:
+        return None
+    profile = profiles.get(profile_id or 0)
+    return profile.name if profile else ""
 
 
 def _named(data: bytes | None) -> set[str]:
@@ -215,24 +229,26 @@ def _timeline(
     message: Message,
     standing: Standing,
     attempts: list[Attempt],
-    profiles: Mapping[int, SMTPProfile],
+    profiles: Mapping[int, SMTPProfile] | None,
     causes: Mapping[int, Cause | None],
     blind: Blind,
 ) -> list[Moment]:
-    """Return what happened, newest first.
+    """Return what happened, newest first; `profiles` None names none.
 
     A success is on the message row: attempts are only what went wrong.
     """
     moments = [
-        replace(_moment(attempt, profiles, blind), cause=_cause(causes[attempt.pk], blind))
+        replace(_moment(attempt, profiles or {}, blind), cause=_cause(causes[attempt.pk], blind))
         for attempt in attempts
     ]
     if standing.state is State.SENT and message.done_at:
-        profile = profiles.get(message.profile_id or 0)
-        title = _("Attempt %(n)d through %(profile)s") % {
-            "n": message.attempts,
-            "profile": profile.name if profile else _("a removed profile"),
-        }
+        title = _("Attempt %(n)d") % {"n": message.attempts}
+        if profiles is not None:
+            profile = profiles.get(message.profile_id or 0)
+            title = _("Attempt %(n)d through %(profile)s") % {
+                "n": message.attempts,
+                "profile": profile.name if profile else _("a removed profile"),
+            }
         reply = one_line(blind.mask(words_of(message)))
         moments.insert(0, Moment(message.done_at, title, _("Accepted"), "is-ok", reply))
     elif standing.state in (State.CANCELLED, State.HELD, State.SUPPRESSED, State.EXPIRED) and message.done_at:

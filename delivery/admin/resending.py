@@ -40,6 +40,7 @@ class ResendForm(forms.Form):
     recipients = forms.CharField(
         label=gettext_lazy("Send it to"),
         max_length=5000,
+        error_messages={"required": gettext_lazy("Enter an address.")},
         help_text=gettext_lazy("Addresses, with commas between them. At most 20."),
         widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "email", "spellcheck": "false"}),
     )

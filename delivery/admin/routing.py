@@ -32,7 +32,11 @@ _MOST_MB = 10_000
 class RouteForm(forms.Form):
     """What would be handed over. Choices are given, so that the page reads each table once."""
 
-    sender = forms.EmailField(label=gettext_lazy("From address"), max_length=254)
+    sender = forms.EmailField(
+        label=gettext_lazy("From address"),
+        max_length=254,
+        error_messages={"required": gettext_lazy("Enter the address it is from.")},
+    )
     site = forms.TypedChoiceField(label=gettext_lazy("Site"), required=False, coerce=int, empty_value=None)
     priority = forms.TypedChoiceField(
         label=gettext_lazy("Priority"),

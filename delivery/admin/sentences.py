@@ -100,12 +100,17 @@ class Sentence:
 
 
 def sentence(
-    message: Message, standing: Standing, last: Attempt | None, *, profile: str, cause: Cause | None = None
+    message: Message,
+    standing: Standing,
+    last: Attempt | None,
+    *,
+    profile: str | None,
+    cause: Cause | None = None,
 ) -> Sentence:
     """Say what happened to a message, `cause` being why its last attempt failed, None where nothing tells.
 
-    `profile` names the one it was last sent through, "" where unknown. Not its host: a profile may reach
-    another one today than on the day of the message.
+    `profile` names the one it was last sent through, "" where unknown, None where it is not told. Not its
+    host: a profile may reach another one today than on the day of the message.
     """
     if standing.state in (State.QUEUED, State.SENDING, State.DEFERRED):
         said = _open(standing, last)
@@ -145,7 +150,12 @@ def _open(standing: Standing, last: Attempt | None) -> Sentence:
         again = _("It will be sent again %(when)s.") % {"when": when}
         return Sentence(f"{MAY_HAVE_ARRIVED} {again}")
     if standing.state is State.QUEUED:
-        return Sentence(_("This message waits to be sent %(when)s.") % {"when": when})
+        is_due = standing.next_try_at is None or standing.next_try_at <= timezone.now()
+        due, later = (
+            _("This message is due and waits to be sent."),
+            _("This message waits to be sent %(when)s."),
+        )
+        return Sentence(due if is_due else later % {"when": when})
     tried = ngettext("Tried %(n)d time.", "Tried %(n)d times.", standing.attempts) % {"n": standing.attempts}
     text = _("%(tried)s Next try %(when)s.") % {"tried": tried, "when": when}
     if last is None:
@@ -159,8 +169,12 @@ def _open(standing: Standing, last: Attempt | None) -> Sentence:
     return Sentence(_("%(text)s The server asked to wait:") % {"text": text}, words_of(last))
 
 
-def _ended(message: Message, standing: Standing, profile: str) -> Sentence:
+def _ended(message: Message, standing: Standing, profile: str | None) -> Sentence:
     match standing.state:
+        case State.SENT if profile is None:
+            return Sentence(
+                _("Accepted by a server. Accepted is not the same as delivered."), words_of(message)
+            )
         case State.SENT:
             return Sentence(
                 _("Accepted by the server of %(profile)s. Accepted is not the same as delivered.")
@@ -180,7 +194,7 @@ def _ended(message: Message, standing: Standing, profile: str) -> Sentence:
 def _expired(message: Message, standing: Standing) -> Sentence:
     if standing.cause == "expires_at":
         return Sentence(_("It was not sent in time: its sender wanted it sent no later."), words_of(message))
-    return Sentence(_("Given up: it could not be sent for too long. Last answer:"), words_of(message))
+    return _with_last_answer(_("Given up: it could not be sent for too long."), message)
 
 
 def _failed(message: Message, standing: Standing) -> Sentence:
@@ -190,7 +204,13 @@ def _failed(message: Message, standing: Standing) -> Sentence:
     count = ngettext("Given up after %(n)d try.", "Given up after %(n)d tries.", standing.attempts) % {
         "n": standing.attempts
     }
-    return Sentence(_("%(count)s Last answer:") % {"count": count}, words_of(message))
+    return _with_last_answer(count, message)
+
+
+def _with_last_answer(text: str, message: Message) -> Sentence:
+    """Lead over to the server's words where there are any: one that was never tried has none."""
+    words = words_of(message)
+    return Sentence(_("%(text)s Last answer:") % {"text": text} if words else text, words)
 
 
 def cause_words(state: str, cause: str) -> str:

@@ -6,9 +6,17 @@ fixed at the start, and ids only grow: mail that comes in meanwhile is not meant
 time is behind the cursor.
 """
 
-from delivery.jobs.acts import ACTS, Act, Move
+from delivery.jobs.acts import ACTS, Act, Destination, Move, WhyLeft, moving_to
 from delivery.jobs.choosing import COUNT_LIMIT, NO_REPLY, Choice, Estimate, estimate, reply_range
-from delivery.jobs.life import IDLE_SECONDS, JobState, NothingToDo, start, stop
+from delivery.jobs.life import (
+    IDLE_SECONDS,
+    JobState,
+    NothingToDo,
+    choice_of,
+    destination_of,
+    start,
+    stop,
+)
 from delivery.jobs.stepping import step
 
 __all__ = [
@@ -18,11 +26,16 @@ __all__ = [
     "NO_REPLY",
     "Act",
     "Choice",
+    "Destination",
     "Estimate",
     "JobState",
     "Move",
     "NothingToDo",
+    "WhyLeft",
+    "choice_of",
+    "destination_of",
     "estimate",
+    "moving_to",
     "reply_range",
     "start",
     "step",

@@ -39,7 +39,7 @@ class Choice:
     `cause` is the stable word of a failure, `recipient` the start of the first recipient's address or "#12".
     `before` leaves out that message and newer ones, `only_uncertain` those that cannot have arrived.
     `site_id` 0 is mail of no site. `since` is when it failed, was held or expired; `reply` the class of the
-    server's last reply ("4", "5"), its whole code, or `NO_REPLY`.
+    server's last reply ("4", "5"), its whole code, or `NO_REPLY`. `pinned_id`: only that profile may send it.
     """
 
     state: MessageState | None = None
@@ -51,6 +51,7 @@ class Choice:
     site_id: int | None = None
     since: datetime | None = None
     reply: str = ""
+    pinned_id: int | None = None
 
     @property
     def is_of_failures(self) -> bool:
@@ -185,6 +186,7 @@ def _arm(choice: Choice, table: str) -> str:
         (choice.reply == NO_REPLY, "code IS NULL"),
         (choice.reply not in ("", NO_REPLY), "code BETWEEN %(least)s AND %(most)s"),
         (choice.profile_id is not None, f"{_PROFILE[table]} = %(profile_id)s"),
+        (choice.pinned_id is not None, _PINNED),
         (choice.before is not None, "message_id < %(before)s"),
         (choice.only_uncertain, "uncertain"),
         (choice.recipient != "", _RECIPIENT),
@@ -204,6 +206,7 @@ def _arm(choice: Choice, table: str) -> str:
     )
 
 
+_PINNED = named("pool_id IN (SELECT id FROM {pool} WHERE profile_id = %(pinned_id)s)")
 # As the list searches: the start of the first recipient's address, or the number.
 _RECIPIENT = named(
     "EXISTS (SELECT FROM {message} m WHERE m.id = listed.message_id"
@@ -226,6 +229,7 @@ def _values(choice: Choice) -> dict[str, Any]:  # Any: statement parameters
         "least": least,
         "most": most,
         "profile_id": choice.profile_id,
+        "pinned_id": choice.pinned_id,
         "before": choice.before,
         "site_id": choice.site_id,
         "prefix": f"{escaped}%",

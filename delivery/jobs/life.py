@@ -1,12 +1,13 @@
 """Jobs begun and stopped by people."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from django.db import transaction
 from psycopg.types.json import Jsonb
 
-from delivery.jobs.acts import Act
+from delivery.jobs.acts import ACTS, Act, Destination, moving_to
 from delivery.jobs.choosing import Choice, estimate, newest_id
 from delivery.queue import add_event
 from delivery.queue.statements import named, run
@@ -14,6 +15,8 @@ from delivery.queue.statements import named, run
 #: A job nobody has touched for so long has no worker: a chunk takes a moment, and beat calls every five.
 IDLE_SECONDS = 20.0
 
+#: What is stored with the filter of a job and is none of it.
+_NO_CHOICE = ("with_uncertain", "to")
 #: A pace of more than this a minute is none.
 _FASTEST = 1_000_000
 
@@ -60,7 +63,7 @@ def start(
             raise NothingToDo
         values = {
             "action": act.name,
-            "filter": Jsonb({**choice.as_json(), "with_uncertain": with_uncertain}),
+            "filter": Jsonb({**choice.as_json(), "with_uncertain": with_uncertain, **_stored_to(act)}),
             "user_id": user_id,
             "running": JobState.RUNNING.value,
             "first": found.first_id,
@@ -72,6 +75,30 @@ def start(
         [(job_id,)] = run(_START, values)
         _note("job.started", job_id, user_id, {"act": act.name, "per_minute": per_minute})
         return int(job_id)
+
+
+def _stored_to(act: Act) -> dict[str, int | None]:
+    """Return what of a job says where its messages are moved to; nothing for other acts."""
+    return {"to": act.to.profile_id} if act.to is not None else {}
+
+
+def act_of(action: str, stored: Mapping[str, Any]) -> Act | None:  # Any: JSON
+    """Return the act of a job; None for one of another version of mailconf."""
+    act = ACTS.get(action)
+    if act is None or not act.asks_where:
+        return act
+    to = destination_of(stored)
+    return moving_to(to) if to is not None else None
+
+
+def destination_of(stored: Mapping[str, Any]) -> Destination | None:  # Any: JSON
+    """Return where a job moves its messages; None for one that moves none."""
+    return Destination(stored["to"]) if "to" in stored else None
+
+
+def choice_of(stored: Mapping[str, Any]) -> Choice:  # Any: JSON
+    """Return which messages a job is for."""
+    return Choice.from_json({name: value for name, value in stored.items() if name not in _NO_CHOICE})
 
 
 def stop(job_id: int, *, user_id: int | None) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 from django.db import transaction
 from psycopg.types.json import Jsonb
 
-from delivery.jobs.acts import ACTS, Act
-from delivery.jobs.choosing import Choice, Chosen, standing, walk
-from delivery.jobs.life import JobState
+from delivery.jobs.acts import Act
+from delivery.jobs.choosing import Chosen, standing, walk
+from delivery.jobs.life import JobState, act_of, choice_of
 from delivery.queue import add_event
 from delivery.queue.statements import named, rows, run
 
@@ -92,14 +92,13 @@ def step(mine: int | None = None) -> Step:
 
 
 def _chunk(job: _Job) -> Step:
-    act = ACTS.get(job.action)
-    stored = dict(job.filter)
-    with_uncertain = bool(stored.pop("with_uncertain", False))
+    act = act_of(job.action, job.filter)
     found = (
-        walk(Choice.from_json(stored), after=job.cursor_id, upper=job.upper_id, limit=job.chunk)
+        walk(choice_of(job.filter), after=job.cursor_id, upper=job.upper_id, limit=job.chunk)
         if act is not None
         else []  # of another version
     )
+    with_uncertain = bool(job.filter.get("with_uncertain", False))
     moved, skipped = (
         _act(act, found, job, with_uncertain=with_uncertain) if act is not None else (0, Counter())
     )
@@ -123,17 +122,16 @@ def _act(act: Act, found: Sequence[Chosen], job: _Job, *, with_uncertain: bool) 
     for move, ids in wanted.items():
         moved.update(move(ids, user_id=job.user_id, job_id=job.id))
     left = {chosen.id: chosen.state for chosen in found if chosen.id in set().union(*wanted.values()) - moved}
-    skipped.update(_why(left))
+    skipped.update(_why(act, left))
     return len(moved), skipped
 
 
-def _why(left: Mapping[int, Any]) -> list[str]:  # Any: a state
-    """Say why messages were not moved: where they stand now, or that their content is gone."""
+def _why(act: Act, left: Mapping[int, Any]) -> list[str]:  # Any: a state
+    """Say why it was not done: where the messages stand now, or else what the act says."""
     now = standing(list(left)) if left else {}
-    return [
-        "removed" if at not in now else "content" if now[at] == before else now[at].value
-        for at, before in left.items()
-    ]
+    as_before = [at for at, before in left.items() if now.get(at) == before]
+    said = act.why_left(as_before) if as_before else {}
+    return [said.get(at) or ("removed" if at not in now else now[at].value) for at in left]
 
 
 def _note(job: _Job, found: Sequence[Chosen], moved: int, skipped: "Counter[str]") -> None:

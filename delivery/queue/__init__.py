@@ -7,11 +7,11 @@ the wire. A module per verb, its SQL beside it; this is what they offer.
 from delivery.models import Attempt, Breaker, MessagePriority, MessageState, Paused, SmallState, Worker
 from delivery.queue.at_once import KEPT, Standing, claim_these, leave_to_workers, standing_of, waiting_of
 from delivery.queue.claim import claim, is_any_leased, load_blobs, pools, ready_lanes
-from delivery.queue.counters import add_stats
+from delivery.queue.counters import add_stats, note_backlog
 from delivery.queue.enqueue import enqueue
 from delivery.queue.events import add_event
 from delivery.queue.finish import NEEDS_A_PERSON, finish
-from delivery.queue.identity import make_message_id, row_of
+from delivery.queue.identity import make_message_id, rows_of
 from delivery.queue.incidents import (
     begin_incident,
     end_incident,
@@ -34,6 +34,7 @@ from delivery.queue.learned import (
     speed_up,
 )
 from delivery.queue.left import held_by, messages
+from delivery.queue.moving import NotMoved, move, why_not_moved
 from delivery.queue.notices import (
     MOST_NAMED,
     NOTICE_PERIOD,
@@ -45,9 +46,12 @@ from delivery.queue.notices import (
     notice_facts,
     take_notice,
 )
+from delivery.queue.others import takes_others
 from delivery.queue.people import cancel, hold, put_back, retry_now, send_again
 from delivery.queue.reclaim import CRASHES, reclaim
+from delivery.queue.repeats import ended_by
 from delivery.queue.resend import CannotResend, WhyNot, resend
+from delivery.queue.routeless import hold_routeless
 from delivery.queue.routes import Route, domain_of, pools_for, route_now
 from delivery.queue.servers import (
     begin_probe,
@@ -62,7 +66,15 @@ from delivery.queue.servers import (
 )
 from delivery.queue.settle import record, release_others, settle
 from delivery.queue.sizes import learn_size
-from delivery.queue.slots import give_slots, set_limits, take_slots, take_tokens
+from delivery.queue.slots import (
+    give_other_slots,
+    give_slots,
+    return_moment,
+    return_tokens,
+    set_limits,
+    take_slots,
+    take_tokens,
+)
 from delivery.queue.status import MessageStatus, status_of
 from delivery.queue.values import (
     Claimed,
@@ -96,6 +108,7 @@ from delivery.queue.webhook_calls import (
     take_call,
 )
 from delivery.queue.workers import (
+    HEARD,
     STALE,
     boot_id,
     heartbeat,
@@ -111,6 +124,7 @@ WorkerState = Worker.State
 __all__ = [
     "CHANNEL",
     "CRASHES",
+    "HEARD",
     "KEPT",
     "MOST_NAMED",
     "NEEDS_A_PERSON",
@@ -134,6 +148,7 @@ __all__ = [
     "MessagePriority",
     "MessageState",
     "MessageStatus",
+    "NotMoved",
     "NoticeFacts",
     "Paused",
     "Peer",
@@ -169,16 +184,19 @@ __all__ = [
     "drop_calls",
     "due_readers",
     "end_incident",
+    "ended_by",
     "enqueue",
     "faulty_servers",
     "finish",
     "forget",
     "forgive",
+    "give_other_slots",
     "give_slots",
     "heard_of_workers",
     "heartbeat",
     "held_by",
     "hold",
+    "hold_routeless",
     "incident_comes_nearer",
     "is_any_leased",
     "learn_connections",
@@ -190,7 +208,9 @@ __all__ = [
     "load_blobs",
     "make_message_id",
     "messages",
+    "move",
     "needy_messages",
+    "note_backlog",
     "note_for",
     "notice_facts",
     "open_breaker",
@@ -210,8 +230,10 @@ __all__ = [
     "resume",
     "retire_worker",
     "retry_now",
+    "return_moment",
+    "return_tokens",
     "route_now",
-    "row_of",
+    "rows_of",
     "send_again",
     "session_of",
     "set_limits",
@@ -225,9 +247,11 @@ __all__ = [
     "take_slots",
     "take_tokens",
     "take_turn",
+    "takes_others",
     "thaw",
     "told_of_incident",
     "try_now",
     "waiting_of",
     "wake_drains",
+    "why_not_moved",
 ]

@@ -66,6 +66,26 @@ def add_message_events(
     )
 
 
+def add_move_events(
+    came_from: Mapping[int, str], *, to: str, profile_id: int | None, user_id: int | None, job_id: int | None
+) -> None:
+    """Write one line for each message that goes another way: by id the name of the profile it was for.
+
+    `to` names the new one; "" is any profile that serves it.
+    """
+    Event.objects.bulk_create(
+        Event(
+            kind="message.moved",
+            message_id=message_id,
+            profile_id=profile_id,
+            user_id=user_id,
+            job_id=job_id,
+            data={"moved_from": came_from[message_id], "moved_to": to},
+        )
+        for message_id in sorted(came_from)
+    )
+
+
 def note_copy(
     kind: str,
     message_id: int,

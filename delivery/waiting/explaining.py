@@ -1,7 +1,7 @@
 """Why a message is not sent yet: one, or each of many. Pure."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from delivery.waiting.facts import STALE, SUSPECT, Lease, MessageFacts, Snapshot
@@ -94,7 +94,11 @@ def explain_each(snapshot: Snapshot) -> dict[int, Explanation]:
         if ask not in known:
             routing = in_order.route(ask)
             known[ask] = _Outlook(routing, _obstacle(ask, routing, rank_of))
-        return known[ask]
+        outlook, way = known[ask], message.route
+        if isinstance(outlook.obstacle, Stranded):  # the one word about whose mail it is
+            named = replace(outlook.obstacle, site_id=way.site_id, sender_domain=way.sender_domain)
+            return _Outlook(outlook.routing, named)
+        return outlook
 
     return {message.id: _explain(message, snapshot, outlook_of) for message in snapshot.messages}
 

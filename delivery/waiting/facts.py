@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from delivery import pacing
 from delivery.fitting import Room, Size
 from delivery.pacing import Kind, Rate
 from smtp_settings.policy.deciding import Policies
@@ -76,14 +77,14 @@ class LimitFacts:
     def moment_of(self, place: int, now: datetime) -> datetime:
         """Return when the message in this place of the line (from 1) may go, `now` if it may.
 
-        A rate lets it go when it has a token to give. Spaced messages have a moment each, and the next one is
-        reserved as soon as a message is there.
+        A rate lets it go when it has a token to give. Spaced messages have a moment each: the next free one
+        is `tat`, and after a while without mail an offset passes before the first.
         """
         base = max(self.tat, now) if self.tat is not None else now
         if self.rate.kind is not Kind.SPACING:
             return max(now, base + place * self.rate.emission - self.rate.tolerance)
-        reserved = 1 if base > now else 0
-        return base + (place - reserved) * self.rate.emission
+        is_idle = self.tat is None or self.tat < now - pacing.grace(self.rate.emission)
+        return base + (place - 1 + is_idle) * self.rate.emission
 
 
 @dataclass(frozen=True, slots=True)

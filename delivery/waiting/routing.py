@@ -98,6 +98,8 @@ class InOrder:
         self._servers = assignment.ranked(servers, {server.profile_id: server.free for server in servers})
         self._now = now
         self._said: dict[tuple[int, Size | None], dict[int, Answer]] = {}
+        self._sites = frozenset[int]().union(*(server.site_ids for server in servers))
+        self._domains = frozenset[str]().union(*(server.sender_domains for server in servers))
         rooms = [server.room for server in servers]
         self._tightest = Room(
             "",
@@ -106,9 +108,19 @@ class InOrder:
         )
 
     def question_of(self, message: MessageFacts) -> Ask:
-        """Return what is to be asked; the same for messages that are told the same."""
+        """Return what is to be asked; the same for messages that are told the same.
+
+        A site or a domain that no server names makes no difference, and beside a pin none does.
+        """
         is_small = message.size is not None and self._tightest.takes(message.size)
-        return Ask(message.route, place=message.ahead + 1, size=None if is_small else message.size)
+        size = None if is_small else message.size
+        return Ask(self._telling_part(message.route), place=message.ahead + 1, size=size)
+
+    def _telling_part(self, way: Route) -> Route:
+        if way.profile_id is not None:
+            return Route(profile_id=way.profile_id)
+        site_id = way.site_id if way.site_id in self._sites else None
+        return Route(0, site_id, way.sender_domain if way.sender_domain in self._domains else None)
 
     def route(self, ask: Ask) -> Routing:
         """Ask until one takes it."""

@@ -26,6 +26,10 @@ HELD = {
     "internal_error": gettext_lazy(
         "mailconf itself failed three times while sending this message. The log of the worker says why."
     ),
+    "no_route": gettext_lazy(
+        "Its site, or the one profile it may leave by, was deleted while it was handed over."
+        " Move it to another profile and release it, or cancel it."
+    ),
     "person": gettext_lazy("A person holds this message. Release it to send it, or cancel it."),
 }
 HELD_SOMEHOW = gettext_lazy("This message is held: release it or cancel it.")

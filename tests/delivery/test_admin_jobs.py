@@ -59,11 +59,11 @@ def test_the_list_leads_to_a_question_for_all_it_shows_and_the_answer_begins_a_j
 @pytest.mark.parametrize(
     ("state", "acts"),
     [
-        ("failed", ["retry"]),
-        ("expired", ["retry"]),
-        ("held", ["release", "cancel"]),
-        ("queued", ["hold", "cancel"]),
-        ("deferred", ["retry", "hold", "cancel"]),
+        ("failed", ["retry", "move"]),
+        ("expired", ["retry", "move"]),
+        ("held", ["release", "cancel", "move"]),
+        ("queued", ["hold", "cancel", "move"]),
+        ("deferred", ["retry", "hold", "cancel", "move"]),
         ("sent", []),
         ("sending", []),
     ],
@@ -128,7 +128,7 @@ def test_a_period_and_a_reply_narrow_the_list_and_its_job():
     worked()
     assert queued_ids() == {*wanted}
     assert not {*older, *refused} & queued_ids()
-    shown = client.get(job_words.list_of(job_words.choice_of(job)))
+    shown = client.get(job_words.list_of(jobs.choice_of(job.filter)))
     assert {"since", "reply", "profile"} <= shown.context["cl"].params.keys()
 
 

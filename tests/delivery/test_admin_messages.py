@@ -11,7 +11,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 
 from delivery import jobs, queue
-from delivery.admin import job_words, searching
+from delivery.admin import searching
 from delivery.composing import compose_message
 from delivery.models import BulkJob, Content, Failure, Message, QueueEntry
 from delivery.queue import SmallState
@@ -366,10 +366,19 @@ def test_one_sentence_says_how_a_message_ended(state, cause, words):
     assert words in text_of(client_of("viewer").get(url("change", message_id)))
 
 
+@pytest.mark.parametrize("state", [SmallState.EXPIRED, SmallState.FAILED])
+def test_one_that_was_never_answered_leads_over_to_no_answer(state):
+    message_id = ended(state, cause="gave_up")
+    Message.objects.update(code=None, enhanced=None, reply=None)
+    page = text_of(client_of("viewer").get(url("change", message_id)))
+    assert "Given up" in page
+    assert "Last answer:" not in page
+
+
 def test_one_sentence_says_what_an_open_message_waits_for():
     client = client_of("viewer")
     waiting = a_message()
-    assert "This message waits to be sent now." in text_of(client.get(url("change", waiting)))
+    assert "This message is due and waits to be sent." in text_of(client.get(url("change", waiting)))
     put_off = deferred(message_id=waiting)
     page = text_of(client.get(url("change", put_off)))
     assert "Tried 1 time. Next try at" in page
@@ -576,6 +585,19 @@ def test_search_finds_the_start_of_the_address_or_the_number(term, found):
     message_id = a_message(to=["Bo@example.com", "cy@example.com"])
     shown = client_of("viewer").get(LIST, {"q": term.format(id=message_id)}).context["cl"].result_list
     assert bool(shown) == found
+
+
+@pytest.mark.parametrize("written", ["{}", " {} ", "<{}>"])
+def test_a_bounce_leads_to_its_message_by_the_message_id(monkeypatch, written):
+    monkeypatch.setattr(bounded, "WINDOW", 2)
+    bounced, *_others = (a_message() for _ in range(4))
+    name = Message.objects.values_list("message_id", flat=True).get(pk=bounced).strip("<>")
+    client = client_of("viewer")
+
+    assert listed(client, q=written.format(name)) == [bounced]
+    assert listed(client, q=written.format(name.upper()), state="queued") == [bounced]
+    Message.objects.filter(pk=bounced).update(message_id="<another@example.org>")
+    assert listed(client, q=written.format(name)) == []
 
 
 @pytest.mark.parametrize("state", [{}, {"state": "queued"}, {"state": "cancelled"}])
@@ -785,7 +807,7 @@ def test_what_is_done_to_all_of_a_sites_list_is_done_to_that_site_only():
         assert words in text_of(question)
         assert question.context["fitting"] == 1
         client.post(address)
-        choice = job_words.choice_of(BulkJob.objects.latest("pk"))
+        choice = jobs.choice_of(BulkJob.objects.latest("pk").filter)
         assert [found.id for found in jobs.choosing.walk(choice, after=0, upper=2**62, limit=9)] == [
             message_id
         ]

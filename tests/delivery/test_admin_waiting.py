@@ -11,6 +11,7 @@ from delivery import queue
 from delivery.composing import Composed
 from delivery.models import ProfileState
 from delivery.queue import Breaker, Finished, Paused, SmallState, Tried
+from smtp_settings.models import SMTPProfile
 from tests.builders import a_profile, a_user
 from tests.delivery.engine import queued
 from tests.delivery.queueing import a_handover, composed
@@ -64,6 +65,23 @@ def test_a_waiting_message_says_why_first_and_then_each_server(message_id):
     assert "Paused by berta since " in text
     assert "1 other profile may not: it serves other sites or senders." in text
     assert f"421 4.3.2 <{SECRET}>" in text
+
+
+def test_a_message_for_one_profile_says_nothing_of_the_sites_of_others(message_id):
+    relay = SMTPProfile.objects.get(name="EU relay")
+    pinned = queue.enqueue([a_handover(profile_id=relay.pk)])[0].id
+
+    text = text_of(page(client_of("superuser"), pinned))
+
+    assert "Only EU relay may send it." in text
+    assert "other sites or senders" not in text
+
+
+def test_to_hold_a_waiting_message_is_not_what_its_page_proposes(message_id):
+    answer = page(client_of("superuser"), message_id).content.decode()
+
+    assert ">Hold</button>" in answer
+    assert "mc-button is-primary" not in answer
 
 
 def test_who_may_not_see_profiles_is_told_no_name(message_id):
@@ -166,7 +184,7 @@ def test_the_simulator_names_who_takes_it_and_why_the_others_do_not(message_id):
         ({"sender": "shop@example.com"}, "No server takes it now."),
         ({"sender": "shop@example.com", "size": "1e3"}, "Too large: 1000.0 MB"),
         ({"sender": "shop"}, "Enter a valid email address."),
-        ({"site": "1"}, "This field is required."),
+        ({"site": "1"}, "Enter the address it is from."),
         ({"sender": "a@b.example", "site": "987"}, "Select a valid choice."),
         ({"sender": "a@b.example", "profile": "x"}, "Select a valid choice."),
         ({"sender": "a@b.example", "priority": "9"}, "Select a valid choice."),

@@ -1,15 +1,17 @@
 """What a message's page says of the cause: by the table of tests, without a secret or a blind name."""
 
+import re
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
-from delivery import queue
+from delivery import jobs, queue
 from delivery.models import Message
-from delivery.queue import SmallState
-from smtp_settings.models import SMTPProfile
+from delivery.queue import MessageState, SmallState
+from smtp_settings.models import Event, SMTPProfile
 from tests.delivery.queueing import a_row_of_profile, claimed, state_of, statements
 from tests.delivery.test_admin_messages import a_message, url
 from tests.pages import assert_strict, client_of, text_of
@@ -161,6 +163,56 @@ def test_who_may_not_see_profiles_is_told_nothing_of_one():
     assert "shop-user" not in secretive
     assert "Look at" not in secretive
     assert "The server refused the message by its own rules: 550 5.7.60 SendAsDenied" in secretive
+
+
+TOO_LARGE = (None, None, "attachments 14.2 MB; EU relay takes 10 MB, Backup takes 12 MB")
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+@pytest.mark.parametrize(("reply", "cause"), [(UNKNOWN, "recipient"), (TOO_LARGE, "too_large")])
+def test_who_may_not_see_profiles_reads_the_name_of_none_on_any_page(is_sent, reply, cause):
+    message_id = failed(reply, cause=cause, is_default=True)
+    profile = SMTPProfile.objects.get()
+    if is_sent:
+        Message.objects.update(state=SmallState.SENT, pinned_profile=profile)
+    choice = jobs.Choice(state=MessageState.FAILED, profile_id=profile.pk)
+    job_id = jobs.start(jobs.ACTS["retry"], choice, user_id=None)
+    queue.add_event("test.failed", profile_id=profile.pk, data={"name": "EU relay"})
+    queue.add_event("server.paused", profile_id=profile.pk, data={"reason": "EU relay says no"})
+    queue.add_event("profile.saved", profile_id=99, data={"name": "EU relay", "default_lost_by": "EU relay"})
+    messages = reverse("admin:delivery_message_changelist")
+    log = reverse("admin:smtp_settings_event_changelist")
+    pages = [
+        log,
+        f"{log}?q=EU+relay",
+        *(reverse("admin:smtp_settings_event_change", args=[event.pk]) for event in Event.objects.all()[:3]),
+        url("change", message_id),
+        messages,
+        f"{messages}?state=failed",
+        f"{messages}?state=failed&profile={profile.pk}",
+        reverse("admin:index"),
+        reverse("admin:delivery_bulkjob_change", args=[job_id]),
+    ]
+    may = ["delivery.view_message", "delivery.view_bulkjob"]
+    may += ["smtp_settings.view_event", "smtp_settings.export_event"]
+    looker = client_of("staff", permissions=may)
+    everybody = client_of("superuser")
+
+    for page in pages:
+        cache.clear()
+        assert "EU relay" in text_of(everybody.get(page)), page
+        cache.clear()
+        answer = looker.get(page)
+        assert answer.status_code == 200, page
+        assert not re.search("EU relay|Backup", answer.content.decode()), page
+    table = b"".join(looker.get(reverse("admin:smtp_settings_event_export")).streaming_content).decode()
+    assert "Profile 99" in table
+    assert "EU relay" not in table
+    if is_sent:
+        html = everybody.get(url("change", message_id)).content.decode()
+        assert "Send again as a copy" in html
+        assert "is-primary" not in html, "nothing is to be done about it"
+        assert "Accepted by a server." in text_of(looker.get(url("change", message_id)))
 
 
 def test_a_cause_in_the_recipient_is_told_without_the_profile():

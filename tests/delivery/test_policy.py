@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from delivery import dispatcher
-from delivery.dispatcher import logging_only
+from delivery.dispatcher.claims import logging_only
 from delivery.handover import send
 from delivery.models import Attempt, Message, QueueEntry, SmallState
 from delivery.queue import SmallState as State
@@ -271,9 +271,9 @@ def test_a_copy_of_the_database_sends_nothing_until_somebody_confirms_it():
 
 def test_the_batch_size_of_the_policy_is_what_is_claimed_at_once(monkeypatch):
     asked = []
-    claim = dispatcher.claiming.queue.claim
+    claim = dispatcher.claims.claiming.queue.claim
     monkeypatch.setattr(
-        dispatcher.claiming.queue,
+        dispatcher.claims.claiming.queue,
         "claim",
         lambda lease, lanes, seats: asked.append(len(seats)) or claim(lease, lanes, seats),
     )

@@ -226,13 +226,13 @@ def options_of(model):
 
 def test_hot_tables_have_room_for_updates_in_place_and_an_eager_vacuum():
     assert options_of(models.QueueEntry) == {
-        "fillfactor": "70",
+        "fillfactor": "60",
         "autovacuum_vacuum_scale_factor": "0.01",
         "autovacuum_vacuum_threshold": "1000",
         "autovacuum_vacuum_cost_delay": "0",
         "autovacuum_analyze_scale_factor": "0.05",
     }
-    assert options_of(models.Message) == {"fillfactor": "85", "autovacuum_vacuum_scale_factor": "0.02"}
+    assert options_of(models.Message) == {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}
     assert {options_of(model)["fillfactor"] for model in (models.Worker, models.Slot)} == {"50"}
     assert options_of(models.Rate) == {"fillfactor": "20"}
 
@@ -247,10 +247,20 @@ def test_content_is_stored_uncompressed(model):
         assert cursor.fetchone()[0] in {"e", b"e"}
 
 
+def columns_of(model):
+    """Name and length of each column in the table's order; a length below 0 is a text's."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attname, attlen FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+            " AND NOT attisdropped ORDER BY attnum",
+            [model._meta.db_table],
+        )
+        return cursor.fetchall()
+
+
 @pytest.mark.parametrize(
     "model",
     [
-        models.Message,
         models.QueueEntry,
         models.Attempt,
         models.Failure,
@@ -260,15 +270,23 @@ def test_content_is_stored_uncompressed(model):
     ],
 )
 def test_wide_columns_stand_first(model):
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT array_agg(attlen ORDER BY attnum) FROM pg_attribute"
-            " WHERE attrelid = %s::regclass AND attnum > 0 AND attlen > 0",
-            [model._meta.db_table],
-        )
-        (lengths,) = cursor.fetchone()
+    lengths = [length for _, length in columns_of(model) if length > 0]
 
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_what_the_end_of_a_message_writes_stands_last_and_wide_columns_first_on_either_side():
+    """PostgreSQL logs a row that is updated on its page from the first byte that changes."""
+    columns = columns_of(models.Message)
+    begin = [name for name, _ in columns].index("done_at")
+    kept, written = columns[:begin], columns[begin:]
+
+    assert {name for name, _ in written} == {
+        "done_at", "profile_id", "state", "attempts", "code", "enhanced", "reply", "verdicts",
+    }  # fmt: skip
+    for part in (kept, written):
+        lengths = [length for _, length in part if length > 0]
+        assert lengths == sorted(lengths, reverse=True)
 
 
 @pytest.mark.parametrize("kind", ["site", "profile"])

@@ -160,7 +160,7 @@ def test_both_messages_tell_it_with_who_and_lead_to_each_other():
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("", "This field is required."),
+        ("", "Enter an address."),
         ("nobody", "is not of the form name@domain"),
         ("a@example.com\r\nBcc: b@example.com", "Bcc:"),
         (",".join(f"a{n}@example.com" for n in range(21)), "At most 20 addresses are possible."),

@@ -399,6 +399,16 @@ def test_each_of_many_waits_for_what_it_would_wait_for_alone(servers, rooms, sen
     assert {pk: one.reasons for pk, one in found.items()} == alone
 
 
+def test_messages_of_sites_and_domains_that_no_server_names_ask_the_servers_once():
+    servers = (replace(ONE, limits=limits(per_hour=36, tat=9999)), replace(TWO, site_ids=frozenset({1})))
+    ways = [Route(n, site_id=n, sender_domain=f"{n}.example") for n in range(1, 51)]
+    messages = tuple(MessageFacts(way.id, way) for way in ways)
+
+    found = explain_each(Snapshot(NOW, NOW, servers, messages=messages))
+
+    assert len({id(one.routing) for one in found.values()}) == 2  # site 1 has a server of its own
+
+
 # In words
 
 EVERY_REASON = [

@@ -8,7 +8,8 @@ from django.core.mail import EmailMessage
 from django.db import OperationalError, connection, transaction
 
 from delivery import queue, tasks
-from delivery.dispatcher import claiming, drain
+from delivery.dispatcher import drain
+from delivery.dispatcher.claims import claiming
 from delivery.handover import send
 from delivery.models import Message
 from delivery.queue import waking
@@ -96,7 +97,7 @@ def test_telling_waits_for_no_disk():
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = on")
     with transaction.atomic():
-        run(waking._NOTIFY, {"channel": queue.CHANNEL})
+        run(waking._NOTIFY)
         assert run("SHOW synchronous_commit") == [("off",)]
     assert run("SHOW synchronous_commit") == [("on",)], "afterwards commits wait as before"
 

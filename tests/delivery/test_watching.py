@@ -4,15 +4,17 @@ import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from django.core import management
 from django.utils import timezone
 
-from delivery import notices, queue, stats
+from delivery import notices, queue, stats, tasks
 from delivery.incidents import Condition, Kind
 from delivery.incidents import Incident as Stored
 from delivery.models import (
+    Backlog,
     Content,
     Failure,
     Incident,
@@ -38,7 +40,7 @@ from smtp_settings.models import (
 )
 from smtp_settings.webhook import notification_settings
 from tests.builders import a_profile, a_user, evidence
-from tests.delivery.queueing import a_handover, in_threads, statements
+from tests.delivery.queueing import a_handover, enqueued, in_threads, statements
 from tests.pages import client_of, text_of
 
 pytestmark = pytest.mark.django_db
@@ -483,6 +485,13 @@ def test_the_command_says_what_is_not_well_and_its_status_does_too(capsys):
 
     assert ended.value.code == 1
     assert "Relay" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("look", [tasks.watch, partial(management.call_command, "watch")])
+def test_who_watches_where_no_drain_does_notes_how_much_waits(look):
+    enqueued(2)
+    look()
+    assert Backlog.objects.get().waiting == 2
 
 
 def test_every_kind_has_its_words():

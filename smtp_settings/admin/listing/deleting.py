@@ -6,6 +6,7 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -31,7 +32,11 @@ class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
         known = facts.facts_for([profile.pk])[profile.pk]
         if not known.may_delete or self._is_protected(request, profile):
             return self._refused(request, profile, known)
-        return super().delete_view(request, object_id, (extra_context or {}) | {"waiting": known.waiting})
+        context = (extra_context or {}) | {"waiting": known.waiting}
+        try:
+            return super().delete_view(request, object_id, context)
+        except ProtectedError:  # messages came while the question was read
+            return self._refused(request, profile, facts.facts_for([profile.pk])[profile.pk])
 
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # Any: as ModelAdmin's
         """Fetch a row once for a page that only shows: Django's own delete view asks for it again."""
@@ -42,8 +47,12 @@ class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
         return request.opened  # type: ignore[attr-defined]
 
     def delete_model(self, request: HttpRequest, obj: SMTPProfile) -> None:
-        """Delete it, and write down who did."""
+        """Delete it, and write down who did; raises ProtectedError when messages wait for it alone.
+
+        Locked first: who leads messages to it just now waits for us, or we for him and find them.
+        """
         with transaction.atomic():
+            SMTPProfile.objects.select_for_update().filter(pk=obj.pk).first()
             audit.record("profile.deleted", obj, request.user, level="warning")  # type: ignore[arg-type]  # signed in
             super().delete_model(request, obj)
 
@@ -69,7 +78,7 @@ class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
             "opts": self.opts,
             "title": _("Not deleted"),
             "object": profile,
-            "sentence": words.delete_refused(known.pinned or known.waiting),
+            "sentence": words.delete_refused(known.pinned),
             "messages_url": known.messages_url,
         }
         return TemplateResponse(request, "mailconf/delete_refused.html", context)

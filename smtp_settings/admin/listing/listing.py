@@ -193,7 +193,9 @@ class Columns(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run
     @admin.display(description=gettext_lazy("Server"), ordering="host")
     def server(self, profile: SMTPProfile) -> SafeString:
         """Return host and port, or what another method has instead."""
-        return SafeString(f'<span class="mc-mono">{escape(words.server(profile))}</span>')
+        # In a narrow column the port goes to a line of its own, whole.
+        shown = escape(words.server(profile)).replace(":", "<wbr>:")
+        return SafeString(f'<span class="mc-mono">{shown}</span>')
 
     @admin.display(description=gettext_lazy("Security"), ordering="security")
     def security_badge(self, profile: SMTPProfile) -> SafeString:
