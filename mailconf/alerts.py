@@ -12,10 +12,9 @@ from django.utils.translation import ngettext
 from delivery.incidents import turns_away
 from delivery.notices import paths
 from delivery.queue import Breaker, Paused
-from delivery.showing import clock
 from mailconf.numbers import SILENCE, WORKER_COMMAND, kept, oldest_age, shown, span
 from mailconf.server_rows import Server
-from mailconf.servers import files_note
+from mailconf.servers import files_note, next_try
 from smtp_settings.advice.notes import notes_of
 from smtp_settings.clearance import standing
 from smtp_settings.webhook import notification_settings
@@ -39,11 +38,16 @@ class Alert:
     command: str = ""
 
 
-def alerts(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
-    """Return what is wrong or will be, worst first."""
+def alerts(servers: Sequence[Server], heard_at: datetime | None, *, may_see_profiles: bool) -> list[Alert]:
+    """Return what is wrong or will be, worst first.
+
+    Who may not see profiles is told what holds for all mail, and no name of a profile.
+    """
     if not servers:
         return []  # the first steps say it
-    found = [*_nothing_is_sent(servers, heard_at), *_servers_down(servers), *_not_as_tested(servers)]
+    found = _nothing_is_sent(servers, heard_at, may_see_profiles=may_see_profiles)
+    if may_see_profiles:
+        found += [*_servers_down(servers), *_not_as_tested(servers)]
     age = oldest_age()
     if age is not None and age > LONG_WAIT:
         found.append(
@@ -54,20 +58,24 @@ def alerts(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
                 reverse("admin:delivery_message_changelist"),
             )
         )
+    if may_see_profiles:
+        found += [*_nobody_would_hear(servers), *_will_end(servers)]
     return sorted(
-        [*found, *_nobody_would_hear(servers), *_will_end(servers)],
+        found,
         key=lambda alert: _WORST_FIRST.get(alert.tone, len(_WORST_FIRST)),
     )
 
 
-def _nothing_is_sent(servers: Sequence[Server], heard_at: datetime | None) -> list[Alert]:
+def _nothing_is_sent(
+    servers: Sequence[Server], heard_at: datetime | None, *, may_see_profiles: bool
+) -> list[Alert]:
     found = []
     if not any(server.is_live and server.profile.enabled for server in servers):
         found.append(
             Alert(
                 _("No profile is live. Nothing is being sent; new messages wait."),
                 "is-bad",
-                _("Open the profiles"),
+                _("Open the profiles") if may_see_profiles else "",
                 reverse("admin:smtp_settings_smtpprofile_changelist"),
             )
         )
@@ -110,10 +118,7 @@ def _refusal(server: Server) -> str:
 def _down(server: Server) -> str:
     name, since = server.profile.name, server.health.sign_in_refused_since
     if _refusal(server):
-        return _("%(name)s turns us away. Next try %(at)s.") % {
-            "name": name,
-            "at": clock(server.numbers.open_until),
-        }
+        return _("%(name)s turns us away: %(next)s.") % {"name": name, "next": next_try(server.numbers)}
     if since:
         return _("%(name)s refuses the sign-in since %(since)s.") % {"name": name, "since": since}
     return f"{name}: {server.health.words}."

@@ -1,4 +1,4 @@
-"""The dashboard: what waits, what is wrong (worst first), how servers and workers do, and the first steps.
+"""The dashboard: what waits, what is wrong, how mail goes, how servers and workers do, and the first steps.
 
 Everything comes from `delivery.stats`, which reads a bounded number of rows. A number that cannot be had is
 "-": one broken aggregate must not take the page away that tells what is broken.
@@ -19,8 +19,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from delivery import stats
 from delivery.showing import clock
 from delivery.stats import MessageState
-from mailconf import alerts, first_steps, server_rows
+from mailconf import alerts, first_steps, server_rows, traffic
 from mailconf.numbers import available, kept, oldest_age, shown, span
+from mailconf.periods import Period
 from mailconf.server_rows import Server
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -66,16 +67,26 @@ def context_for(request: HttpRequest) -> dict[str, Any]:  # Any: template contex
     counts = available(stats.cached_counts)
     heard_at = available(stats.last_heartbeat_at)
     servers = server_rows.servers()
+    steps = (
+        first_steps.first_steps(request, servers, counts, heard_at)
+        if may_see_messages or may_see_profiles
+        else []
+    )
+    period = Period.of(request.GET.get("period"))
     return {
         "updated_at": timezone.now(),
         "tiles": _tiles(counts) if may_see_messages else [],
-        "steps": first_steps.first_steps(request, servers, counts, heard_at),
-        "alerts": alerts.alerts(servers, heard_at) if may_see_messages or may_see_profiles else [],
+        "steps": steps,
+        "periods": traffic.choices(period),
+        "traffic": traffic.drawn(period) if may_see_messages and not steps else None,
+        "alerts": alerts.alerts(servers, heard_at, may_see_profiles=may_see_profiles)
+        if may_see_messages or may_see_profiles
+        else [],
         "servers": servers if may_see_profiles else [],
         "may_see_profiles": may_see_profiles,
         "workers": (kept("workers", stats.workers) or []) if may_see_messages else [],
         "may_see_messages": may_see_messages,
-        "failures": _failures(servers) if may_see_messages else [],
+        "failures": _failures(servers if may_see_profiles else []) if may_see_messages else [],
     }
 
 

@@ -36,12 +36,17 @@ def available(question: Callable[[], T]) -> T | None:
 
 def kept(name: str, question: Callable[[], T]) -> T | None:
     """Return the answer to a question, at most ten seconds old in this process; None as `available`."""
+    return remembered(name, lambda: available(question), KEPT_SECONDS)
+
+
+def remembered(name: str, make: Callable[[], T | None], seconds: int) -> T | None:
+    """Return what was made at most so many seconds ago in this process; None is not kept."""
     key = f"mailconf.numbers.{name}.{get_language()}"
     known: T | None = cache.get(key)
     if known is None:
-        known = available(question)
+        known = make()
         if known is not None:
-            cache.set(key, known, KEPT_SECONDS)
+            cache.set(key, known, seconds)
     return known
 
 

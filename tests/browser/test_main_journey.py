@@ -3,13 +3,19 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
+from django.utils import timezone
 from playwright.sync_api import expect
 
+from delivery import queue
+from delivery.models import Backlog
 from smtp_settings.models import SMTPProfile
 from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.walk import BEYOND
 from tests.servers import smtp_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -99,6 +105,40 @@ def test_a_profile_is_tested_saved_and_used(browser, person, keep, process_envir
     page.click("text=Quarterly report")
     expect(page.locator("#content")).to_contain_text("Sent")
     keep(page, f"message-{width}")
+
+    look_at_the_traffic(page, keep, renews_itself=javascript)
+
+
+def look_at_the_traffic(page, keep, *, renews_itself):
+    """The charts say what was sent, as a table too; with scripts they renew themselves and leave it open."""
+    Backlog.objects.create(minute=timezone.now() - timedelta(days=2), waiting=40)
+    cache.clear()  # numbers are kept for ten seconds: the dashboard after the sign-in had none
+    if renews_itself:
+        page.clock.install()
+    page.goto("/admin/?period=30d")
+    page.locator("#mc-traffic-table > summary").press("Enter")
+    table, sent = page.locator("#mc-traffic-table table"), page.locator(".mc-keys .is-sent strong")
+    expect(table).to_contain_text("40")
+    expect(sent).to_have_text("1")
+    for width in (320, PHONE, DESKTOP):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(BEYOND) <= 0, width
+        keep(page, f"traffic-{width}")
+    if not renews_itself:
+        expect(page.locator("#mc-pause")).to_be_hidden()
+        return
+
+    queue.add_stats([queue.StatRow(timezone.now(), 7, 1, sent=5)])
+    cache.clear()
+    page.clock.fast_forward(16_000)
+    expect(sent).to_have_text("6")
+    expect(table).to_be_visible()
+    expect(page.locator("#mc-traffic-table > summary")).to_be_focused()
+    assert page.url.endswith("?period=30d")
+    page.click("#mc-pause")
+    expect(page.locator("#mc-updated .mc-said-paused")).to_be_visible()
+    page.click("#mc-pause")
+    expect(page.locator("#mc-updated .mc-said-live")).to_be_visible()
 
 
 def test_what_is_typed_stays_after_a_refused_save(browser, person):

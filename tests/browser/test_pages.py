@@ -2,17 +2,22 @@
 
 import json
 import os
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from django.core.cache import cache
+from django.utils import timezone
 
+from delivery import queue
+from delivery.models import Backlog, Message, SmallState
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.form_page import enter, fill_in, open_form, open_sections, run_test
 from tests.browser.walk import (
     LOOKS,
     faults_in_every_look,
     faults_of,
-    looks_of,
     pages_of,
     show,
     too_small_for_a_thumb,
@@ -51,20 +56,36 @@ def test_no_page_sticks_out_is_too_small_for_a_thumb_or_has_an_accessibility_fau
     """B41, B42, UX 2: each page is loaded once; 640 is a window of 1280 at 200 %."""
     page = browser.window(user=person, policy=False)
     faults = {}
-    for name, url in pages_of(house, client, part, PARTS).items():
-        for look in looks_of(page, url):
-            keep(page, f"{name}-{look}")
+    pages = pages_of(house, client, part, PARTS)
+    for name, url in chain(pages.items(), with_charts(pages)):
+        page.goto(url)
+        open_sections(page)
         page.evaluate(axe)
         found = {
-            "accessibility": faults_in_every_look(page),
-            "wide": too_wide(page, (320, PHONE, 640, DESKTOP)),
+            "accessibility": faults_in_every_look(page, partial(keep_look, keep, page, name)),
             "small": too_small_for_a_thumb(page),
+            "wide": too_wide(page, (PHONE, 320, 640, DESKTOP)),
             "badges without a word": wordless_badges(page),
         }
         if any(found.values()):
             faults[name] = found
 
     assert not faults, json.dumps(faults, indent=1)
+
+
+def keep_look(keep, page, name, look):
+    keep(page, f"{name}-{look}")
+
+
+def with_charts(pages):
+    """The dashboard once more, past the first steps: there are its charts."""
+    if "index" in pages:
+        Message.objects.update(state=SmallState.SENT)
+        queue.add_stats([queue.StatRow(timezone.now(), 7, 1, sent=50, failed=9)])
+        queue.note_backlog()
+        Backlog.objects.update(waiting=3)
+        cache.clear()
+        yield "index-with-charts", f"{pages['index']}?period=7d"
 
 
 def wordless_badges(page):

@@ -48,6 +48,10 @@ def test_a_waiting_message_says_why_and_leads_to_the_simulator(browser, person, 
     page = browser.window(user=person, javascript=False)
 
     assert looked_at(page, "/admin/delivery/message/?state=queued", keep, "waiting-list") == {0}
+    act = page.locator(".actions .mc-button").first
+    dimmed = act.evaluate("one => getComputedStyle(one).color")
+    page.locator(".action-select").first.check()
+    assert act.evaluate("one => getComputedStyle(one).color") != dimmed, "usable once a row is ticked"
     assert all(
         one.startswith("Backup: breaker open until ") for one in page.locator(".mc-why").all_inner_texts()
     )

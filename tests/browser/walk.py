@@ -4,10 +4,14 @@ from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.form_page import open_sections
 from tests.house import every_address
 
-LOOKS = [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
+#: In the order of the fewest changes: what a browser lays out and paints anew is what a walk takes.
+LOOKS = [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "dark"), (PHONE, "light")]
 
 #: Pages that end the session, hold somebody's mail, or are Django's own.
 NOT_SHOWN = {"logout", "login", "password_change", "sandbox_preview", "delivery_message_preview"}
+
+#: Pages that are none without a question.
+_ASKED = {"delivery_bulkjob_start": "?action=move"}
 
 BEYOND = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 WHO_IS_WIDE = """() => [...document.querySelectorAll('main *')].filter(one => {
@@ -31,15 +35,22 @@ def pages_of(house, client, part=0, parts=1):
     for address in every_address(house)[part::parts]:
         if address.name in NOT_SHOWN or address.name.startswith(("auth_", "sites_")):
             continue
-        answer = client.get(address.url)
+        url = address.url + _ASKED.get(address.name, "")
+        answer = client.get(url)
         if answer.status_code == 200 and answer.headers["Content-Type"].startswith("text/html"):
-            found[address.name] = address.url
+            found[address.name] = url
     return found
+
+
+def widen(page, width):
+    """Give the page that is loaded a width, unless it has it."""
+    if page.viewport_size != {"width": width, "height": 900}:
+        page.set_viewport_size({"width": width, "height": 900})
 
 
 def show(page, width, scheme):
     """Give the page that is loaded a width and a theme; the name of the look."""
-    page.set_viewport_size({"width": width, "height": 900})
+    widen(page, width)
     page.emulate_media(color_scheme=scheme)
     return f"{width}-{scheme}"
 
@@ -56,7 +67,7 @@ def too_wide(page, widths):
     """How far the page sticks out at each width, and what does it."""
     found = {}
     for width in widths:
-        page.set_viewport_size({"width": width, "height": 800})
+        widen(page, width)
         if (beyond := page.evaluate(BEYOND)) > 0:
             found[width] = (beyond, page.evaluate(WHO_IS_WIDE))
     return found
@@ -67,7 +78,7 @@ def too_small_for_a_thumb(page):
 
     Ticks of a list's rows are far enough apart (WCAG 2.5.8).
     """
-    page.set_viewport_size({"width": PHONE, "height": 800})
+    widen(page, PHONE)
     return page.evaluate(SMALL)
 
 
@@ -80,16 +91,18 @@ def faults_of(page, *, rules=None):
     return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]
 
 
-def faults_in_every_look(page):
-    """What axe finds in the four looks.
+def faults_in_every_look(page, keep=None):
+    """What axe finds in the four looks; `keep` is told the name of each.
 
     Colours depend on the theme and on what a width shows; every other rule on the width alone.
     """
     faults = {}
     for (width, scheme), rules in zip(
-        LOOKS, (None, ["color-contrast"], ["color-contrast"], None), strict=True
+        LOOKS, (None, ["color-contrast"], None, ["color-contrast"]), strict=True
     ):
         look = show(page, width, scheme)
+        if keep is not None:
+            keep(look)
         if found := faults_of(page, rules=rules):
             faults[look] = found
     return faults

@@ -205,6 +205,8 @@ def test_staff_without_rights_see_no_numbers():
     a_profile(name="Secret relay")
     enqueued(2)
     page = dashboard("staff")
+    assert "You may see nothing here yet" in text_of(page)
+    assert "You may see nothing here yet" not in text_of(dashboard("viewer"))
     assert page.context["tiles"] == page.context["alerts"] == page.context["servers"] == []
     assert "Secret relay" not in text_of(page)
 
@@ -467,4 +469,48 @@ def test_every_cause_of_a_failure_has_words_on_the_dashboard():
 def test_how_a_server_is_reached_is_not_said_where_there_is_none():
     a_profile(name="Files", transport="pickup", directory="/srv/out", security="none")
     page = client_of("viewer").get(reverse("admin:smtp_settings_smtpprofile_changelist"))
-    assert '<td class="field-security_badge">-</td>' in page.content.decode()
+    assert '<td class="field-security_badge"><span class="mc-none">-</span></td>' in page.content.decode()
+
+
+@pytest.mark.parametrize("page", ["password_change", "password_change_done"])
+def test_the_pages_of_ones_own_password_have_the_links_of_every_page(page):
+    answer = client_of("viewer").get(reverse(f"admin:{page}"))
+    html = answer.content.decode()
+    assert_strict(answer)
+    assert f'<a href="{reverse("admin:index")}">Dashboard</a> &rsaquo; Password change' in html
+    assert f'<a href="{reverse("admin:password_change")}">Change password</a>' in html
+    assert "Change password /" not in text_of(answer)
+
+
+# Lists with nothing in them
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("delivery_bulkjob", "No job yet"),
+        ("smtp_settings_testrun", "No test yet"),
+        ("smtp_settings_oauthcredential", "No OAuth credential yet"),
+        ("smtp_settings_smtpprofile", "No SMTP profile yet"),
+        ("auth_group", "Nothing here yet."),
+    ],
+)
+def test_an_empty_list_says_what_would_be_there(name, says):
+    Group.objects.all().delete()
+    client = client_of("superuser")
+    page = client.get(reverse(f"admin:{name}_changelist"))
+    assert_strict(page)
+    assert says in text_of(page)
+    assert 'class="paginator"' not in page.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_list_narrowed_to_nothing_offers_to_clear_the_filters():
+    page = client_of("superuser").get(reverse("admin:smtp_settings_event_changelist"), {"kind": "job.done"})
+    assert "Nothing matches these filters. Clear filters" in text_of(page)
+
+
+def test_the_bare_address_of_the_machine_leads_to_the_dashboard(client):
+    response = client.get("/")
+    assert (response.status_code, response.url) == (302, HOME)
