@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils.translation import gettext as _
 
 from delivery import dispatcher, stats
 from delivery.checks import TAG
@@ -66,7 +67,7 @@ class Command(BaseCommand):
 
 def _batch_size(value: str) -> int:
     if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 1000):
-        raise ArgumentTypeError("use a number from 1 to 1000")
+        raise ArgumentTypeError(_("use a number from 1 to 1000"))
     return int(value)
 
 
@@ -79,18 +80,14 @@ def _bar(report: Report, due: int) -> str:
 
 
 def _sentence(report: Report) -> str:
-    return f"{_counts(report)} in {report.seconds:.1f} s."
+    return _("%(counts)s in %(seconds).1f s.") % {"counts": _counts(report), "seconds": report.seconds}
 
 
 def _counts(report: Report) -> str:
-    parts = [f"{report.sent:,} sent"]
-    parts += [
-        f"{count:,} {word}"
-        for word, count in (
-            ("deferred", report.deferred),
-            ("failed", report.failed),
-            ("uncertain", report.uncertain),
-        )
-        if count
-    ]
-    return ", ".join(parts)
+    counts = (
+        (_("%(count)s deferred"), report.deferred),
+        (_("%(count)s failed"), report.failed),
+        (_("%(count)s uncertain"), report.uncertain),
+    )
+    parts = [(_("%(count)s sent"), report.sent), *(one for one in counts if one[1])]
+    return ", ".join(said % {"count": f"{count:,}"} for said, count in parts)

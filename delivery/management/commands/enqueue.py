@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from delivery import handover
 
@@ -49,13 +50,15 @@ class Command(BaseCommand):
         """Queue each file in a transaction of its own."""
         files = options["files"]
         if options["idempotency_key"] is not None and len(files) > 1:
-            raise CommandError("An idempotency key names one message: give one file.")
+            raise CommandError(_("An idempotency key names one message: give one file."))
         try:
             refused = [name for name in files if not self._enqueue(name, options)]
         except OperationalError as error:
-            raise CommandError(f"The database cannot be used: {str(error).splitlines()[0]}") from error
+            said = {"error": str(error).splitlines()[0]}
+            raise CommandError(_("The database cannot be used: %(error)s") % said) from error
         if refused:
-            raise CommandError(f"{len(refused)} of {len(files)} not queued.")
+            counts = {"refused": len(refused), "all": len(files)}
+            raise CommandError(_("%(refused)d of %(all)d not queued.") % counts)
 
     def _enqueue(self, name: str, options: dict[str, Any]) -> bool:
         try:
@@ -75,7 +78,8 @@ class Command(BaseCommand):
             self._print({"file": name, "error": str(error)})
             return False
         except OSError as error:
-            self._print({"file": name, "error": f"The file cannot be read: {error.strerror}."})
+            said = _("The file cannot be read: %(error)s.") % {"error": error.strerror}
+            self._print({"file": name, "error": said})
             return False
         except ValueError as error:
             self._print({"file": name, "error": str(error)})
@@ -108,5 +112,6 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no ISO 8601 date and time") from None
+        said = _("%(text)s is no ISO 8601 date and time") % {"text": repr(text)}
+        raise ArgumentTypeError(said) from None
     return timezone.make_aware(moment) if timezone.is_naive(moment) else moment

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from delivery import stats
 from delivery.checks import TAG
@@ -37,8 +39,11 @@ class Command(BaseCommand):
         snapshot = stats.snapshot(message_id)
         if snapshot.state is None:
             raise CommandError(
-                f"There is no message {message_id}. "
-                "It may have been removed: what has ended is not kept for ever.",
+                _(
+                    "There is no message %(id)d. "
+                    "It may have been removed: what has ended is not kept for ever."
+                )
+                % {"id": message_id},
                 returncode=_UNKNOWN,
             )
         explanation = explain(snapshot)
@@ -48,24 +53,30 @@ class Command(BaseCommand):
                 json.dumps(_facts(message_id, snapshot, explanation, telling), ensure_ascii=False)
             )
         elif explanation is None:
-            self.stdout.write(f"#{message_id} does not wait: {snapshot.state}.")
+            facts = {"id": message_id, "state": snapshot.state}
+            self.stdout.write(_("#%(id)d does not wait: %(state)s.") % facts)
         else:
             self._tell(message_id, explanation, telling)
         if explanation is not None and explanation.needs_a_person:
             raise SystemExit(_NEEDS_A_PERSON)
 
     def _tell(self, message_id: int, explanation: Explanation, telling: Telling) -> None:
-        self.stdout.write(f"#{message_id} waits.")
+        self.stdout.write(_("#%(id)d waits.") % {"id": message_id})
         for reason in explanation.reasons:
             self.stdout.write(line_of(say(reason, telling)))
         if explanation.routing is None or not explanation.routing.answers:
             return
-        self.stdout.write("\nServers in the order of use:")
+        self.stdout.write("\n" + _("Servers in the order of use:"))
         for answer in explanation.routing.serving:
             said = " ".join(line_of(say(reason, telling)) for reason in answer.reasons)
             self.stdout.write(f"  {telling.name(answer.profile_id)}: {said}")
         if others := len(explanation.routing.answers) - len(explanation.routing.serving):
-            self.stdout.write(f"  {others} more may not send it: see manage.py route.")
+            more = ngettext(
+                "%(n)d more may not send it: see manage.py route.",
+                "%(n)d more may not send it: see manage.py route.",
+                others,
+            )
+            self.stdout.write("  " + more % {"n": others})
 
 
 def line_of(said: Said) -> str:
@@ -77,7 +88,8 @@ def line_of(said: Said) -> str:
 def _number(text: str) -> int:
     digits = text.removeprefix("#")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and int(digits) <= _LARGEST_ID):
-        raise CommandError(f"“{text}” is no number of a message.", returncode=_UNKNOWN)
+        sentence = _("“%(text)s” is no number of a message.") % {"text": text}
+        raise CommandError(sentence, returncode=_UNKNOWN)
     return int(digits)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils.translation import gettext as _
 
 from delivery.checks import TAG
 from delivery.upkeep import ENDS, KINDS, Retention, purge
@@ -56,5 +57,5 @@ class Command(BaseCommand):
 
 def _sentence(*, is_stopped: bool, is_rehearsal: bool) -> str:
     if is_stopped:
-        return "Stopped; the next call goes on."
-    return "Nothing was removed: this was a dry run." if is_rehearsal else "Done."
+        return _("Stopped; the next call goes on.")
+    return _("Nothing was removed: this was a dry run.") if is_rehearsal else _("Done.")

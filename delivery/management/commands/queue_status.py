@@ -6,6 +6,8 @@ from typing import Any
 
 from django.core import checks
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from delivery import stats
 from delivery.checks import TAG
@@ -36,21 +38,22 @@ class Command(BaseCommand):
             return
         for state, count in counts.items():
             self.stdout.write(f"{state:<12}{_capped(count):>14}")
-        waits = (
-            "No message is due." if seconds is None else f"The oldest due message has waited {seconds:,} s."
-        )
-        self.stdout.write(waits)
+        if seconds is None:
+            self.stdout.write(_("No message is due."))
+        else:
+            waited = {"seconds": f"{seconds:,}"}
+            self.stdout.write(_("The oldest due message has waited %(seconds)s s.") % waited)
         for name, limits in learned.items():
-            said = ", ".join(f"{n} {_LIMITS[what]}" for what, n in limits.items())
-            self.stdout.write(f"Learned of {name}: at most {said}.")
+            said = ", ".join(_LIMITS[what] % {"n": n} for what, n in limits.items())
+            self.stdout.write(_("Learned of %(name)s: at most %(limits)s.") % {"name": name, "limits": said})
         for one in found:
             self.stderr.write(f"{one.id}: {one.msg} {one.hint or ''}".rstrip())
 
 
 _LIMITS = {
-    "connections": "connections at once",
-    "session_messages": "messages a session",
-    "recipients": "recipients a message",
+    "connections": gettext_lazy("%(n)d connections at once"),
+    "session_messages": gettext_lazy("%(n)d messages a session"),
+    "recipients": gettext_lazy("%(n)d recipients a message"),
 }
 
 
@@ -66,4 +69,6 @@ def _learned() -> dict[str, dict[str, int]]:
 
 
 def _capped(count: int) -> str:
-    return f"more than {stats.CAP - 1:,}" if count >= stats.CAP else f"{count:,}"
+    if count < stats.CAP:
+        return f"{count:,}"
+    return _("more than %(count)s") % {"count": f"{stats.CAP - 1:,}"}

@@ -7,6 +7,8 @@ from django.contrib.sites.models import Site
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.validators import validate_email
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from delivery.checks import TAG
 from delivery.fitting import Size
@@ -58,15 +60,19 @@ class Command(BaseCommand):
 
     def _tell(self, simulation: Simulation, telling: Telling) -> None:
         chosen = simulation.routing.chosen
-        self.stdout.write(
-            "No server takes it now." if chosen is None else f"{telling.name(chosen)} takes it."
-        )
+        if chosen is None:
+            self.stdout.write(_("No server takes it now."))
+        else:
+            self.stdout.write(_("%(server)s takes it.") % {"server": telling.name(chosen)})
         if simulation.ahead:
-            messages = "message" if simulation.ahead == 1 else "messages"
-            goes = "goes" if simulation.ahead == 1 else "go"
-            self.stdout.write(f"{count(simulation.ahead)} due {messages} of its route {goes} before it.")
+            said = ngettext(
+                "%(count)s due message of its route goes before it.",
+                "%(count)s due messages of its route go before it.",
+                simulation.ahead,
+            )
+            self.stdout.write(said % {"count": count(simulation.ahead)})
         if not simulation.snapshot.is_drained:
-            self.stdout.write("No worker is alive: it would wait until one is.")
+            self.stdout.write(_("No worker is alive: it would wait until one is."))
         for number, answer in enumerate(simulation.routing.answers, 1):
             place = f"{number}." if answer.may_serve else "-"
             said = " ".join(line_of(say(reason, telling)) for reason in answer.reasons)
@@ -77,9 +83,10 @@ def _question(options: dict[str, Any]) -> Question:  # Any: parsed arguments
     try:
         validate_email(options["from_address"])
     except ValidationError:
-        raise _wrong(f"--from: “{options['from_address']}” is no email address.") from None
+        address = options["from_address"]
+        raise _wrong("--from", _("“%(text)s” is no email address.") % {"text": address}) from None
     if options["size"] is not None and options["size"] < 0:
-        raise _wrong("--size: A size is not negative.")
+        raise _wrong("--size", _("A size is not negative."))
     return Question(
         from_address=options["from_address"],
         site_id=_site(options["site"]),
@@ -96,7 +103,7 @@ def _site(named: str) -> int | None:
     if found is None and _is_number(named):
         found = Site.objects.filter(pk=int(named)).first()
     if found is None:
-        raise _wrong(f"--site: There is no site “{named}”.")
+        raise _wrong("--site", _("There is no site “%(name)s”.") % {"name": named})
     return int(found.pk)
 
 
@@ -107,7 +114,7 @@ def _profile(named: str) -> int | None:
     if found is None and _is_number(named):
         found = SMTPProfile.objects.filter(pk=int(named)).only("pk").first()
     if found is None:
-        raise _wrong(f"--pinned: There is no profile “{named}”.")
+        raise _wrong("--pinned", _("There is no profile “%(name)s”.") % {"name": named})
     return int(found.pk)
 
 
@@ -115,8 +122,8 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
-def _wrong(sentence: str) -> CommandError:
-    return CommandError(sentence, returncode=_WRONG_USAGE)
+def _wrong(option: str, sentence: str) -> CommandError:
+    return CommandError(f"{option}: {sentence}", returncode=_WRONG_USAGE)
 
 
 def _facts(simulation: Simulation, telling: Telling) -> dict[str, Any]:  # Any: JSON

@@ -48,6 +48,7 @@ class Command(BaseCommand):
     def _look(self) -> bool:
         """Look, tell, and return whether something is down."""
         told, taken = notices.watch(), notices.call_due()
+        queue.note_backlog()
         if told:
             stored = ngettext("%(n)d notification was stored.", "%(n)d notifications were stored.", told)
             self.stdout.write(stored % {"n": told})

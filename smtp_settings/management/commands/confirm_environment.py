@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils.translation import gettext as _
 
 from smtp_settings.checks import TAG
 from smtp_settings.policy import differences
@@ -31,13 +32,16 @@ class Command(BaseCommand):
         """Tell or confirm."""
         found = read()
         here = found.here
-        self.stdout.write(f"The database is {here.address}, environment {here.environment or '(none)'}.")
+        place = {"address": here.address, "environment": here.environment or _("(none)")}
+        self.stdout.write(_("The database is %(address)s, environment %(environment)s.") % place)
         if found.is_confirmed:
-            self.stdout.write("It is confirmed: mail leaves as the sending policy says.")
+            self.stdout.write(_("It is confirmed: mail leaves as the sending policy says."))
             return
         other = ", ".join(differences(found.known, here, found.key_ids))
-        self.stdout.write(f"It is not where it was confirmed: {other} differ. Mail waits.")
+        said = _("It is not where it was confirmed: %(other)s differ. Mail waits.")
+        self.stdout.write(said % {"other": other})
         if options["check"]:
             raise SystemExit(1)
         confirm_place(user_id=None, logs_only=options["log_only"])
-        self.stdout.write("Confirmed." + (" Mail is only logged." if options["log_only"] else ""))
+        is_logged = options["log_only"]
+        self.stdout.write(_("Confirmed. Mail is only logged.") if is_logged else _("Confirmed."))

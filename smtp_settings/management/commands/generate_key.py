@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
 
 from smtp_settings.sealing import new_key
 
@@ -30,10 +31,13 @@ class Command(BaseCommand):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise CommandError(
-                f"{path} exists and was left as it is: overwriting a key loses every password."
+                _("%(path)s exists and was left as it is: overwriting a key loses every password.")
+                % {"path": path}
             ) from None
         except OSError as error:
-            raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
+            facts = {"path": path, "error": error.strerror}
+            raise CommandError(_("%(path)s cannot be written: %(error)s.") % facts) from None
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(new_key() + "\n")
-        self.stdout.write(f"Wrote a new key to {path}. Set MAILCONF_KEYS_FILE to this path.")
+        said = _("Wrote a new key to %(path)s. Set MAILCONF_KEYS_FILE to this path.")
+        self.stdout.write(said % {"path": path})

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from smtp_settings import rotation, sealing, test_send
 from smtp_settings.models import Event
@@ -29,21 +31,33 @@ class Command(BaseCommand):
             self.stderr.write(f"{broken.where}, {broken.column}: {broken.sentence}")
         counts = rotation.count_by_kid()
         for kid, count in sorted(counts.items()):
-            self.stdout.write(f"{kid}: {count}" + (" (primary)" if kid == primary else ""))
-        self.stdout.write(f"{progress.resealed} sealed anew.")
+            self.stdout.write(f"{kid}: {count}" + (" " + _("(primary)") if kid == primary else ""))
+        self.stdout.write(_("%(n)d sealed anew.") % {"n": progress.resealed})
         if progress.resealed:
             Event.objects.create(kind="keys.rotated", data={"key": primary, "resealed": progress.resealed})
         left = sum(count for kid, count in counts.items() if kid != primary)
         if left:
-            raise CommandError(f"{left} secrets are still on another key. Keep that key.")
+            said = ngettext(
+                "%(n)d secret is still on another key. Keep that key.",
+                "%(n)d secrets are still on another key. Keep that key.",
+                left,
+            )
+            raise CommandError(said % {"n": left})
         if progress.broken:
-            raise CommandError(f"{len(progress.broken)} secrets do not open. Enter them again.")
+            broken_secrets = len(progress.broken)
+            said = ngettext(
+                "%(n)d secret does not open. Enter it again.",
+                "%(n)d secrets do not open. Enter them again.",
+                broken_secrets,
+            )
+            raise CommandError(said % {"n": broken_secrets})
 
     def _rotate(self) -> rotation.Progress:
         progress = rotation.Progress()
         for progress in rotation.reseal_all():
             if self.stdout.isatty():
-                self.stdout.write(f"\r{progress.seen} of {progress.total}", ending="")
+                seen = _("%(n)d of %(all)d") % {"n": progress.seen, "all": progress.total}
+                self.stdout.write(f"\r{seen}", ending="")
                 self.stdout.flush()
         if self.stdout.isatty():
             self.stdout.write("")

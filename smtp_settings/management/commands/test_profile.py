@@ -8,13 +8,15 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from smtp_settings import key_check, sealing, test_send
 from smtp_settings.clearance.candidate import stored_secret
 from smtp_settings.models import SMTPProfile, TestRun
 from smtp_settings.test_send.symptoms import explanation_of
 
-_NO_RECIPIENT = (
+_NO_RECIPIENT = gettext_lazy(
     "from_address: The profile has none to send the test email to. Name who gets it: --to ADDRESS."
 )
 _MARKS = {"done": "ok", "warning": "!", "failed": "FAILED", "skipped": "-"}
@@ -46,7 +48,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:  # Any: BaseCommand's own signature
         """Test, and print how it went."""
         if bool(options["name"]) == options["all"]:
-            raise CommandError("Name one profile, or --all.", returncode=_WRONG_USAGE)
+            raise CommandError(_("Name one profile, or --all."), returncode=_WRONG_USAGE)
         if options["all"]:
             self._all(options)
         else:
@@ -57,7 +59,8 @@ class Command(BaseCommand):
     def _one(self, options: Mapping[str, Any]) -> None:  # Any: parsed arguments
         profile = SMTPProfile.objects.filter(name=options["name"]).first()
         if profile is None:
-            raise CommandError(f"There is no profile “{options['name']}”.", returncode=_WRONG_USAGE)
+            sentence = _("There is no profile “%(name)s”.") % {"name": options["name"]}
+            raise CommandError(sentence, returncode=_WRONG_USAGE)
         try:
             run = _candidate(profile, options["to"])
         except _NotTestable as reason:
@@ -84,7 +87,7 @@ class Command(BaseCommand):
         """Print what the server said and what to try; the cause itself is the command's error."""
         told = explanation_of(run)
         if run.reply:
-            self.stdout.write(f"The server said: {run.reply}")
+            self.stdout.write(_("The server said: %(reply)s") % {"reply": run.reply})
         if told.cause != run.sentence:
             self.stdout.write(told.cause)
         for one in filter(None, (told.fine, *told.advice)):
@@ -95,10 +98,10 @@ class Command(BaseCommand):
     def _all(self, options: Mapping[str, Any]) -> None:  # Any: parsed arguments
         profiles = list(SMTPProfile.objects.filter(enabled=True, is_draft=False).order_by("name"))
         if not profiles:
-            raise CommandError("There is no enabled profile.", returncode=_WRONG_USAGE)
+            raise CommandError(_("There is no enabled profile."), returncode=_WRONG_USAGE)
         failed = 0
         for number, profile in enumerate(profiles, 1):
-            place = f"{number} of {len(profiles)}"
+            place = _("%(n)d of %(all)d") % {"n": number, "all": len(profiles)}
             try:
                 run = self._watched(_candidate(profile, options["to"]), place, options=options)
             except _NotTestable as reason:
@@ -111,7 +114,8 @@ class Command(BaseCommand):
             else:
                 self.stdout.write(_line(run))
         if failed:
-            raise CommandError(f"{failed} of {len(profiles)} profiles failed.", returncode=_FAILED)
+            sentence = _("%(n)d of %(all)d profiles failed.") % {"n": failed, "all": len(profiles)}
+            raise CommandError(sentence, returncode=_FAILED)
 
     def _watched(self, run: TestRun, place: str, *, options: Mapping[str, Any]) -> TestRun:  # Any: as above
         """Carry a run out; on a terminal the line below says how far it is."""
@@ -119,7 +123,7 @@ class Command(BaseCommand):
             return test_send.run(run, where=test_send.SHELL)
 
         def show(step: Mapping[str, Any] | None) -> None:  # Any: JSON of `TestRun.steps`
-            done = f", {step['phase']} done" if step is not None else ""
+            done = ", " + _("%(phase)s done") % {"phase": step["phase"]} if step is not None else ""
             self.stderr.write(f"{_CLEAR_LINE}{place}: {run.name}{done}", ending="")
             self.stderr.flush()
 
@@ -154,7 +158,7 @@ def _candidate(profile: SMTPProfile, to: list[str]) -> TestRun:
     """Return a run of the profile as it is saved. Raises _NotTestable."""
     recipients = to or [profile.from_address]
     if not any(recipients):
-        raise _NotTestable(_NO_RECIPIENT)
+        raise _NotTestable(str(_NO_RECIPIENT))
     try:
         return test_send.candidate(profile, stored_secret(profile), None, recipients)
     except ValidationError as error:
@@ -168,6 +172,8 @@ def _line(run: TestRun) -> str:
     """Return one profile's result in a line."""
     if run.state == TestRun.State.PASSED:
         took = sum(step["ms"] for step in run.steps)
-        return f"{run.name}: passed in {took:.0f} ms"
-    at = f" at {run.failed_phase}" if run.failed_phase else ""
-    return f"{run.name}: {str(run.state).upper()}{at}. {run.sentence}"
+        return _("%(name)s: passed in %(ms).0f ms") % {"name": run.name, "ms": took}
+    state = str(run.state).upper()
+    if run.failed_phase:
+        state = _("%(state)s at %(phase)s") % {"state": state, "phase": run.failed_phase}
+    return f"{run.name}: {state}. {run.sentence}"

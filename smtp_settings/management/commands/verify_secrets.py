@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from smtp_settings import key_check, rotation, sealing
 
@@ -29,5 +31,7 @@ class Command(BaseCommand):
             broken += 1
             self.stderr.write(f"{trouble.where}, {trouble.column}: {trouble.sentence}")
         if broken:
-            raise CommandError(f"{broken} of {opened + broken} secrets do not open.")
-        self.stdout.write(f"All {opened} secrets open.")
+            counts = {"n": broken, "all": opened + broken}
+            raise CommandError(_("%(n)d of %(all)d secrets do not open.") % counts)
+        said = ngettext("The secret opens.", "All %(n)d secrets open.", opened)
+        self.stdout.write(said % {"n": opened})
