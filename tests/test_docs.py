@@ -98,7 +98,9 @@ def test_the_limits_of_a_session_are_the_ones_in_the_code():
 def test_the_engines_statements_name_tables_and_columns_that_exist():
     text = (BASE_DIR / "docs" / "engine.md").read_text(encoding="utf-8")
     tables = {model._meta.db_table: model for model in apps.get_app_config("delivery").get_models()}
-    assert set(re.findall(r"\bdelivery_[a-z]+", text)) <= set(tables)
+    made = importlib.import_module("delivery.migrations.0004_enqueue").FUNCTION
+    functions = re.findall(r"CREATE FUNCTION (\w+)", made)
+    assert set(re.findall(r"\bdelivery_[a-z]+", text)) <= {*tables, *functions}
     statement = re.search(r"SELECT ([\w, ]+), count\(\*\) FROM delivery_slot", text)
     columns = {field.attname for field in tables["delivery_slot"]._meta.fields}
     assert set(statement[1].split(", ")) <= columns

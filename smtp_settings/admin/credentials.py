@@ -67,6 +67,10 @@ class OAuthCredentialAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not g
     """Lists, edits and connects credentials."""
 
     form = CredentialForm
+    empty_title = gettext_lazy("No OAuth credential yet")
+    empty_text = gettext_lazy(
+        "Some providers want OAuth 2.0 instead of a password, Microsoft 365 and Google among them."
+    )
     list_display = ("name", "provider", "account_shown", "state", "used_by")
     list_display_links = ("name",)
     search_fields = ("name", "account", "client_id")

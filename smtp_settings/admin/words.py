@@ -49,10 +49,14 @@ def run_badge(run: TestRun) -> SafeString:
     return badge(state.label, _RUN_TONES[state])
 
 
+#: A cell without a value; on phones, where a row is a card, it is left out.
+NOTHING = SafeString('<span class="mc-none">-</span>')
+
+
 def security_badge(profile: SMTPProfile) -> SafeString:
     """Return when TLS begins, red for never; nothing where no SMTP server is spoken to."""
     if profile.transport != DeliveryMethod.SMTP:
-        return SafeString("-")
+        return NOTHING
     tone, text = _SECURITY.get(Security(profile.security), ("is-bad", _("Not encrypted")))
     return badge(text, tone)
 
@@ -142,9 +146,12 @@ def reply_rules(profile: SMTPProfile) -> SafeString | str:
 
 
 def delete_refused(waiting: int) -> str:
-    """Say why a profile stays."""
+    """Say why a profile stays; `waiting` 0: none waits, but some are being sent, failed or are held."""
     if not waiting:
-        return _("This profile cannot be deleted: the queue still refers to it.")
+        return _(
+            "This profile cannot be deleted: messages that are being sent, failed or are held are for it"
+            " alone. Move them to another profile first."
+        )
     return ngettext(
         "This profile cannot be deleted: %(waiting)s message is waiting for it. "
         "Move it to another profile or cancel it first.",

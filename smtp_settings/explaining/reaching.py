@@ -38,9 +38,9 @@ WORDS = {
     # Connect
     "connect1": Words(
         _("Nothing listens on port %(port)s of this machine."),
-        _("In a container, “localhost” is the container itself."),
-        _("Start the mail service, or enter the name of the machine it runs on."),
         _("Check the port."),
+        _("Start the mail service, or enter the name of the machine it runs on."),
+        _("In a container, “localhost” is the container itself."),
     ),
     "connect2": Words(
         _("The machine answers, but nothing listens on port %(port)s."),

@@ -94,6 +94,10 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is
             "account": forms.TextInput(attrs=machine_text() | {"placeholder": "shop@example.com"}),
         }
         help_texts: ClassVar = {
+            "flow": gettext_lazy(
+                "With a browser a person agrees once; application only: an administrator of the provider's "
+                "directory has agreed."
+            ),
             "tenant": gettext_lazy("The id or a domain of the directory. Empty: whoever signs in brings it."),
             "client_id": gettext_lazy(
                 "Microsoft: “Application (client) ID”. For a service account its email address."

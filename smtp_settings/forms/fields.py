@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy
 
 from smtp_settings import methods
@@ -188,7 +189,13 @@ class ProfileFields(forms.ModelForm):  # type: ignore[type-arg]  # ModelForm is 
             "program_arguments": gettext_lazy("Usually none: sender and recipients are added."),
             "line_ends": gettext_lazy("Of the message that the program is given."),
             "directory": gettext_lazy("As the worker sees it. Files appear in it whole or not at all."),
-            "region": gettext_lazy("Mailgun: us or eu. Amazon SES: such as eu-west-1."),
+            "region": mark_safe(  # noqa: S308  # our own markup: profile.css shows the method's own sentence
+                format_lazy(
+                    '<span class="mc-of is-mailgun">{}</span> <span class="mc-of is-ses">{}</span>',
+                    gettext_lazy("us or eu: where the domain was made."),
+                    gettext_lazy("Such as eu-west-1."),
+                )
+            ),
             "uses_machine_role": gettext_lazy("No key is stored; the role must be allowed to send email."),
             "ehlo_name": gettext_lazy("The name given to the server. Empty: this machine's address."),
         }

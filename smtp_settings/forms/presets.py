@@ -37,10 +37,12 @@ STEPS = {
 class AboutPreset:
     """What stands below the choice of a provider; `region` is the one of the server now, "" for none.
 
-    `steps` is the anchor of its set-up in the manual, "" where the manual has none.
+    `transport` is the delivery method it is for, `steps` the anchor of its set-up in the manual, "" where the
+    manual has none.
     """
 
     name: str
+    transport: str
     note: str
     help_url: str
     regions: tuple[str, ...]
@@ -64,6 +66,7 @@ def about(key: str, host: str) -> AboutPreset | None:
         return None
     return AboutPreset(
         name=preset.name,
+        transport=preset.transport,
         note=" ".join(
             filter(None, (presets.note_of(preset), presets.user_rule(preset), presets.secret_rule(preset)))
         ),

@@ -64,7 +64,7 @@ def save(row: SendingPolicy, *, user_id: int | None) -> bool:
             row.emails_off_by_id = user_id if is_off else None
         row.version = stored.version + 1
         row.save()
-        _note("policy.saved", user_id, {"name": str(row), "changes": changes})
+        _note("policy.saved", user_id, {"name": str(row), "site": row.site_id, "changes": changes})
         facts.mail().wake()
     return True
 

@@ -9,10 +9,12 @@ from django.urls import reverse
 from delivery import queue
 from delivery.models import ProfileState
 from delivery.queue import Paused
+from smtp_settings.admin.profiles import SMTPProfileAdmin
 from smtp_settings.clearance import activation
 from smtp_settings.models import Event, SMTPProfile
 from tests.builders import a_draft, a_profile
 from tests.delivery.queueing import enqueued
+from tests.delivery.test_jobs import FAILED, ended
 from tests.pages import assert_strict, client_of, text_of
 
 pytestmark = pytest.mark.django_db
@@ -192,8 +194,37 @@ def test_deleting_is_refused_with_the_count_and_links_while_messages_wait_for_it
             "This profile cannot be deleted: 3 messages are waiting for it. "
             "Move them to another profile or cancel them first."
         ) in text_of(page)
-        assert f"{reverse('admin:delivery_message_changelist')}?state=queued" in page.content.decode()
+        assert f"{reverse('admin:delivery_message_changelist')}?pinned={profile.pk}" in page.content.decode()
     assert SMTPProfile.objects.filter(pk=profile.pk).exists()
+
+
+def test_deleting_is_refused_while_failed_messages_are_for_it_alone():
+    profile, client = a_profile(name="EU relay"), client_of("administrator")
+    ended(FAILED)
+    url = reverse("admin:smtp_settings_smtpprofile_delete", args=[profile.pk])
+    assert client.get(url).status_code == 200
+    queue.move(ended(FAILED), to=profile.pk)
+
+    for page in (client.get(url), client.post(url, {"post": "yes"})):
+        assert "messages that are being sent, failed or are held are for it alone" in text_of(page)
+    assert SMTPProfile.objects.filter(pk=profile.pk).exists()
+
+
+def test_a_message_that_comes_between_the_question_and_the_answer_is_not_left_behind(monkeypatch):
+    profile, client = a_profile(name="EU relay"), client_of("administrator")
+    ids = enqueued(3)
+    decided = SMTPProfileAdmin.log_deletions
+
+    def then_somebody_moves_three(*args):
+        decided(*args)
+        queue.move(ids, to=profile.pk)
+
+    monkeypatch.setattr(SMTPProfileAdmin, "log_deletions", then_somebody_moves_three)
+    url = reverse("admin:smtp_settings_smtpprofile_delete", args=[profile.pk])
+
+    assert "This profile cannot be deleted" in text_of(client.post(url, {"post": "yes"}))
+    assert SMTPProfile.objects.filter(pk=profile.pk).exists()
+    assert not Event.objects.filter(kind="profile.deleted").exists()
 
 
 def test_deleting_says_what_goes_another_way_and_is_an_event():

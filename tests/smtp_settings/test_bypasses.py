@@ -75,6 +75,17 @@ def test_save_from_the_shell_takes_it_off_the_wire():
     assert live() == []
 
 
+def test_senders_are_counted_among_the_live_only_and_no_further_than_asked(django_assert_num_queries):
+    profiles = [a_profile(name=f"Live {number}", from_address="reports@example.org") for number in range(3)]
+    a_profile(name="Without sender", from_address="")
+    a_draft(name="Started")
+    SMTPProfile.objects.filter(pk=profiles[0].pk).update(host="elsewhere.example")
+
+    with django_assert_num_queries(1):
+        assert wire.live_senders(most=5) == 2
+    assert wire.live_senders(most=1) == 1
+
+
 def test_a_new_row_from_the_shell_is_not_live():
     SMTPProfile.objects.create(name="Shell", host="127.0.0.1", auth="none", security="none")
     SMTPProfile.objects.bulk_create([SMTPProfile(name="Bulk", host="127.0.0.1")])

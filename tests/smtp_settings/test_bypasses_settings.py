@@ -342,7 +342,7 @@ def test_search_finds_no_secret(client, server):
     """E20."""
     a_profile(name="Shop", host=server.host, port=server.port, password=SECRET)
 
-    assert "0 SMTP profiles" in text_of(client.get(LIST, {"q": SECRET}))
+    assert "No profile matches these filters." in text_of(client.get(LIST, {"q": SECRET}))
     assert "1 SMTP profile" in text_of(client.get(LIST, {"q": "Shop"}))
 
 

@@ -22,7 +22,6 @@ from tests.acceptance.processes import until
 from tests.builders import a_user
 from tests.house import every_address, furnish
 from tests.servers import smtp_server
-from tests.settings import TEST_VAR
 from tests.smtp_settings.form_filling import ADD, change_url, press, signing_in
 from tests.submitting import form_of
 
@@ -64,9 +63,10 @@ def everything_stored():
 
 
 def files_written():
-    """What the run's folder holds: the broker's files, journals, logs."""
-    files = [one for one in TEST_VAR.rglob("*") if one.is_file()]
-    return {str(one.relative_to(TEST_VAR)): one.read_bytes().decode("latin-1") for one in files}
+    """What the installation's folder holds: the broker's files, journals, logs."""
+    folder = project.MAILCONF_VAR
+    files = [one for one in folder.rglob("*") if one.is_file()]
+    return {str(one.relative_to(folder)): one.read_bytes().decode("latin-1") for one in files}
 
 
 class Pages:

@@ -43,6 +43,12 @@ def test_the_name_of_another_profile_is_escaped_in_a_help_text(db):
     assert "Example: <code>rcpt 450" in page
 
 
+def test_each_method_has_a_sentence_of_its_own_about_the_region(db):
+    page = client_of("superuser").get(reverse("admin:smtp_settings_smtpprofile_add")).content.decode()
+    assert '<span class="mc-of is-mailgun">us or eu: where the domain was made.</span>' in page
+    assert '<span class="mc-of is-ses">Such as eu-west-1.</span>' in page
+
+
 def test_an_error_stands_in_its_row_and_is_escaped():
     form = AForm({"kind": "<script>"})
     row = form["kind"].row

@@ -12,7 +12,7 @@ from mailconf.env import BASE_DIR
 from smtp_settings.admin.listing import acts as listing_acts
 from smtp_settings.admin.records import detail_words, event_words
 from smtp_settings.clearance import activation
-from smtp_settings.models import Event, SMTPProfile
+from smtp_settings.models import Event, OAuthCredential, SMTPProfile
 from smtp_settings.sealing import Secret
 from tests.builders import a_profile, a_user, evidence, unsaved_profile
 from tests.pages import client_of, text_of
@@ -216,3 +216,91 @@ def test_every_act_and_every_other_code_of_a_detail_has_words(words, codes):
 )
 def test_details_are_words_and_no_codes(kind, data, said):
     assert event_words.details_of(Event(kind=kind, data=data)) == said
+
+
+# What it is about
+
+
+def about(client, **fields):
+    """The cell of one event as this client is shown it, without the page around it."""
+    event = Event.objects.create(**fields)
+    page = client.get(LOG).content.decode()
+    event.delete()
+    return re.search(r"field-about[^>]*>(.*?)</td>", page, re.DOTALL)[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "url", "permission"),
+    [
+        (
+            {"kind": "message.held", "message_id": 7},
+            "Message 7",
+            "delivery/message/7/",
+            "delivery.view_message",
+        ),
+        ({"kind": "job.done", "job_id": 8}, "Job 8", "delivery/bulkjob/8/", "delivery.view_bulkjob"),
+        (
+            {"kind": "policy.saved", "data": {"name": "All sites", "site": None}},
+            "All sites",
+            "smtp_settings/sendingpolicy/",
+            "smtp_settings.view_sendingpolicy",
+        ),
+        (
+            {"kind": "policy.saved", "data": {"name": "Shop", "site": 3}},
+            "Shop",
+            "smtp_settings/sendingpolicy/site/3/",
+            "smtp_settings.view_sendingpolicy",
+        ),
+        (
+            {"kind": "webhook.given_up"},
+            "Notifications",
+            "smtp_settings/notificationsettings/",
+            "smtp_settings.view_notificationsettings",
+        ),
+    ],
+)
+def test_what_it_is_about_is_a_link_for_those_who_may_open_it(fields, text, url, permission):
+    link = f'<a href="/admin/{url}">{text}</a>'
+    looker = ["smtp_settings.view_event"]
+    assert about(client_of("staff", permissions=looker), **fields) == text
+    assert about(client_of("staff", permissions=[*looker, permission]), **fields) == link
+
+
+def test_a_profile_is_a_link_while_it_exists_by_the_name_it_had():
+    profile, client = a_profile(name="Now"), client_of("viewer")
+    page = reverse("admin:smtp_settings_smtpprofile_change", args=[profile.pk])
+    fields = {"kind": "profile.saved", "data": {"name": "Then"}}
+    assert about(client, profile_id=profile.pk, **fields) == f'<a href="{page}">Then</a>'
+    assert about(client, profile_id=999, **fields) == "Then"
+    assert about(client, profile_id=999, kind="server.thawed") == "Profile 999 (deleted)"
+
+
+def test_an_oauth_credential_and_a_worker_lead_to_where_they_are_shown():
+    row = OAuthCredential.objects.create(name="Contoso", provider="microsoft", flow="application")
+    page = reverse("admin:smtp_settings_oauthcredential_change", args=[row.pk])
+    fields = {"kind": "oauth.saved", "data": {"credential": "Contoso"}}
+    client = client_of("viewer")
+    assert about(client, **fields) == f'<a href="{page}">Contoso</a>'
+    assert about(client, kind="worker.lost", worker_id=4) == '<a href="/admin/#mc-workers">Worker 4</a>'
+    row.delete()
+    assert about(client, **fields) == "Contoso"
+
+
+def test_a_test_leads_to_its_steps_and_its_profile():
+    run = evidence(profile := a_profile(name="Relay"), user=a_user())
+    Event.objects.create(
+        kind="test.passed", profile_id=profile.pk, data={"name": "Relay", "run": str(run.uuid)}
+    )
+    page = client_of("viewer").get(LOG).content.decode()
+    url = reverse("admin:smtp_settings_testrun_change", args=[run.pk])
+    assert f'<a href="{url}">Test passed</a>' in page
+    run.delete()
+    assert "Test passed" in (page := client_of("viewer").get(LOG).content.decode())
+    assert url not in page
+
+
+def test_a_recipient_is_named_to_those_who_may_read_messages():
+    fields = {"kind": "message.suppressed", "message_id": 7, "data": {"name": "blind@example.com"}}
+    assert "blind@example.com" in about(client_of("superuser"), **fields)
+    assert "Message 7" in (cell := about(client_of("viewer"), **fields))
+    assert "blind" not in cell

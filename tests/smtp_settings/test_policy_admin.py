@@ -81,6 +81,8 @@ def test_ending_a_restriction_asks_and_does_what_it_is_told(admin_client, decide
     (message_id,) = queued()
     asked = post(admin_client, row)
     assert "1 message waits. It will go to its real recipients." in text_of(asked)
+    assert ">Send it<" in text_of(asked)
+    assert ">Cancel it first<" in text_of(asked)
     assert policies().overall.course is Course.OFF
     post(admin_client, row, _decided=decided)
     assert policies().overall.course is Course.SEND

@@ -590,6 +590,8 @@ def test_a_draft_of_a_live_profile_asks_before_it_stops_sending(client, server):
 
     asked = press(client, change_url(profile), values, "_draft")
     assert "Saving a draft takes EU relay off the air" in text_of(asked)
+    html = asked.content.decode()
+    assert html.index('id="mc-ask"') < html.index('id="id_name"'), "the question is where the page opens"
     profile.refresh_from_db()
     assert activation.is_live(profile)
 
@@ -819,7 +821,7 @@ def test_the_list_says_how_each_profile_stands(client, server):
 
     for words in ("Not encrypted", "Draft", "Not live: settings differ from the tested ones", "Disabled"):
         assert words in page
-    assert f"127.0.0.1:{live.port}" in page
+    assert f"127.0.0.1<wbr>:{live.port}" in page  # a port is not broken in two
     assert "Passed" in page
 
 
@@ -937,6 +939,16 @@ def test_a_viewer_sees_what_the_method_uses_and_no_empty_section(client):
     assert not {"host", "verification", "auth", "password_state", "reply_rules"} & program
     assert {"program", "line_ends", "max_retries"} <= program
     assert ["TLS and network details" in page for page in pages] == [True, False]
+    assert (
+        not {"username", "password_state", "oauth_credential", "accepts_clear_auth"} & server
+    )  # auth is none
+
+
+def test_a_viewer_reads_names_and_not_keys(client):
+    client.force_login(a_user("viewer"))
+    shown = text_of(client.get(change_url(a_profile(preset="ses"))))
+    assert '<div class="readonly">Amazon SES</div>' in shown
+    assert '<div class="readonly">Every site</div>' in shown
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
@@ -1040,7 +1052,7 @@ def test_deleting_is_refused_while_messages_wait(client, server):
 
     profile = a_profile(host=server.host, port=server.port)
     before = list(facts._providers)
-    facts.provide(lambda ids: {id_: facts.ProfileFacts(waiting=2233, may_delete=False) for id_ in ids})
+    facts.provide(lambda ids: {id_: facts.ProfileFacts(pinned=2233, may_delete=False) for id_ in ids})
     try:
         response = client.post(f"{LIST}{profile.pk}/delete/", {"post": "yes"}, follow=True)
     finally:

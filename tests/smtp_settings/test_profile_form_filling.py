@@ -93,6 +93,13 @@ def test_a_region_chooses_the_server(client):
     assert answer["changes"]["host"] == "email-smtp.eu-west-1.amazonaws.com"
 
 
+def test_a_region_of_servers_is_shown_with_smtp_only(client):
+    """Amazon's interface has a region of its own; profile.css hides what is of another method."""
+    assert '<div class="mc-method is-smtp"><p class="mc-region">' in filled(client, preset="ses")["html"]
+    assert '<div class="mc-method is-ses">' in (html := filled(client, preset="ses-api")["html"])
+    assert "mc-region" not in html
+
+
 @pytest.mark.parametrize("preset", ["", "no-such", "<script>", "x" * 1000])
 def test_an_unknown_preset_fills_nothing(client, preset):
     assert filled(client, preset=preset)["changes"] == {}

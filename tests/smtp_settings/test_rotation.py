@@ -122,7 +122,7 @@ def test_what_does_not_open_is_named_and_the_rest_moves(settings):
     printed, fault = rotate()
     assert "“Bad”" in printed
     assert "“Good”" not in printed
-    assert "1 secrets are still on another key" in fault
+    assert "1 secret is still on another key" in fault
     assert rotation.count_by_kid() == {NEW_KID: 1, OLD_KID: 1}
 
 
@@ -198,4 +198,4 @@ def test_on_a_terminal_the_progress_is_shown():
 def test_what_does_not_open_under_the_primary_key_is_reported_too():
     profile = a_profile(name="Bad", password="s3cret")
     SMTPProfile.objects.filter(pk=profile.pk).update(host="127.0.0.2")
-    assert rotate()[1] == "1 secrets do not open. Enter them again."
+    assert rotate()[1] == "1 secret does not open. Enter it again."

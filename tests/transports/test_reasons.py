@@ -32,7 +32,7 @@ from transports.smtp.translation import translate
 )
 def test_a_connection_that_fails_says_why(number, reason):
     error = _translated(OSError(number, "words"), ip_address("192.0.2.1"), 587)
-    assert (error.reason, error.evidence) == (reason, {"address": "192.0.2.1"})
+    assert (error.reason, error.evidence) == (reason, {"address": "192.0.2.1", "port": "587"})
 
 
 @pytest.mark.parametrize(

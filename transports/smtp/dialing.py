@@ -86,7 +86,7 @@ def _bind(sock: socket.socket, source_address: str) -> None:
 
 
 def _translated(error: OSError, address: Address, port: int) -> CouldNotConnect:
-    evidence = {"address": str(address)}
+    evidence = {"address": str(address), "port": str(port)}
     if isinstance(error, TimeoutError):
         sentence = f"{address} did not answer on port {port} in time."
         return ConnectTimeout(sentence, phase=Phase.CONNECT, evidence=evidence)

@@ -12,8 +12,9 @@ from django.db.models import BooleanField
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from smtp_settings import presets
 from smtp_settings.entries.rules import unused_by
-from smtp_settings.models import DeliveryMethod, SMTPProfile
+from smtp_settings.models import Auth, DeliveryMethod, SMTPProfile
 
 _CLOSED = ("collapse",)
 
@@ -109,7 +110,12 @@ def _without_inputs(fields: list[Any]) -> list[Any]:
 
 
 def _in_words(name: str) -> str | Callable[[SMTPProfile], str]:
-    """Show what is true or not as a word: the stock admin has a picture, described in English."""
+    """Show what is true or not as a word (the stock admin has a picture, described in English).
+
+    A preset is shown by its name, no site ticked as what it means.
+    """
+    if name in _WORDED:
+        return _WORDED[name]
     field = next((one for one in SMTPProfile._meta.fields if one.name == name), None)
     if not isinstance(field, BooleanField):
         return name
@@ -122,12 +128,32 @@ def _in_words(name: str) -> str | Callable[[SMTPProfile], str]:
     return shown
 
 
+@admin.display(description=SMTPProfile._meta.get_field("preset").verbose_name)
+def _preset(profile: SMTPProfile) -> str:
+    preset = presets.by_key(profile.preset)
+    return str(preset.name) if preset is not None else gettext("Other / own server")
+
+
+@admin.display(description=SMTPProfile._meta.get_field("sites").verbose_name)
+def _sites(profile: SMTPProfile) -> str:
+    return ", ".join(site.domain for site in profile.sites.all()) or gettext("Every site")
+
+
+_preset.__name__, _sites.__name__ = "preset", "sites"
+_WORDED: dict[str, Callable[[SMTPProfile], str]] = {"preset": _preset, "sites": _sites}
+
 #: For those who may only look: no field of this form is ever made from a secret.
 VIEW_SECTIONS = [
     (title, options | {"fields": _without_inputs(options["fields"])}) for title, options in SECTIONS
 ]
 #: What else a method has no use for, beside what another method's test asks for.
 _OF_SMTP = ("auth", "oauth_credential", "reply_rules")
+#: What a way to sign in has no use for.
+_NOT_OF = {
+    Auth.NONE: ("username", "password", "oauth_credential", "mechanism"),
+    Auth.PASSWORD: ("oauth_credential",),
+    Auth.OAUTH2: ("password",),
+}
 _OF_SERVERS = ("connect_timeout", "messages_per_connection")
 
 
@@ -147,6 +173,9 @@ def _unused_by(profile: SMTPProfile) -> Iterator[str]:
     yield from unused_by(profile.transport, role=profile.uses_machine_role)
     if profile.transport != DeliveryMethod.SMTP:
         yield from _OF_SMTP
+    else:
+        yield from _NOT_OF[Auth(profile.auth)]
+    yield from (name for name in ("accepts_clear_auth", "accepts_unverified") if not getattr(profile, name))
     if profile.transport in (DeliveryMethod.SENDMAIL, DeliveryMethod.PICKUP):
         yield from _OF_SERVERS
 

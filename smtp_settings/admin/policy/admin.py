@@ -8,8 +8,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.sites.models import Site
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
@@ -73,7 +72,10 @@ class SendingPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
     def of_site(self, request: HttpRequest, site_id: int) -> HttpResponse:
         """Show a site's policy."""
         self._check_view(request)
-        return HttpResponseRedirect(_url_of(row_for(get_object_or_404(Site, pk=site_id))))
+        site = Site.objects.filter(pk=site_id).first()
+        if site is None:
+            raise Http404(_("This site does not exist. It may have been removed."))
+        return HttpResponseRedirect(_url_of(row_for(site)))
 
     def place(self, request: HttpRequest) -> HttpResponse:
         """Take the answer to whether this database is a copy."""
@@ -201,6 +203,7 @@ class SendingPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # generic
             "title": _("Send what waits?"),
             "posted": [pair for pair in posted if pair[0] != "csrfmiddlewaretoken"],
             "sentence": _waits(count),
+            "count": count,
             "is_too_many": count >= facts.CAP,
             "back": _url_of(row),
             "opts": self.opts,

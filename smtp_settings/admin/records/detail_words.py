@@ -19,6 +19,7 @@ ACTS: dict[str, Promise] = {
     "release": gettext_lazy("Release messages"),
     "hold": gettext_lazy("Hold messages"),
     "cancel": gettext_lazy("Cancel messages"),
+    "move": gettext_lazy("Move messages to another profile"),
     "test_selected": gettext_lazy("Test profiles"),
     "pause_selected": gettext_lazy("Pause profiles"),
     "resume_selected": gettext_lazy("Resume profiles"),

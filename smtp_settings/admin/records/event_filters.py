@@ -71,7 +71,9 @@ class ProfileChip(admin.SimpleListFilter):
     parameter_name = "profile"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:  # Any: as Django's
-        """Offer the profiles there are."""
+        """Offer the profiles there are, none to those who may not see profiles."""
+        if not request.user.has_perm("smtp_settings.view_smtpprofile"):
+            return _with_chosen([], request, self.parameter_name)
         return _with_chosen(_kept(self.parameter_name, _profiles), request, self.parameter_name)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:

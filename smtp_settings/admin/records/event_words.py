@@ -55,6 +55,7 @@ NAMES: dict[str, Promise] = {
     "message.retried": gettext_lazy("Message tried again now"),
     "message.cancelled": gettext_lazy("Message cancelled"),
     "message.held": gettext_lazy("Message held"),
+    "message.moved": gettext_lazy("Message moved to another profile"),
     "message.sent_again": gettext_lazy("Message sent again as a copy"),
     "message.resent": gettext_lazy("Message sent again to other recipients"),
     "message.is_copy": gettext_lazy("Message queued as a copy"),
@@ -77,6 +78,8 @@ NAMES: dict[str, Promise] = {
     "journal.replayed": gettext_lazy("Worker ended without a goodbye"),
     "journal.given_up": gettext_lazy("Worker goes on without a journal"),
 }
+#: What the columns beside it say, or nobody wants to read.
+_ELSEWHERE = frozenset({"name", "version", "fields", "site", "credential"})
 _SECRET = {
     "set": gettext_lazy("Set %(field)s"),
     "changed": gettext_lazy("Changed %(field)s"),
@@ -101,7 +104,7 @@ def name_of(kind: str) -> str:
 
 def details_of(event: Event) -> list[str]:
     """Return what there is to say of an event beside its name; each is a sentence or a part of one."""
-    data = {key: value for key, value in event.data.items() if key not in ("name", "version", "fields")}
+    data = {key: value for key, value in event.data.items() if key not in _ELSEWHERE}
     known = [key for key in _PARTS if key in data]  # JSON keeps no order
     return [
         part
@@ -190,6 +193,10 @@ def _count(one: str, many: str) -> Callable[[Event, Any], Iterable[str]]:  # Any
     return part
 
 
+def _moved_to(_event: Event, name: str) -> Iterable[str]:
+    yield _("to %(profile)s") % {"profile": name} if name else _("to any server that serves its site")
+
+
 def _flag(text: Promise) -> Callable[[Event, Any], Iterable[str]]:  # Any: JSON
     return lambda _event, value: [str(text)] if value else []
 
@@ -223,13 +230,14 @@ def _columns(_event: Event, names: Iterable[str]) -> Iterable[str]:
 
 
 _PARTS: dict[str, Callable[[Event, Any], Iterable[str]]] = {  # Any: JSON
-    "credential": _say(_PLAIN),
     "changed": _columns,
     "words": _say(_PLAIN),
     "account": _say(gettext_lazy("as %(value)s")),
     "changes": _changes,
     "reason": _reason,
     "default_lost_by": _say(gettext_lazy("no longer the default: %(value)s")),
+    "moved_from": _say(gettext_lazy("from %(value)s")),
+    "moved_to": _moved_to,
     "copy_of": _say(gettext_lazy("a copy of %(value)s")),
     "off_the_air": _flag(gettext_lazy("It was live and does not send any more")),
     "run": _nothing,

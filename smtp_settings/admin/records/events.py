@@ -1,14 +1,14 @@
 """The event log: what people and workers did, with who and from where; for reading only."""
 
+from functools import partial
 from typing import Any, cast
 
 from django.contrib import admin
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html, format_html_join
+from django.utils.html import conditional_escape, escape
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from smtp_settings import email_log
 from smtp_settings.admin import words
-from smtp_settings.admin.records import event_words, exporting
+from smtp_settings.admin.records import event_subjects, event_words, exporting
 from smtp_settings.admin.records.bounded import WINDOW, BeforeFilter
 from smtp_settings.admin.records.event_filters import (
     LEVELS,
@@ -26,8 +26,9 @@ from smtp_settings.admin.records.event_filters import (
     PersonChip,
     ProfileChip,
 )
+from smtp_settings.admin.records.event_subjects import Reader, Subject
 from smtp_settings.admin.records.test_runs import ReadOnly, sees_all
-from smtp_settings.models import Event, SMTPProfile
+from smtp_settings.models import Event
 
 _VIEW = "smtp_settings.view_event"
 _EXPORT = "smtp_settings.export_event"
@@ -50,16 +51,20 @@ class EventAdmin(ReadOnly):
     readonly_fields = ("time", "level_badge", "what", "who", "about", "ip_address")
     fields = readonly_fields
 
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Let nobody ask for names of profiles who may not see them."""
+        return self.search_fields if Reader(request.user).may_see_profiles else ()
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         """Leave out what others did for those who see only their own."""
         rows: QuerySet[Event] = super().get_queryset(request)
         return rows if sees_all(request, _VIEW) else rows.filter(user_id=cast("int", request.user.pk))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:  # Any: ChangeList
-        """Fetch the people and profiles of the page at once; the log has no foreign key to join on."""
+        """Fetch what the page's rows name at once; the log has no foreign key to join on."""
         page = super().get_changelist_instance(request)
         rows = list(page.result_list)
-        _name(rows)
+        event_subjects.name(rows, Reader(request.user))
         page.result_list = rows
         return page
 
@@ -87,7 +92,7 @@ class EventAdmin(ReadOnly):
         page = super().get_changelist_instance(request)
         rows = page.queryset.order_by("-id")[:WINDOW]
         _exported(request, "events")
-        return exporting.as_csv(rows, _name)
+        return exporting.as_csv(rows, partial(event_subjects.name, reader=Reader(request.user)))
 
     def email_log_view(self, request: HttpRequest) -> StreamingHttpResponse:
         """Answer with the email log's files, the oldest first; an event says who took them."""
@@ -103,10 +108,10 @@ class EventAdmin(ReadOnly):
             raise PermissionDenied(_("Can export the event log and the email log"))
 
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Event | None:  # Any: as Django's
-        """Fetch the names of one event's person and profile."""
+        """Fetch what one event names."""
         event: Event | None = super().get_object(request, *args, **kwargs)
         if event is not None:
-            _name([event])
+            event_subjects.name([event], Reader(request.user))
         return event
 
     @admin.display(description=gettext_lazy("Time"), ordering="id")
@@ -122,15 +127,13 @@ class EventAdmin(ReadOnly):
 
     @admin.display(description=gettext_lazy("What"))
     def what(self, event: Any) -> SafeString:  # Any: a row with what the page fetched beside it
-        """Return what happened and its details."""
-        details = event_words.details_of(event)
+        """Return what happened, a test as a link to its page, and the details."""
+        details = event.listed_details
         if len(details) > _SHOWN:
             rest = len(details) - _SHOWN
             details = [*details[:_SHOWN], _("and %(n)d more") % {"n": rest}]
-        lines = format_html_join(
-            "", '<span class="mc-row-note">{}</span>', ((one,) for one in _lines(details))
-        )
-        return format_html("{}{}", event_words.name_of(event.kind), lines)
+        lines = (f'<span class="mc-row-note">{conditional_escape(one)}</span>' for one in _lines(details))
+        return SafeString(_link(event_words.name_of(event.kind), event.listed_run) + "".join(lines))
 
     @admin.display(description=gettext_lazy("Who"))
     def who(self, event: Any) -> str:  # Any: as in `what`
@@ -139,25 +142,24 @@ class EventAdmin(ReadOnly):
             return str(event.listed_who)
         if event.user_id:
             return _("User %(id)s (deleted)") % {"id": event.user_id}
-        return _("Worker") if event.worker_id else "-"
+        return _("Worker") if event.worker_id else words.NOTHING
 
     @admin.display(description=gettext_lazy("About"))
-    def about(self, event: Any) -> str:  # Any: as in `what`
-        """Return what the event is about."""
-        if event.data.get("name"):
-            return str(event.data["name"])
-        if event.message_id:
-            return _("Message %(id)s") % {"id": event.message_id}
-        if event.job_id:
-            return _("Job %(id)s") % {"id": event.job_id}
-        if event.listed_profile:
-            return str(event.listed_profile)
-        return _("Profile %(id)s (deleted)") % {"id": event.profile_id} if event.profile_id else "-"
+    def about(self, event: Any) -> SafeString:  # Any: as in `what`
+        """Return what the event is about, as a link for those who may open it."""
+        subject: Subject = event.listed_about
+        return _link(subject.text, subject.url) if subject.text else words.NOTHING
 
     @admin.display(description=gettext_lazy("IP"))
     def ip_address(self, event: Event) -> str:
         """Return from where it was asked; none for what a worker or a command did."""
-        return event.ip or "-"
+        return event.ip or words.NOTHING
+
+
+def _link(text: str, url: str) -> SafeString:
+    """Return words, as a link where there is an address of ours."""
+    shown = escape(text)
+    return SafeString(f'<a href="{url}">{shown}</a>') if url else shown
 
 
 def _exported(request: HttpRequest, what: str) -> None:
@@ -170,14 +172,3 @@ def _lines(details: list[str]) -> list[str]:
     changes = [one for one in details if len(one) > _LONG or "→" in one]
     others = [one for one in details if one not in changes]
     return [*changes, *([", ".join(others)] if others else [])]
-
-
-def _name(events: list[Any]) -> None:  # Any: events that get more attributes
-    """Put the names of people and profiles beside the rows; two queries at most."""
-    users = {event.user_id for event in events if event.user_id}
-    ids = {event.profile_id for event in events if event.profile_id}
-    people = get_user_model()._default_manager.in_bulk(users) if users else {}
-    names = dict(SMTPProfile.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
-    for event in events:
-        event.listed_who = people[event.user_id].get_username() if event.user_id in people else ""
-        event.listed_profile = names.get(event.profile_id, "")

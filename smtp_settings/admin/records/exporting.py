@@ -69,9 +69,9 @@ def _values(event: Any) -> tuple[object, ...]:  # Any: with its names beside it
         event.level,
         event.kind,
         event_words.name_of(event.kind),
-        "; ".join(event_words.details_of(event)),
+        "; ".join(event.listed_details),
         event.listed_who or event.user_id,
-        event.data.get("name") or event.listed_profile or event.profile_id,
+        event.listed_about.text,
         event.message_id,
         event.ip,
     )

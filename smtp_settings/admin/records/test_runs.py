@@ -71,6 +71,8 @@ def sees_all(request: HttpRequest, view: str) -> bool:
 class TestRunAdmin(ReadOnly):
     """The tests: who tested what, and how it went. Those who may test see their own."""
 
+    empty_title = gettext_lazy("No test yet")
+    empty_text = gettext_lazy("Each test of a profile is kept here, with its steps and the server's words.")
     list_display = ("at", "who", "what", "profile_name", "server", "place", "result", "failed_step", "took")
     list_display_links = ("at",)
     list_filter = ("kind", "state", BeforeFilter)
