@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event
 
 from celery import shared_task
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_init, worker_process_shutdown, worker_shutting_down
 from django.core.exceptions import SynchronousOnlyOperation
 
 from delivery import dispatcher, jobs, queue
@@ -60,6 +60,17 @@ def _set_a_flag(**_: object) -> None:
     """Tell the drains to end: in a warm shutdown the parent waits, and tells its children nothing."""
     if _flags is not None:
         (_flags.hurry if _flags.stop.is_set() else _flags.stop).set()
+
+
+@worker_process_shutdown.connect
+def _end_undisturbed(**_: object) -> None:
+    """Let a child of the pool end by itself, which is all that it still does when this is called.
+
+    It says in a pipe that all children share that it ends, and at that word its parent sends it SIGTERM. The
+    pool holds that back from the thread that writes only: as we have threads, it ended the child with the
+    pipe's lock in its hand, and the worker neither worked nor ended any more (billiard 4.3.2).
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @shared_task(name="mailconf.drain", ignore_result=True)

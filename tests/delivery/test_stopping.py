@@ -77,6 +77,29 @@ def test_the_third_signal_ends_the_process():
     assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, b"")
 
 
+#: What the pool's `_do_exit` does in a child, which has another thread: that one takes the parent's SIGTERM.
+ENDING = """
+import os, signal, threading, time
+from celery.signals import worker_process_shutdown
+from delivery import tasks
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(0.2)
+print("the lock is given back")
+"""
+
+
+def test_a_child_of_the_pool_that_says_it_ends_is_not_ended_with_the_lock_of_all_in_its_hand():
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    setup = "import django\ndjango.setup()\n"
+    ended = subprocess.run(
+        [sys.executable, "-c", setup + ENDING], env=environment, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"the lock is given back\n")
+
+
 @pytest.fixture
 def flags(monkeypatch):
     """The flags of a worker's main process; a test's own end with it."""
