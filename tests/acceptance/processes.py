@@ -93,9 +93,9 @@ def ring_at(environment, count=1, **options):
             app.send_task("mailconf.drain", **options)
 
 
-def until(condition, *, timeout=120.0):
-    """Wait until a condition holds."""
+def until(condition, *, timeout=120.0, why=lambda: "the condition did not come true"):
+    """Wait until a condition holds; `why` says what stood in its way."""
     give_up_at = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < give_up_at, "the condition did not come true"
+        assert time.monotonic() < give_up_at, why()
         time.sleep(0.02)

@@ -89,11 +89,11 @@ async def carry_by(transport, mails):
     return outcomes
 
 
-def wait_until_empty(*folders, log, timeout=30.0):
-    """Return when a server has passed on all it took: the folders of its queue hold no file any more."""
+def wait_until_empty(*folders, log, is_mail=lambda _name: True, timeout=30.0):
+    """Return when a server has passed on all it took: the folders of its queue hold no mail any more."""
     give_up_at = time.monotonic() + timeout
     while any(
-        files for folder in folders for _, _, files in os.walk(folder)
+        is_mail(name) for folder in folders for _, _, files in os.walk(folder) for name in files
     ):  # what goes meanwhile is no error
         assert time.monotonic() < give_up_at, log()
         time.sleep(0.01)
