@@ -21,7 +21,8 @@ CROSS JOIN LATERAL (
 ORDER BY lane.priority, found.ready_at
 """)
 
-#: What follows on `picked` (message_id, seat): lease those rows and read what they are.
+#: What follows on `picked` (message_id, seat): lease those rows and read what they are, in the order of the
+#: fields of `Claimed`.
 CLAIMED = named("""leased AS (
   UPDATE {entry} e SET lease_id = %(lease)s, profile_id = (%(seats)s::int[])[picked.seat]
   FROM picked WHERE e.message_id = picked.message_id
@@ -30,8 +31,8 @@ CLAIMED = named("""leased AS (
 SELECT leased.message_id, leased.seat, leased.profile_id, leased.last_profile_id, leased.pool_id,
        leased.priority, leased.attempts, leased.drops, leased.crashes, leased.uncertain, leased.ready_at,
        now() AS db_now, m.due_at, m.expires_at, m.mail_from, m.rcpt_to, m.verdicts, m.from_header, m.subject,
-       m.message_id AS message_id_header, m.sensitive, m.attachments_bytes, m.pinned_profile_id,
-       c.size, c.data, c.cuts, c.blob_ids
+       m.message_id AS message_id_header, m.sensitive, c.size, c.data, c.cuts, c.blob_ids,
+       m.attachments_bytes, m.pinned_profile_id
 FROM leased JOIN {message} m ON m.id = leased.message_id JOIN {content} c ON c.message_id = leased.message_id
 ORDER BY leased.seat""")
 

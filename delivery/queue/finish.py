@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from psycopg.types.json import Jsonb
 
 from delivery.models import Attempt, SmallState
+from delivery.queue import arrays
 from delivery.queue.statements import Parameters, named, run
 from delivery.queue.values import Finished
 from delivery.queue.verdicts import keep_acceptances
@@ -122,17 +123,17 @@ def finish(lease: int | None, outcomes: Sequence[Finished]) -> set[int]:
 def _parameters(lease: int | None, outcomes: Sequence[Finished]) -> Parameters:
     return {
         "lease": lease,
-        "ids": [outcome.message_id for outcome in outcomes],
-        "states": [int(outcome.state) for outcome in outcomes],
-        "counted": [outcome.counted for outcome in outcomes],
-        "profiles": [outcome.profile_id for outcome in outcomes],
-        "codes": [outcome.code for outcome in outcomes],
-        "enhanced": [outcome.enhanced for outcome in outcomes],
-        "replies": [outcome.reply for outcome in outcomes],
-        "causes": [outcome.cause for outcome in outcomes],
-        "done_at": [outcome.done_at for outcome in outcomes],
+        "ids": arrays.numbers(outcome.message_id for outcome in outcomes),
+        "states": arrays.numbers(int(outcome.state) for outcome in outcomes),
+        "counted": arrays.numbers(outcome.counted for outcome in outcomes),
+        "profiles": arrays.numbers(outcome.profile_id for outcome in outcomes),
+        "codes": arrays.numbers(outcome.code for outcome in outcomes),
+        "enhanced": arrays.texts(outcome.enhanced for outcome in outcomes),
+        "replies": arrays.texts(outcome.reply for outcome in outcomes),
+        "causes": arrays.texts(outcome.cause for outcome in outcomes),
+        "done_at": arrays.moments(outcome.done_at for outcome in outcomes),
         "verdicts": [outcome.verdicts and Jsonb(outcome.verdicts) for outcome in outcomes],
-        "uncertain": [outcome.uncertain for outcome in outcomes],
+        "uncertain": arrays.numbers(outcome.uncertain for outcome in outcomes),
         "sent": SmallState.SENT.value,
         "held": SmallState.HELD.value,
         "late": Attempt.Result.LATE.value,

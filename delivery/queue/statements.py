@@ -8,13 +8,14 @@ cursor would paste the values into the text; content goes as binary parameters i
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.utils import CursorWrapper
 from psycopg import Cursor
 from psycopg.pq import Format
-from psycopg.rows import RowFactory, class_row, tuple_row
+from psycopg.rows import RowFactory, RowMaker, args_row, class_row, tuple_row
 
 from delivery import models
 from smtp_settings.models import Event, SendingPolicy, SMTPProfile, TestRun, Whereabouts
@@ -80,11 +81,23 @@ def run(statement: str, parameters: Parameters | None = None) -> list[tuple[Any,
 
 
 def rows(kind: type[T], statement: str, parameters: Parameters | None = None) -> list[T]:
-    """Run one statement whose columns are the fields of `kind`."""
-    with cursor(class_row(kind)) as opened:
+    """Run one statement whose columns are the fields of `kind`; those in their order cost less."""
+    with cursor(_row_of(kind)) as opened:
         opened.execute(statement, parameters)
         found: list[T] = opened.fetchall()
         return found
+
+
+def _row_of(kind: type[T]) -> RowFactory[T]:
+    """Return psycopg's `class_row`, by position where that is the same: a tenth of a drain for its claims."""
+    in_order = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # all are dataclasses
+
+    def row_of(opened: Cursor[Any]) -> RowMaker[T]:
+        names = [column.name for column in opened.description or ()]
+        by = args_row if names == in_order[: len(names)] else class_row
+        return by(kind)(opened)
+
+    return row_of
 
 
 def together(*statements: tuple[str, Parameters | None]) -> list[list[tuple[Any, ...]]]:
