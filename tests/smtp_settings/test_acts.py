@@ -159,7 +159,9 @@ def test_nothing_ticked_or_chosen_says_so():
     profile, client = a_profile(), client_of("operator")
     assert "no profile was chosen" in text_of(bulk(client, "pause_selected"))
     assert "no action was chosen" in text_of(bulk(client, "", profile))
-    assert "no action was chosen" in text_of(bulk(client, "delete_selected", profile, post="yes"))
+    assert "no action was chosen" in text_of(bulk(client, "change_selected", profile, post="yes"))
+    administrator = client_of("administrator")  # Django's own confirmation is none of ours
+    assert "Delete 1 profile?" in text_of(bulk(administrator, "delete_selected", profile, post="yes"))
     assert SMTPProfile.objects.count() == 1
 
 

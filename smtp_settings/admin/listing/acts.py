@@ -1,4 +1,7 @@
-"""What is done to a profile from its row, and to the ticked ones: pause, resume, try now, duplicate, test.
+"""What is done to a profile from its row, and to the ticked ones.
+
+A row: test, pause, resume, try now, forget, duplicate. The ticked: test, pause, resume, enable, disable,
+delete.
 
 Every address checks its permission and the profile; what was not allowed and could only be asked for by a
 forged request is written down (E17).
@@ -7,12 +10,14 @@ forged request is written down (E17).
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -22,7 +27,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from smtp_settings import facts
-from smtp_settings.admin.listing import duplicating, testall
+from smtp_settings.admin.listing import deleting_many, duplicating, enabling, left, testall
+from smtp_settings.admin.listing.left import Left
 from smtp_settings.models import Event, SMTPProfile
 
 if TYPE_CHECKING:
@@ -33,6 +39,8 @@ logger = logging.getLogger(__name__)
 PAUSE = "smtp_settings.pause_smtpprofile"
 ADD = "smtp_settings.add_smtpprofile"
 TEST = "smtp_settings.test_smtpprofile"
+CHANGE = "smtp_settings.change_smtpprofile"
+DELETE = "smtp_settings.delete_smtpprofile"
 
 Done = Callable[[HttpRequest, SMTPProfile], bool]
 
@@ -44,6 +52,7 @@ class BulkAct:
     name: str
     label: Promise
     permission: str
+    is_danger: bool = False
 
 
 #: In the order of the buttons.
@@ -51,6 +60,9 @@ BULK = (
     BulkAct("test_selected", gettext_lazy("Test"), TEST),
     BulkAct("pause_selected", gettext_lazy("Pause"), PAUSE),
     BulkAct("resume_selected", gettext_lazy("Resume"), PAUSE),
+    BulkAct("enable_selected", gettext_lazy("Enable"), CHANGE),
+    BulkAct("disable_selected", gettext_lazy("Disable"), CHANGE),
+    BulkAct("delete_selected", gettext_lazy("Delete…"), DELETE, is_danger=True),
 )
 BY_NAME = {act.name: act for act in BULK}
 
@@ -59,7 +71,15 @@ def permission_name(permission: str) -> str:
     """Return what a permission is called, for those who lack it."""
     codename = permission.rpartition(".")[2]
     named = dict(SMTPProfile._meta.permissions)
-    return str(named.get(codename) or _("Can add SMTP profile"))
+    return str(named.get(codename) or _STOCK[codename])
+
+
+#: Django's own permissions.
+_STOCK = {
+    "add_smtpprofile": gettext_lazy("Can add SMTP profile"),
+    "change_smtpprofile": gettext_lazy("Can change SMTP profile"),
+    "delete_smtpprofile": gettext_lazy("Can delete SMTP profile"),
+}
 
 
 def urls(profile_admin: "SMTPProfileAdmin") -> list[URLPattern]:
@@ -190,9 +210,15 @@ def _list_action(act: BulkAct) -> Any:  # Any: the shape of an admin action
         model_admin: "SMTPProfileAdmin", request: HttpRequest, chosen: "QuerySet[SMTPProfile]"
     ) -> HttpResponse | None:
         profiles = [row for row in chosen if model_admin.has_view_permission(request, row)]
-        if act.name == "test_selected":
-            return testall.start(request, [row for row in profiles if not row.is_draft], [])
-        _pause_or_resume(act.name.removesuffix("_selected"), request, profiles)
+        match act.name.removesuffix("_selected"):
+            case "test":
+                return testall.start(request, [row for row in profiles if not row.is_draft], [])
+            case "delete":
+                return deleting_many.ask_or_delete(model_admin, request, profiles)
+            case "enable" | "disable" as switch:
+                _enable_or_disable(switch, model_admin, request, profiles)
+            case name:
+                _pause_or_resume(name, request, profiles)
         return None
 
     return run
@@ -209,9 +235,36 @@ def _pause_or_resume(act: str, request: HttpRequest, profiles: Sequence[SMTPProf
     messages.add_message(request, messages.SUCCESS if done else messages.WARNING, " ".join(parts))
 
 
+def _enable_or_disable(
+    act: str, model_admin: "SMTPProfileAdmin", request: HttpRequest, profiles: Sequence[SMTPProfile]
+) -> None:
+    """Do it to each that may be changed; say how many were, what follows, and what was left and why."""
+    switch = enabling.enable if act == "enable" else enabling.disable
+    person, done, kept = cast("AbstractBaseUser", request.user), [], []
+    for profile in profiles:
+        if not model_admin.has_change_permission(request, profile):
+            continue
+        with transaction.atomic():
+            if why := switch(profile, person):
+                kept.append(Left(profile, why))
+                continue
+            model_admin.log_change(request, profile, [{"changed": {"fields": ["Enabled"]}}])
+        done.append(profile)
+    if done:
+        follows = enabling.what_follows(done) if act == "disable" else ""
+        level = messages.WARNING if follows else messages.SUCCESS
+        messages.add_message(request, level, f"{_bulk_sentence(act, len(done))} {follows}".strip())
+    left.say(request, kept)
+
+
 def _bulk_sentence(act: str, done: int) -> str:
-    if act == "pause":
-        sentence = ngettext("%(n)d profile is paused.", "%(n)d profiles are paused.", done)
-    else:
-        sentence = ngettext("%(n)d profile is used again.", "%(n)d profiles are used again.", done)
+    match act:
+        case "pause":
+            sentence = ngettext("%(n)d profile is paused.", "%(n)d profiles are paused.", done)
+        case "resume":
+            sentence = ngettext("%(n)d profile is used again.", "%(n)d profiles are used again.", done)
+        case "enable":
+            sentence = ngettext("%(n)d profile is enabled.", "%(n)d profiles are enabled.", done)
+        case _:
+            sentence = ngettext("%(n)d profile is disabled.", "%(n)d profiles are disabled.", done)
     return sentence % {"n": done}

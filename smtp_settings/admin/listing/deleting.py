@@ -30,7 +30,7 @@ class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
         if not self.has_delete_permission(request, profile):
             raise PermissionDenied(_("Can delete SMTP profile"))
         known = facts.facts_for([profile.pk])[profile.pk]
-        if not known.may_delete or self._is_protected(request, profile):
+        if not self.may_go(request, profile, known):
             return self._refused(request, profile, known)
         context = (extra_context or {}) | {"waiting": known.waiting}
         try:
@@ -65,10 +65,9 @@ class Deleting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
             request.deleted_objects = known  # type: ignore[attr-defined]  # for this page only
         return known[1]
 
-    def _is_protected(self, request: HttpRequest, profile: SMTPProfile) -> bool:
-        """Whether rows of the queue still refer to it: messages that failed, or are being sent."""
-        protected = self.get_deleted_objects([profile], request)[3]
-        return bool(protected)
+    def may_go(self, request: HttpRequest, profile: SMTPProfile, known: facts.ProfileFacts) -> bool:
+        """Whether no message is for it alone: none that waits, and none that failed or is being sent."""
+        return known.may_delete and not self.get_deleted_objects([profile], request)[3]
 
     def _refused(
         self, request: HttpRequest, profile: SMTPProfile, known: facts.ProfileFacts

@@ -23,6 +23,9 @@ ACTS: dict[str, Promise] = {
     "test_selected": gettext_lazy("Test profiles"),
     "pause_selected": gettext_lazy("Pause profiles"),
     "resume_selected": gettext_lazy("Resume profiles"),
+    "enable_selected": gettext_lazy("Enable profiles"),
+    "disable_selected": gettext_lazy("Disable profiles"),
+    "delete_selected": gettext_lazy("Delete profiles"),
 }
 #: Why a request was refused.
 REFUSED: dict[str, Promise] = {
