@@ -1,16 +1,20 @@
-"""What the policy page asks of waiting mail: how much, end it, and wake the workers.
+"""What settings pages ask of waiting mail: how much, end it, wake the workers, what passes a profile by.
 
 The pages of the settings may not import the queue: they ask `smtp_settings.facts`, the project answers here.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from django.db import connection, transaction
+from django.urls import reverse
 
 from delivery import queue, tasks
+from delivery.queue.passed_by import count_passed_by
 from delivery.queue.statements import named, run
-from smtp_settings.facts import CAP, Mail
+from smtp_settings.facts import CAP, Mail, Passing
+
+_MAY_MOVE = ("delivery.view_message", "delivery.move_message")
 
 _COUNT = named("""
 SELECT count(*) FROM (
@@ -45,8 +49,16 @@ def wake() -> None:
     transaction.on_commit(partial(tasks.ring), robust=True, using=connection.alias)
 
 
+def passing(profile_id: int, may: Callable[[str], bool]) -> Passing:
+    """Tell those who may move messages how much waits for that from the profile's sender domains."""
+    if not all(map(may, _MAY_MOVE)):
+        return Passing()
+    count = count_passed_by(profile_id, most=CAP)
+    return Passing(count, f"{reverse('admin:delivery_bulkjob_start')}?action=move&could={profile_id}&to=any")
+
+
 def _numbers(sites: Collection[int | None]) -> list[int]:
     return [site or 0 for site in sites]
 
 
-MAIL = Mail(waiting=waiting, cancel=cancel, wake=wake)
+MAIL = Mail(waiting=waiting, cancel=cancel, wake=wake, passing=passing)

@@ -77,16 +77,27 @@ class Acts:
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
-    """What the policy page asks of the queue; sites by id, None among them is mail of no site.
+class Passing:
+    """Mail that passes a profile by until it is moved: how much, up to `CAP`, and the page that moves it."""
 
-    `waiting` counts what is queued for these sites, up to `CAP`; `cancel` ends it unsent, for a person by id,
-    and returns how many; `wake` lets workers look after the commit.
+    count: int = 0
+    move_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What the pages of the policy and of a profile ask of the queue.
+
+    Sites are given by id, None among them is mail of no site. `waiting` counts what is queued for these
+    sites, up to `CAP`; `cancel` ends it unsent, for a person by id, and returns how many; `wake` lets workers
+    look after the commit. `passing` tells of a profile what waits from its sender domains and was queued
+    before they were listed; it is given what a person may: those who may not move messages are told nothing.
     """
 
     waiting: Callable[[Collection[int | None]], int]
     cancel: Callable[[Collection[int | None], int | None], int]
     wake: Callable[[], None]
+    passing: Callable[[int, Callable[[str], bool]], Passing] = lambda _profile, _may: Passing()
 
 
 #: Counts that reach this mean "more than 10,000".

@@ -23,6 +23,7 @@ from delivery.admin.asked import (
     reply_words,
     since_of,
 )
+from delivery.admin.could import CouldFilter, could_of
 from delivery.admin.pins import PinFilter, pinned_of
 from delivery.admin.sentences import cause_words
 from delivery.admin.states import FAILURES, State, any_of, messages_in
@@ -60,6 +61,7 @@ class StateFilter(SimpleListFilter):
             ORDER_VAR,
             SiteFilter.parameter_name,
             PinFilter.parameter_name,
+            CouldFilter.parameter_name,
         }
         newest = COUNT_LIMIT + 1 if is_plain else None
         narrowed = _of_failures(request.GET) if chosen in FAILURES else None
@@ -229,11 +231,12 @@ def _read_sites() -> list[tuple[str, str]]:
 _OF_FAILURES = (CauseFilter, ProfileFilter, PeriodFilter, ReplyFilter)
 OF_FAILURES = frozenset(kind.parameter_name for kind in _OF_FAILURES)
 #: In the order of the chips.
-CHIPS = (StateFilter, UncertainFilter, SiteFilter, PinFilter, *_OF_FAILURES, BeforeFilter)
+CHIPS = (StateFilter, UncertainFilter, SiteFilter, PinFilter, CouldFilter, *_OF_FAILURES, BeforeFilter)
 #: The filters an address may name; with any other, a column could be searched by guessing.
 FILTERS = frozenset(kind.parameter_name for kind in CHIPS)
-#: Those that mean nothing of what is over.
-OF_WAITING = frozenset({PinFilter.parameter_name})
+#: Those that mean nothing of what is over, and of what needs a person.
+OF_WAITING = frozenset({PinFilter.parameter_name, CouldFilter.parameter_name})
+NOT_OF_FAILURES = frozenset({CouldFilter.parameter_name})
 
 
 def choice_of(asked: QueryDict) -> jobs.Choice:
@@ -252,6 +255,7 @@ def choice_of(asked: QueryDict) -> jobs.Choice:
         since=since_of(asked.get("since", "")) if has_cause else None,
         reply=reply_of(asked.get("reply", "")) if has_cause else "",
         pinned_id=pinned_of(asked),
+        could_id=could_of(asked),
     )
 
 
@@ -268,6 +272,7 @@ def address_of(choice: jobs.Choice) -> dict[str, str]:
         "since": "" if choice.since is None else choice.since.isoformat(),
         "reply": choice.reply,
         "pinned": "" if choice.pinned_id is None else str(choice.pinned_id),
+        "could": "" if choice.could_id is None else str(choice.could_id),
     }
     return {name: value for name, value in wanted.items() if value or (name == "cause" and value is not None)}
 

@@ -109,9 +109,14 @@ def filter_words(
 def _filter(choice: jobs.Choice, *, with_names: bool, may_see_profiles: bool) -> Iterator[tuple[str, str]]:
     state = State(choice.state.value) if choice.state is not None else None
     # Not "Status": the job has one of its own beside it.
-    yield _("Chosen"), str(state.label) if state else _("any that waits or needs a person")
+    of_any = _("any that waits") if choice.could_id is not None else _("any that waits or needs a person")
+    yield _("Chosen"), str(state.label) if state else of_any
     yield from _filter_of_failures(choice, state)
-    for what, profile_id in ((_("Profile"), choice.profile_id), (_("Only through"), choice.pinned_id)):
+    for what, profile_id in (
+        (_("Profile"), choice.profile_id),
+        (_("Only through"), choice.pinned_id),
+        (_("Could leave by"), choice.could_id),
+    ):
         if profile_id is not None:
             is_named = with_names and may_see_profiles
             yield what, profile_name(profile_id) if is_named else f"#{profile_id}"

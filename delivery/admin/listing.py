@@ -13,7 +13,15 @@ from django.utils.translation import gettext_lazy as _
 from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.content import PERMISSION
-from delivery.admin.filters import FILTERS, OF_FAILURES, OF_WAITING, StateFilter, site_of
+from delivery.admin.could import could_of
+from delivery.admin.filters import (
+    FILTERS,
+    NOT_OF_FAILURES,
+    OF_FAILURES,
+    OF_WAITING,
+    StateFilter,
+    site_of,
+)
 from delivery.admin.searching import in_window, search_for
 from delivery.admin.sentences import words_of
 from delivery.admin.states import ENDED, FAILURES, OPEN, Standing, State, standings
@@ -56,14 +64,16 @@ class MessageList(ChangeList):
     floor: int | None = None
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> "QuerySet[Message]":
-        """Find a site's, sent, cancelled or suppressed messages among the newest: no index knows them.
+        """Find a site's, a sender's, sent, cancelled or suppressed ones among the newest: no index has them.
 
         So it is with those of a common start of an address. Of any other all are found, wherever they lie.
         """
         # Any: as ChangeList
         search = search_for(self.query)
         is_of_newest = (
-            self.params.get(StateFilter.parameter_name) in ENDED or site_of(request.GET) is not None
+            self.params.get(StateFilter.parameter_name) in ENDED
+            or site_of(request.GET) is not None
+            or could_of(request.GET) is not None
         )
         if is_of_newest if search is None else search.is_common:
             self.floor = floor_of(Message.objects.all(), before_of(request))
@@ -82,7 +92,7 @@ class MessageList(ChangeList):
         """
         found = super().get_filters_params(params)
         state = found.get(StateFilter.parameter_name, [""])[-1]
-        known = FILTERS if state in FAILURES else FILTERS - OF_FAILURES
+        known = FILTERS - (NOT_OF_FAILURES if state in FAILURES else OF_FAILURES)
         known -= OF_WAITING if state in ENDED else frozenset()
         for name in found.keys() - known:
             del found[name]
@@ -114,6 +124,12 @@ class MessageList(ChangeList):
             return None
         newest_left = Message.objects.only("created_at").get(pk=self.floor)
         return self.get_query_string({"before": self.floor + 1}, ["p"]), newest_left.created_at
+
+    @property
+    def older(self) -> str:
+        """The link to go on with, "" for none: where the newest hold nothing, the page still has it."""
+        following = self.next_messages
+        return following[0] if following is not None else ""
 
     @property
     def window(self) -> int | None:

@@ -26,7 +26,7 @@ WHY_LEFT: dict[str, Promise] = {
 
 
 class MoveForm(forms.Form):
-    """Where messages are moved to; `servers` are the profiles that are offered."""
+    """Where messages are moved to; `servers` are the profiles offered, `asked` is what a link has chosen."""
 
     to = forms.ChoiceField(
         label=gettext_lazy("Where to"),
@@ -43,8 +43,11 @@ class MoveForm(forms.Form):
         },
     )
 
-    def __init__(self, posted: Any, *, servers: Sequence[ServerFacts]) -> None:  # Any: as forms.Form
-        super().__init__(posted if posted is not None and "to" in posted else None, label_suffix="")
+    def __init__(
+        self, posted: Any, *, servers: Sequence[ServerFacts], asked: str = ""
+    ) -> None:  # Any: as forms.Form
+        is_answer = posted is not None and "to" in posted
+        super().__init__(posted if is_answer else None, label_suffix="", initial={"to": asked})
         offered = [(str(server.profile_id), _label(server)) for server in servers]
         groups = [(_("Only through"), offered)] if offered else []
         self.fields["to"].choices = [  # type: ignore[attr-defined]  # of a choice field
@@ -69,7 +72,8 @@ def form_for(request: HttpRequest) -> MoveForm:
     if request.user.has_perm(_PROFILES):
         live = [server for server in stats.snapshot().servers if server.use is Use.LIVE]
         servers = sorted(live, key=lambda server: server.name.lower())
-    return MoveForm(request.POST if request.method == "POST" else None, servers=servers)
+    posted = request.POST if request.method == "POST" else None
+    return MoveForm(posted, servers=servers, asked=request.GET.get("to", ""))
 
 
 def _label(server: ServerFacts) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from delivery.queue import MessageState, SmallState
+from delivery.queue.passed_by import IS_FROM_THERE, PassedBy, passed_by
 from delivery.queue.statements import named, run
 
 #: Of what ended without a reply.
@@ -40,6 +41,7 @@ class Choice:
     `before` leaves out that message and newer ones, `only_uncertain` those that cannot have arrived.
     `site_id` 0 is mail of no site. `since` is when it failed, was held or expired; `reply` the class of the
     server's last reply ("4", "5"), its whole code, or `NO_REPLY`. `pinned_id`: only that profile may send it.
+    `could_id`: it waits in nobody's hand, and that profile could carry it if it were moved (`passed_by`).
     """
 
     state: MessageState | None = None
@@ -52,6 +54,7 @@ class Choice:
     since: datetime | None = None
     reply: str = ""
     pinned_id: int | None = None
+    could_id: int | None = None
 
     @property
     def is_of_failures(self) -> bool:
@@ -172,6 +175,8 @@ def _arms(choice: Choice) -> str:
     tables = {_PLACES[choice.state][0]} if choice.state is not None else {"entry", "failure"}
     if choice.is_of_failures:
         tables &= {"failure"}
+    if choice.could_id is not None:
+        tables &= {"entry"}
     arms = [_arm(choice, table) for table in ("entry", "failure") if table in tables]
     return named(_ROWS, arms=" UNION ALL ".join(arms or [_NOTHING]))
 
@@ -187,6 +192,7 @@ def _arm(choice: Choice, table: str) -> str:
         (choice.reply not in ("", NO_REPLY), "code BETWEEN %(least)s AND %(most)s"),
         (choice.profile_id is not None, f"{_PROFILE[table]} = %(profile_id)s"),
         (choice.pinned_id is not None, _PINNED),
+        (choice.could_id is not None, _COULD),
         (choice.before is not None, "message_id < %(before)s"),
         (choice.only_uncertain, "uncertain"),
         (choice.recipient != "", _RECIPIENT),
@@ -207,6 +213,12 @@ def _arm(choice: Choice, table: str) -> str:
 
 
 _PINNED = named("pool_id IN (SELECT id FROM {pool} WHERE profile_id = %(pinned_id)s)")
+# A value and not EXISTS: of that the planner makes a join, and reads all that was ever sent for what waits.
+_COULD = named(
+    "lease_id IS NULL AND pool_id = ANY(%(pools)s::smallint[])"
+    " AND (SELECT {is_from_there} FROM {message} m WHERE m.id = listed.message_id)",
+    is_from_there=IS_FROM_THERE,
+)
 # As the list searches: the start of the first recipient's address, or the number.
 _RECIPIENT = named(
     "EXISTS (SELECT FROM {message} m WHERE m.id = listed.message_id"
@@ -223,6 +235,7 @@ def _values(choice: Choice) -> dict[str, Any]:  # Any: statement parameters
     is_number = number.isascii() and number.isdigit() and len(number) < 19
     escaped = term.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     least, most = reply_range(choice.reply) or (0, 0)
+    could = passed_by(choice.could_id) if choice.could_id is not None else PassedBy()
     return {
         "cause": choice.cause,
         "since": choice.since,
@@ -230,6 +243,7 @@ def _values(choice: Choice) -> dict[str, Any]:  # Any: statement parameters
         "most": most,
         "profile_id": choice.profile_id,
         "pinned_id": choice.pinned_id,
+        **could.values,
         "before": choice.before,
         "site_id": choice.site_id,
         "prefix": f"{escaped}%",

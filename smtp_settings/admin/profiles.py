@@ -24,7 +24,7 @@ from django.views.decorators.http import require_POST
 from smtp_settings import carrying
 from smtp_settings.admin import words
 from smtp_settings.admin.discovery import dns, finding
-from smtp_settings.admin.form import filling
+from smtp_settings.admin.form import filling, passing
 from smtp_settings.admin.form.page import asks_first, page_context
 from smtp_settings.admin.form.sections import SECTIONS, view_sections
 from smtp_settings.admin.listing import acts, testall
@@ -230,10 +230,15 @@ class SMTPProfileAdmin(Columns, Deleting):
     def _said(
         self, request: HttpRequest, obj: SMTPProfile, respond: Callable[[], HttpResponse]
     ) -> HttpResponse:
-        if "_popup" in request.POST or "_continue" in request.POST:
+        if "_popup" in request.POST:
             return respond()
-        messages.success(request, words.saved_sentence(obj))
-        return HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_changelist"))
+        if "_continue" in request.POST:
+            answer = respond()
+        else:
+            messages.success(request, words.saved_sentence(obj))
+            answer = HttpResponseRedirect(reverse("admin:smtp_settings_smtpprofile_changelist"))
+        passing.offer_move(request, obj)
+        return answer
 
     # What the form shows and does not edit
 
