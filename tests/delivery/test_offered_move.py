@@ -91,6 +91,15 @@ def test_saving_a_newly_listed_domain_offers_to_move_what_waits(client):
     assert offers(saved(client, profile)) == []
 
 
+def test_enabling_from_the_list_offers_it_too(client):
+    waits()
+    profile = a_profile(name="Marketing", sender_domains=["shop.example"], enabled=False)
+
+    page = client.post(PROFILES, {"action": "enable_selected", "_selected_action": [profile.pk]}, follow=True)
+
+    assert [address for _sentence, address, _label in offers(page)] == [move_page(profile)]
+
+
 def test_one_message_is_named_as_one(client):
     profile = a_profile(name="Marketing")
     waits()

@@ -27,6 +27,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from smtp_settings import facts
+from smtp_settings.admin.form import passing
 from smtp_settings.admin.listing import deleting_many, duplicating, enabling, left, testall
 from smtp_settings.admin.listing.left import Left
 from smtp_settings.models import Event, SMTPProfile
@@ -254,6 +255,9 @@ def _enable_or_disable(
         follows = enabling.what_follows(done) if act == "disable" else ""
         level = messages.WARNING if follows else messages.SUCCESS
         messages.add_message(request, level, f"{_bulk_sentence(act, len(done))} {follows}".strip())
+    if act == "enable":
+        for profile in done:
+            passing.offer_move(request, profile)
     left.say(request, kept)
 
 
