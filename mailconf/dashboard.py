@@ -75,7 +75,7 @@ def context_for(request: HttpRequest) -> dict[str, Any]:  # Any: template contex
     period = Period.of(request.GET.get("period"))
     return {
         "updated_at": timezone.now(),
-        "tiles": _tiles(counts) if may_see_messages else [],
+        "tiles": _tiles(counts) if may_see_messages and not (steps and _is_unused(counts)) else [],
         "steps": steps,
         "periods": traffic.choices(period),
         "traffic": traffic.drawn(period) if may_see_messages and not steps else None,
@@ -91,6 +91,11 @@ def context_for(request: HttpRequest) -> dict[str, Any]:  # Any: template contex
 
 
 # Tiles
+
+
+def _is_unused(counts: dict[MessageState, int] | None) -> bool:
+    """Whether nothing was ever handed over: five noughts would tell a newcomer nothing."""
+    return counts is not None and not any(counts.values())
 
 
 def _tiles(counts: dict[MessageState, int] | None) -> list[Tile]:

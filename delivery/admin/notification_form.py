@@ -91,6 +91,8 @@ class NotificationForm(VersionedForm):
                     "placeholder": "https://",
                     # Else a browser takes it for the user name that belongs to the secret.
                     "autocomplete": "off",
+                    # The style sheet shows the tick beside it by this; the form itself is checked here.
+                    "pattern": "(?![hH][tT][tT][pP]://).*",
                 }
             )
         }

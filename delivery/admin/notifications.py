@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
@@ -179,8 +180,10 @@ class NotificationSettingsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # 
 
     @admin.display(description=gettext_lazy("Told of"))
     def shown_kinds(self, row: NotificationSettings) -> str:
-        """Return what is told."""
-        return ", ".join(kind_label(kind) for kind in KINDS if kind.value not in row.muted)
+        """Return what is told, one a line: each is a sentence."""
+        told = [kind_label(kind) for kind in KINDS if kind.value not in row.muted]
+        lines = format_html_join("", "<li>{}</li>", ((label,) for label in told))
+        return format_html('<ul class="mc-plain-list">{}</ul>', lines) if told else _("nothing")
 
 
 def _test(row: NotificationSettings) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,7 @@ from delivery import stats
 from delivery.admin.blind import Blind
 from delivery.admin.causes import Cause, cause_of
 from delivery.admin.history import Deed, Link, deeds_of
-from delivery.admin.sentences import Sentence, sentence, words_of
+from delivery.admin.sentences import MET_AGAIN, Sentence, sentence, words_of
 from delivery.admin.states import OPEN, TONES, Standing, State, standings
 from delivery.admin.waiting import Card, card_of
 from delivery.classification import OVERRIDE
@@ -89,6 +89,15 @@ class MessagePage:
     def has_replies(self) -> bool:
         """Whether a recipient has a reply of its own; the sentence on top has that of all."""
         return any(recipient.reply for recipient in self.recipients)
+
+    @property
+    def first_act(self) -> str:
+        """What is offered first: "act" the first of the actions, "others" other recipients, "" nothing."""
+        if self.standing.state is State.SENT:
+            return ""
+        if self.standing.state is not State.FAILED or self.standing.cause not in MET_AGAIN:
+            return "act"
+        return "others" if self.standing.cause == "recipient" else ""
 
 
 def page_of(message: Message, *, may_see_content: bool, may_see_profile: bool) -> MessagePage:

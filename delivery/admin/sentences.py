@@ -64,6 +64,8 @@ _CAUSES = {
     ),
     "protocol": (gettext_lazy("The server's answers could not be understood:"), ""),
 }
+#: Those of them that the same message to the same recipients meets again.
+MET_AGAIN = frozenset({"recipient", "size", "content"})
 #: Why one expired, by the same words; anything else was tried for too long.
 _EXPIRED = {"expires_at": gettext_lazy("Not sent in time: its sender wanted it sent no later")}
 #: Those of them that the server's words may tell more about.
@@ -116,8 +118,10 @@ def sentence(
         said = _open(standing, last)
         return said if standing.is_uncertain or standing.state is State.SENDING else _with(said, cause)
     if standing.state is State.HELD:
-        held = HELD.get(standing.cause, HELD_SOMEHOW)
-        return Sentence(str(held), words_of(message))
+        held = str(HELD.get(standing.cause, HELD_SOMEHOW))
+        if standing.cause == "uncertain":  # the others say what to do themselves
+            held = _("%(why)s It is held: decide below.") % {"why": held}
+        return Sentence(held, words_of(message))
     if standing.state is State.FAILED and standing.cause in _SAID_BY_THE_SERVER and cause is not None:
         text = _("Given up. %(why)s") % {"why": _before_words(cause.sentence)}
         return Sentence(text, words_of(message), " ".join(cause.advice), cause=cause)

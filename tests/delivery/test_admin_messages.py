@@ -354,7 +354,7 @@ def test_a_viewer_sees_no_body_and_no_blind_recipient():
         (SmallState.FAILED, "compose", "Given up. It could not be put together: 550 5.1.1 No such user"),
         (SmallState.FAILED, "retries", "Given up after 1 try. Last answer: 550 5.1.1 No such user"),
         (SmallState.HELD, "crashes", "Three workers stopped while sending this message."),
-        (SmallState.HELD, "uncertain", "It may have been delivered."),
+        (SmallState.HELD, "uncertain", "It may have been delivered. It is held: decide below."),
         (SmallState.EXPIRED, "gave_up", "Given up: it could not be sent for too long."),
         (SmallState.EXPIRED, "expires_at", "its sender wanted it sent no later"),
         (SmallState.CANCELLED, "", "Cancelled by a person. It was not sent."),

@@ -7,6 +7,7 @@ from django.core import management
 from django.urls import reverse
 
 from delivery import queue
+from delivery.incidents import Kind
 from delivery.models import Message, WebhookCall
 from delivery.notices.paths import Blind, Paths, blind
 from smtp_settings import webhook
@@ -43,6 +44,15 @@ def test_the_list_leads_to_the_page_and_the_page_is_there_before_anything_was_sa
     assert answer.status_code == 200
     assert NotificationSettings.objects.count() == 0
     assert_strict(answer)
+
+
+def test_who_may_only_look_reads_what_is_told_a_line_each():
+    page = client_of("viewer").get(PAGE).content.decode()
+    assert page.count("<li>A ") > 1
+    assert "<li>Messages are held</li>" in page
+    NotificationSettings.objects.create(muted=[kind.value for kind in Kind])
+    page = client_of("viewer").get(PAGE).content.decode()
+    assert "<li>Messages are held</li>" not in page
 
 
 def test_what_is_saved_is_told_of_and_the_secret_is_never_shown(caplog):

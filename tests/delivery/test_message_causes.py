@@ -122,6 +122,20 @@ def test_an_answer_that_only_asks_to_wait_is_not_explained_twice():
     assert "asks to try again" not in page
 
 
+@pytest.mark.parametrize(
+    ("reply", "cause", "first"),
+    [
+        (UNKNOWN, "recipient", "Send to others…"),
+        ((552, "5.3.4", "Message too big"), "size", None),
+        ((451, "4.3.0", "Local problem"), "retries", "Retry now"),
+    ],
+)
+def test_the_first_button_is_the_one_that_may_help(reply, cause, first):
+    html = page_of(failed(reply, cause=cause)).content.decode()
+    found = re.findall(r'class="mc-button is-primary"[^>]*>([^<]+)<', html)
+    assert found == ([first] if first else [])
+
+
 def test_nobody_is_told_to_retry_what_is_tried_again():
     page = text_of(page_of(put_off((452, "4.2.2", "Mailbox full"))))
     assert "452 4.2.2 Mailbox full The recipient's mailbox is full." in page

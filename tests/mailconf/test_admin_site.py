@@ -20,7 +20,7 @@ from delivery.models import QueueEntry, Worker
 from delivery.queue import Paused
 from mailconf.dashboard import CAUSES
 from smtp_settings import sealing
-from smtp_settings.models import NotificationSettings, SMTPProfile, TestRun
+from smtp_settings.models import Event, NotificationSettings, SMTPProfile, TestRun
 from tests.builders import a_draft, a_profile, evidence
 from tests.delivery.queueing import claimed, enqueued, statements
 from tests.pages import ROLES, assert_strict, client_of, text_of
@@ -235,6 +235,32 @@ def test_the_first_step_links_to_the_form_only_for_those_who_may_add():
     add = reverse("admin:smtp_settings_smtpprofile_add")
     assert add in dashboard("administrator").content.decode()
     assert add not in dashboard("viewer").content.decode()
+
+
+def test_a_newcomer_sees_the_first_steps_and_no_noughts():
+    page = dashboard()
+    assert page.context["steps"]
+    assert page.context["tiles"] == []
+    text = text_of(page)
+    assert "Nothing failed." not in text
+    assert "An administrator takes these steps." not in text
+
+
+def test_mail_that_waits_is_counted_below_the_first_steps():
+    enqueued(2)
+    html = dashboard().content.decode()
+    assert -1 < html.index("mc-checklist") < html.index("mc-tiles")
+
+
+def test_who_may_not_take_the_first_steps_is_told_who_does():
+    assert "An administrator takes these steps." in text_of(dashboard("viewer"))
+
+
+def test_what_shows_nothing_does_not_renew_itself():
+    assert "refreshes every 15 s" in text_of(dashboard("viewer"))
+    html = dashboard("staff").content.decode()
+    assert "mc-foot" not in html
+    assert "refresh.js" not in html
 
 
 def test_the_tiles_show_the_numbers_of_the_database():
@@ -493,12 +519,14 @@ def test_the_pages_of_ones_own_password_have_the_links_of_every_page(page):
         ("smtp_settings_testrun", "No test yet"),
         ("smtp_settings_oauthcredential", "No OAuth credential yet"),
         ("smtp_settings_smtpprofile", "No SMTP profile yet"),
+        ("smtp_settings_event", "No event yet"),
         ("auth_group", "Nothing here yet."),
     ],
 )
 def test_an_empty_list_says_what_would_be_there(name, says):
     Group.objects.all().delete()
     client = client_of("superuser")
+    Event.objects.all().delete()
     page = client.get(reverse(f"admin:{name}_changelist"))
     assert_strict(page)
     assert says in text_of(page)

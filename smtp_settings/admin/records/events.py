@@ -42,6 +42,8 @@ _LONG = 40
 class EventAdmin(ReadOnly):
     """The event log. Those who may test, but not change, see what they did themselves."""
 
+    empty_title = gettext_lazy("No event yet")
+    empty_text = gettext_lazy("Saved profiles, tests, pauses, jobs and sign-ins are written down here.")
     list_title = gettext_lazy("Event log")
     list_display = ("time", "level_badge", "what", "who", "about", "ip_address")
     list_display_links = None
