@@ -34,13 +34,13 @@ class Acting(ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     def get_actions(
         self, request: HttpRequest, action_location: object = None
     ) -> dict[str, Any]:  # Any: as ModelAdmin.get_actions
-        """Offer what this user may do.
+        """Offer what this user may do with the rows of the tab.
 
         Django 6.1 names the page; there is only the list, because one message has a page of our own.
         """
         return {
             action.name: (_list_action(action), action.name, str(action.label))
-            for action in actions.allowed(request)
+            for action in actions.allowed_on_tab(request)
         }
 
     def stopped(self, request: HttpRequest) -> HttpResponse | None:

@@ -70,6 +70,10 @@ class Action:
         names = dict(Message._meta.permissions)  # public in all but name
         return str(names[self.permission.removeprefix("delivery.")])
 
+    def is_for(self, state: State) -> bool:
+        """Whether it may be done with some message in this state."""
+        return state in self.moves or (self.any_uncertain is not None and state is not State.SENDING)
+
     def move_for(self, standing: Standing) -> Move | None:
         """Return what to call for a message that stands so, or None to skip it."""
         move = self.moves.get(standing.state)
@@ -160,6 +164,14 @@ BY_NAME = {action.name: action for action in ACTIONS}
 def allowed(request: HttpRequest) -> list[Action]:
     """Return the actions this user may use."""
     return [action for action in ACTIONS if request.user.has_perm(action.permission)]
+
+
+def allowed_on_tab(request: HttpRequest) -> list[Action]:
+    """Return those for the rows of the list's tab; what was ticked there is taken, whatever it has become."""
+    state = request.GET.get("state")
+    if request.method == "POST" or state not in State.values:
+        return allowed(request)
+    return [action for action in allowed(request) if action.is_for(State(state))]
 
 
 def allowed_for_all(request: HttpRequest, state: State | None) -> list[Action]:

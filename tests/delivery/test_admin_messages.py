@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import django
 import pytest
+from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.sites.models import Site
 from django.core.cache import cache
 from django.core.mail import EmailMultiAlternatives
@@ -12,6 +14,7 @@ from django.urls import reverse
 
 from delivery import jobs, queue
 from delivery.admin import searching
+from delivery.admin.actions import ACTIONS
 from delivery.composing import compose_message
 from delivery.models import BulkJob, Content, Failure, Message, QueueEntry
 from delivery.queue import SmallState
@@ -130,6 +133,35 @@ def test_an_action_on_the_list_asks_for_the_same_permission(role):
 
     assert (state_of(message_id) == SmallState.CANCELLED) == (role == "operator")
     assert response.status_code == {"operator": 302, "viewer": 302, "staff": 403}[role]
+
+
+@pytest.mark.parametrize(
+    ("tab", "offered"),
+    [
+        ("queued", {"send_again", "hold", "cancel", "move"}),
+        ("sending", set()),
+        ("deferred", {"retry", "send_again", "hold", "cancel", "move"}),
+        ("sent", {"send_again"}),
+        ("failed", {"retry", "send_again", "move"}),
+        ("held", {"send_again", "release", "cancel", "move"}),
+        ("cancelled", {"send_again"}),
+        ("expired", {"retry", "send_again", "move"}),
+        ("", {action.name for action in ACTIONS}),
+        ("nonsense", {action.name for action in ACTIONS}),
+    ],
+)
+def test_a_tab_offers_what_can_be_done_there(rf, tab, offered):
+    request = rf.get(LIST, {"state": tab})
+    request.user = get_user_model().objects.create_superuser("super")
+
+    assert set(admin.site.get_model_admin(Message).get_actions(request)) == offered
+
+
+def test_what_was_ticked_on_a_tab_is_taken_whatever_it_has_become():
+    message_id = deferred()
+    posted = {"action": "hold", "index": "0", "_selected_action": [message_id]}
+
+    assert client_of("superuser").post(f"{LIST}?state=failed", posted).status_code == 302
 
 
 @pytest.mark.parametrize("permissions", [[], ["delivery.retry_message"]])
