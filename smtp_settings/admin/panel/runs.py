@@ -136,9 +136,9 @@ class Runs:
     def _run_for(self, request: HttpRequest, uuid: UUID) -> TestRun:
         """Return a run this person may see, without its secret."""
         run = TestRun.objects.defer("secret").select_related("user").filter(uuid=uuid).first()
-        # Whoever may see it may open its page: one rule for both.
+        # Whoever may see it may open its page: one rule for both. The steps tell of the profile.
         may_see = admin.site.get_model_admin(TestRun).has_view_permission(request, run)
-        if not may_see:
+        if not (may_see and self._profiles.has_view_permission(request)):
             raise PermissionDenied
         if run is None:
             raise Http404(_("This test does not exist. It may have been removed."))

@@ -20,6 +20,9 @@ from smtp_settings.admin.records.bounded import BeforeFilter, BoundedList, Cappe
 from smtp_settings.models import TestRun
 
 _TEST, _VIEW = "smtp_settings.test_smtpprofile", "smtp_settings.view_testrun"
+_SEE_PROFILES = ("smtp_settings.view_smtpprofile", "smtp_settings.change_smtpprofile")
+#: Columns that say which profile was tested, and where that leads.
+_OF_PROFILES = frozenset({"profile_name", "server"})
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
@@ -67,9 +70,17 @@ def sees_all(request: HttpRequest, view: str) -> bool:
     return request.user.has_perm(view) and not request.user.has_perm(_TEST)
 
 
+def sees_profiles(request: HttpRequest) -> bool:
+    """Whether a run tells of its profile: the name, the settings and what the server said."""
+    return any(map(request.user.has_perm, _SEE_PROFILES))
+
+
 @admin.register(TestRun)
 class TestRunAdmin(ReadOnly):
-    """The tests: who tested what, and how it went. Those who may test see their own."""
+    """The tests: who tested what, and how it went. Those who may test see their own.
+
+    Who may not see profiles is told that there was a test, by whom, and how it ended.
+    """
 
     empty_title = gettext_lazy("No test yet")
     empty_text = gettext_lazy("Each test of a profile is kept here, with its steps and the server's words.")
@@ -83,6 +94,23 @@ class TestRunAdmin(ReadOnly):
     def get_queryset(self, request: HttpRequest) -> QuerySet[TestRun]:
         """Leave out other people's runs for those who may only test."""
         return runs_for(request, super().get_queryset(request).defer("secret"))
+
+    def get_list_display(self, request: HttpRequest) -> Any:  # Any: as Django types it
+        """Leave out what tells of profiles for those who may not see any."""
+        is_told = sees_profiles(request)
+        return [name for name in self.list_display if is_told or name not in _OF_PROFILES]
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Let nobody ask for names of profiles who may not see them."""
+        return self.search_fields if sees_profiles(request) else ()
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> TestRun | None:
+        # Any: as Django's
+        """Leave out the settings that were tested for those who may not see profiles: titles name them."""
+        run: TestRun | None = super().get_object(request, *args, **kwargs)
+        if run is not None and not sees_profiles(request):
+            run.settings = {}
+        return run
 
     def has_view_permission(self, request: HttpRequest, obj: TestRun | None = None) -> bool:
         """Let testers see their own runs."""
@@ -102,15 +130,28 @@ class TestRunAdmin(ReadOnly):
     ) -> HttpResponse:
         """Show one run: the panel's steps and conversation."""
         context = extra_context or {}
-        if (run := self.get_object(request, object_id)) is not None:
+        run = super().get_object(request, object_id)
+        if run is not None:
             if self.has_view_permission(request, run):
                 carrying.look_after(run)
-            context |= {"title": run_words.title(run), "subtitle": None}
-            context |= {"test": run_context(run, in_form=False), "facts": list(self._facts(run))}
-            context |= {"script": run_data(run), "badge": run_words.result(run)}
-            if run.kind == TestRun.Kind.SEARCH:
-                context |= {"search": run_words.found(run)}
+            context |= self._told(run) if sees_profiles(request) else self._told_briefly(run)
+            context |= {"subtitle": None, "badge": run_words.result(run)}
         return super().change_view(request, object_id, form_url, context)
+
+    def _told(self, run: TestRun) -> dict[str, Any]:  # Any: a template's context
+        """Return all there is to show of a run."""
+        context = {
+            "title": run_words.title(run),
+            "test": run_context(run, in_form=False),
+            "facts": list(self._facts(run)),
+            "script": run_data(run),
+        }
+        return context | ({"search": run_words.found(run)} if run.kind == TestRun.Kind.SEARCH else {})
+
+    def _told_briefly(self, run: TestRun) -> dict[str, Any]:  # Any: a template's context
+        """Return what those are shown who may not see profiles."""
+        title = _("Test run %(id)s") % {"id": run.pk}
+        return {"title": title, "facts": list(self._facts(run, with_server=False))}
 
     def get_fieldsets(
         self, request: HttpRequest, obj: TestRun | None = None
@@ -118,10 +159,11 @@ class TestRunAdmin(ReadOnly):
         """Leave the page to the template."""
         return [(None, {"fields": []})]
 
-    def _facts(self, run: TestRun) -> Iterator[tuple[str, str]]:
+    def _facts(self, run: TestRun, *, with_server: bool = True) -> Iterator[tuple[str, str]]:
         """Yield what was tested, by whom, when and where."""
         yield _("What"), self.what(run)
-        yield _("Server"), self.server(run)
+        if with_server:
+            yield _("Server"), self.server(run)
         if run.kind == TestRun.Kind.SEND:
             yield _("Sent to"), ", ".join(run.recipients)
         yield _("Started by"), self.who(run)
