@@ -22,12 +22,13 @@ FROM {entry} e JOIN {pool} pool ON pool.id = e.pool_id
 WHERE e.message_id = ANY(%(ids)s::bigint[]) AND e.lease_id IS NULL ORDER BY e.message_id
 """)
 
+# A person may have moved a message since its way was looked at: of another pool none is taken.
 _CLAIM = named(
     """
 WITH picked AS MATERIALIZED (
   SELECT found.message_id, row_number() OVER () AS seat
   FROM (SELECT e.message_id FROM {entry} e
-        WHERE e.message_id = ANY(%(ids)s::bigint[]) AND e.lease_id IS NULL
+        WHERE e.message_id = ANY(%(ids)s::bigint[]) AND e.lease_id IS NULL AND e.pool_id = %(pool)s
         ORDER BY e.message_id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED) AS found
 ), {claimed}
 """,
@@ -69,10 +70,21 @@ def waiting_of(ids: Collection[int]) -> dict[int, PoolKey]:
     return {message_id: PoolKey(*pool) for message_id, *pool in found}
 
 
-def claim_these(lease: int, ids: Collection[int], seats: Sequence[int]) -> list[Claimed]:
-    """Lease at most one of these messages per seat, due or not; `seats[i]` is the profile for the i-th."""
+def claim_these(lease: int, ids: Collection[int], seats: Sequence[int], *, pool_id: int) -> list[Claimed]:
+    """Lease at most one of these messages per seat, due or not; `seats[i]` is the profile for the i-th.
+
+    Only those that still are in this pool: the seats were chosen for its way.
+    """
     return rows(
-        Claimed, _CLAIM, {"lease": lease, "ids": sorted(ids), "limit": len(seats), "seats": list(seats)}
+        Claimed,
+        _CLAIM,
+        {
+            "lease": lease,
+            "ids": sorted(ids),
+            "pool": pool_id,
+            "limit": len(seats),
+            "seats": list(seats),
+        },
     )
 
 

@@ -20,6 +20,7 @@ from smtp_settings.models import Event
 from tests.builders import a_profile
 from tests.delivery.engine import attempts_of, drained, due_again, queued, state_of
 from tests.delivery.policies import policy, site_policy
+from tests.delivery.queueing import in_threads
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -277,6 +278,27 @@ def test_workers_leave_it_alone_for_a_while_and_send_it_when_the_caller_died(ser
     due_again(made.id)
     drained()
     assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["a new route", "a route of the same call"])
+def test_a_message_moved_between_the_look_and_the_claim_leaves_by_its_new_profile_only(
+    server, monkeypatch, is_known
+):
+    claim_these, moved = queue.claim_these, []
+
+    def moved_before(*args, **options):
+        if not moved:
+            mine = Message.objects.filter(pinned_profile_id=None).latest("id").pk
+            in_threads(lambda: moved.extend(queue.move([mine], to=other.pk)))
+        return claim_these(*args, **options)
+
+    with smtp_server() as elsewhere:
+        other = a_profile(name="Other", host=elsewhere.host, port=elsewhere.port, priority="low")
+        monkeypatch.setattr(queue, "claim_these", moved_before)
+        pinned = [Outgoing(message=a_message(), profile="Other")] if is_known else []
+        send_many([*pinned, Outgoing(message=a_message()), Outgoing(message=a_message())])
+        assert (len(moved), len(server.messages), len(elsewhere.messages)) == (1, 1, 1 + len(pinned))
+    assert set(Message.objects.values_list("state", flat=True)) == {SmallState.SENT}
 
 
 def test_what_another_package_left_goes_by_the_queue(server):

@@ -62,7 +62,10 @@ class ChosenClaims(Claims):
         for message_id, pool in self._waiting.items():
             if message_id not in self._in_hand and self._may_leave(message_id):
                 groups[pool.id, self._profiles(message_id)].append(message_id)
-        return sum([await self._take_group(ids, profiles) for (_, profiles), ids in groups.items()])
+        taken = [
+            await self._take_group(pool_id, profiles, ids) for (pool_id, profiles), ids in groups.items()
+        ]
+        return sum(taken)
 
     def settle(self, result: Result) -> None:
         """Hear that a result is committed: the server that was asked is not asked again."""
@@ -90,16 +93,18 @@ class ChosenClaims(Claims):
         able = [way for way in self._park.ways() if way.profile_id not in asked]
         return assignment.order(able, self._waiting[message_id], self._park.free_connections())
 
-    async def _take_group(self, ids: list[int], profiles: tuple[int, ...]) -> int:
+    async def _take_group(self, pool_id: int, profiles: tuple[int, ...], ids: list[int]) -> int:
+        """Claim messages of one way; what was moved since the look is left for the next one."""
         wanted = min(len(ids), self._park.batch_size)
         seats = [NOBODY] * wanted
         if profiles:
             await self._park.prepare(profiles, wanted)
-            seats = assignment.seats(profiles, self._park.rooms(), wanted)
+            seats = assignment.seats(profiles, self._park.rooms(profiles), wanted)
         if not seats:
             return 0
         self.is_fresh = False
-        found = await self._database.call(lambda: queue.claim_these(self._lease.id, ids, seats))
+        claim = partial(queue.claim_these, self._lease.id, ids, seats, pool_id=pool_id)
+        found = await self._database.call(claim)
         for claimed in found:
             self._in_hand.add(claimed.message_id)
             del self._waiting[claimed.message_id]
