@@ -148,3 +148,15 @@ def waits_for_a_lock():
     with connection.cursor() as cursor:  # pg_stat_activity would be a snapshot within a transaction
         cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
         return cursor.fetchone()[0]
+
+
+@contextmanager
+def refused_by_the_database(table, value):
+    """A value that the table does not take."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT no_odd_value CHECK ({value} IS NOT TRUE)")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT no_odd_value")

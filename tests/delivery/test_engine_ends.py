@@ -10,13 +10,16 @@ from delivery.dispatcher.recording import recorder
 from delivery.dispatcher.recording.records import Header
 from delivery.dispatcher.recording.replay import replay_all
 from delivery.dispatcher.servers import health
-from delivery.models import Failure, ProfileState, QueueEntry, SmallState
+from delivery.models import Failure, Message, ProfileState, QueueEntry, SmallState
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_profile
 from tests.delivery.engine import attempts_of, drained, draining, entry_of, queued, state_of, until
+from tests.delivery.queueing import refused_by_the_database
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+NOT_RECORDED = "Internal error: what became of it could not be recorded."
 
 
 def profile_for(server, **fields):
@@ -67,22 +70,66 @@ def test_what_cannot_be_written_of_one_message_holds_that_message_alone(monkeypa
     assert Failure.objects.get(pk=odd).cause == "internal_error"
 
 
-def test_who_releases_what_could_not_be_written_is_asked_when_some_recipients_have_it(monkeypatch):
-    def refuses(lease, outcomes):
-        raise DataError("value out of range")
+def some_take_it(recipient):
+    if "gone" in recipient:
+        return "550 5.1.1 No such user: odd"
+    return "450 4.2.0 Try later: odd" if "later" in recipient else None
 
-    monkeypatch.setattr(recorder.queue, "settle", refuses)
 
-    def answer(recipient):
-        return "450 4.2.0 Later" if "later" in recipient else None
+@pytest.mark.parametrize(
+    ("table", "value", "words"),
+    [
+        ("delivery_attempt", "reply LIKE '%odd%'", "No such user: odd"),
+        ("delivery_message", "verdicts::text LIKE '%odd%'", ""),
+    ],
+    ids=["of the attempt", "of the recipients"],
+)
+@pytest.mark.parametrize("more", ["gone@example.com", "later@example.com"])
+def test_each_recipients_result_is_kept_when_the_words_cannot_be_written(table, value, words, more):
+    to = ("now@example.com", "gone@example.com", f"too-{more}")
+    with smtp_server(answers={"RCPT": some_take_it}) as server:
+        profile_for(server)
+        (message_id,) = queued(to=to)
+        with refused_by_the_database(table, value):
+            drained()
+        message = Message.objects.get()
+        assert (message.state, message.reply) == (SmallState.HELD, NOT_RECORDED)
+        results = {address: (known["state"], known["code"]) for address, known in message.verdicts.items()}
+        expected = {"now@example.com": ("sent", 250), "gone@example.com": ("failed", 550)}
+        assert results == expected | ({to[2]: ("failed", 550)} if "gone" in more else {})
+        assert message.verdicts["gone@example.com"]["reply"] == words
+        assert not Failure.objects.get().uncertain  # nobody gets it twice
 
-    with smtp_server(answers={"RCPT": answer}) as server:
+        server.answers.clear()
+        queue.put_back([message_id])
+        drained()
+        assert [received.rcpt_to for received in server.messages] == [to[:1], to[1:]]
+    assert state_of(message_id) == SmallState.SENT
+
+
+def test_who_releases_what_could_not_be_written_is_asked_when_nobody_knows_who_has_it():
+    with smtp_server(answers={"RCPT": some_take_it}) as server:
         profile_for(server)
         (partly,) = queued(to=("now@example.com", "later@example.com"))
         (not_at_all,) = queued(to=("later@example.com",))
-        drained()
+        with (
+            refused_by_the_database("delivery_attempt", "true"),
+            refused_by_the_database("delivery_message", "verdicts IS NOT NULL"),
+        ):
+            drained()
         assert server.accepted == 1
     assert dict(Failure.objects.values_list("pk", "uncertain")) == {partly: True, not_at_all: False}
+    assert set(Failure.objects.values_list("cause", flat=True)) == {"internal_error"}
+
+
+def test_what_was_sent_stays_sent_when_its_words_cannot_be_written():
+    with smtp_server(answers={"DOT": "250 2.0.0 Ok: odd"}) as server:
+        profile_for(server)
+        ids = queued(3)
+        with refused_by_the_database("delivery_message", "reply LIKE '%odd%'"):
+            assert drained().sent == 3
+        assert server.accepted == 3
+    assert {state_of(message_id) for message_id in ids} == {SmallState.SENT}
 
 
 # Servers that stand by

@@ -215,7 +215,9 @@ def test_a_journal_that_was_given_up_is_not_begun_anew(folder, monkeypatch):
     journal.close()
 
 
-def test_a_journal_that_can_be_neither_written_nor_removed_completes_nothing_more(folder, monkeypatch):
+def test_a_journal_that_can_be_neither_written_nor_removed_completes_nothing_more(
+    folder, monkeypatch, caplog
+):
     """As on a file system that has become read-only."""
     lease = Lease(812, begun_at=float("inf"))
     journal = a_journal(folder, lease=lease)
@@ -230,6 +232,7 @@ def test_a_journal_that_can_be_neither_written_nor_removed_completes_nothing_mor
         with pytest.raises(LeaseLost):
             journal.sending(work_of(1))
         assert lease.is_dead
+        assert "the session ends" in caplog.text
         (path,) = folder.iterdir()
         with path.open() as other, pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody plays it back while we live

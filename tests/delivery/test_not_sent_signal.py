@@ -126,7 +126,8 @@ def test_what_another_session_took_over_is_no_repeat_of_ours():
     silence(ours)
     queue.reclaim()
     theirs = queue.register_worker()
-    queue.claim_these(theirs, [message_id], [7])
+    pool = queue.waiting_of([message_id])[message_id]
+    queue.claim_these(theirs, [message_id], [7], pool_id=pool.id)
     ended = [Finished(message_id, SmallState.FAILED)]
     assert queue.finish(theirs, ended) == {message_id}
     assert (queue.ended_by(theirs, ended), queue.ended_by(ours, ended)) == ({message_id}, set())

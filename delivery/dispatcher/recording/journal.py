@@ -194,10 +194,11 @@ class Journal:
     def _give_up(self, why: str) -> None:
         """Go on without a journal; one with a gap would call messages unsent that were sent."""
         self.failure, self.was_given_up = f"{self._path}: {why}", True
-        logger.error("The journal is given up, and the session goes on without. %s", self.failure)
         if self._is_undone():
+            logger.error("The journal is given up, and the session goes on without. %s", self.failure)
             self._let_go()
         else:  # it stays, locked, and nothing is completed any more that it does not tell of
+            logger.error("The journal can be neither written nor removed; the session ends. %s", self.failure)
             self._lease.is_dead = True
             self._stuck, self._fd = self._fd, -1
 

@@ -8,11 +8,12 @@ again, so the number of such outcomes has a bound, and no connection completes a
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from delivery import notices, queue
@@ -20,6 +21,7 @@ from delivery.dispatcher.database import Database
 from delivery.dispatcher.recording import logbook
 from delivery.dispatcher.recording.journal import Journal
 from delivery.dispatcher.recording.outcomes import Logged, Result
+from delivery.dispatcher.recording.plainly import in_plain_words
 from delivery.dispatcher.recording.telling import Teller
 from delivery.queue.events import RecipientEvents, add_recipient_events
 from smtp_settings import email_log
@@ -114,7 +116,7 @@ class Recorder:
         self._writing, self._waiting = self._waiting, []
         group = self._writing
         runs = count()
-        written = await self._database.call(lambda: _write(self._lease, group, is_repeat=next(runs) > 0))
+        written = await self._database.call(lambda: write_apart(self._lease, group, is_repeat=next(runs) > 0))
         ended = (result.finished for result in group if result.finished is not None)
         self._teller.tell(one for one in ended if one.message_id in written)
         self._journal.acknowledged(result.work.claimed.message_id for result in group)
@@ -167,10 +169,10 @@ def write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
     return written
 
 
-def _write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
+def write_apart(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
     """Write one group; where the database refuses it one by one, so that none suffers for another's words."""
     try:
-        return write(lease, group, is_repeat=is_repeat)
+        return _write_whole(lease, group, is_repeat=is_repeat)
     except (DataError, IntegrityError):
         written = [_write_one(lease, result, is_repeat=is_repeat) for result in group]
         return set().union(*written)
@@ -179,24 +181,22 @@ def _write(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
 def _write_one(lease: int, result: Result, *, is_repeat: bool) -> set[int]:
     """Write one result. One that the database does not take is written in plain words: a person looks."""
     try:
-        return write(lease, [result], is_repeat=is_repeat)
+        return _write_whole(lease, [result], is_repeat=is_repeat)
     except (DataError, IntegrityError):
         logger.exception("What became of message %s could not be recorded.", _id_of(result))
-    profile_id, words = result.work.way.profile_id, "Internal error: what became of it could not be recorded."
-    if result.finished is not None and result.finished.state == queue.SmallState.SENT:
-        plain = queue.Finished(_id_of(result), queue.SmallState.SENT, counted=1, profile_id=profile_id)
-    else:
-        told = result.finished or result.settled
-        plain = queue.Finished(
-            _id_of(result),
-            queue.SmallState.HELD,
-            profile_id=profile_id,
-            reply=words,
-            cause="internal_error",
-            uncertain=told is not None and (told.uncertain or bool(told.verdicts)),  # some may have it
-        )
-    result.finished, result.settled, result.tried, result.elsewhere = plain, None, None, None
-    return write(lease, [result], is_repeat=is_repeat)
+    instead = list(in_plain_words(result))
+    result.settled, result.tried, result.elsewhere = None, None, None
+    for result.finished in instead[:-1]:
+        with suppress(DataError, IntegrityError):
+            return _write_whole(lease, [result], is_repeat=is_repeat)
+    result.finished = instead[-1]
+    return _write_whole(lease, [result], is_repeat=is_repeat)
+
+
+def _write_whole(lease: int, group: Sequence[Result], *, is_repeat: bool) -> set[int]:
+    """Write one group, or nothing of it: a caller's own transaction goes on after an error."""
+    with transaction.atomic() if connection.in_atomic_block else nullcontext():
+        return write(lease, group, is_repeat=is_repeat)
 
 
 def _log(results: Sequence[Result]) -> None:

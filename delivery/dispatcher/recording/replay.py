@@ -37,7 +37,7 @@ from delivery.dispatcher.recording import records
 from delivery.dispatcher.recording.journal import NAMES
 from delivery.dispatcher.recording.outcomes import Result
 from delivery.dispatcher.recording.player import Player
-from delivery.dispatcher.recording.recorder import write
+from delivery.dispatcher.recording.recorder import write_apart
 from delivery.dispatcher.recording.records import Journalled, NotAJournal
 from delivery.dispatcher.recording.report import Tally, kind_of
 
@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 #: A journal of a session nobody knows (another installation's, or purged) is removed after this.
 _FORGOTTEN_SECONDS = 7 * 86_400.0
+
+#: What was said about files that stay as they are: they are looked at every 15 seconds.
+_told: set[str] = set()
 
 
 def replay_all(folder: Path | None = None) -> bool:
@@ -68,7 +71,7 @@ def _taken(path: Path) -> BinaryIO | None:
         opened = path.open("rb")
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
-            logger.warning("The journal %s cannot be read: %s", path, error.strerror)
+            _say_once(f"The journal {path} cannot be read: {error.strerror}")
         return None
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,10 +94,10 @@ def _replay(path: Path, opened: BinaryIO) -> bool:
         if is_away(error):
             raise
         # Whatever is wrong with it, it must not stop every drain; its session is buried when it is stale.
-        logger.exception("The journal %s cannot be played back and is set aside.", path)
+        _say_once(f"The journal {path} cannot be played back and is set aside.", error)
         _put_away(path, lambda: path.rename(path.with_suffix(".broken")))
         return False
-    if counts is not None or time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS:
+    if counts is not None or time.time() - os.fstat(opened.fileno()).st_mtime > _FORGOTTEN_SECONDS:
         _put_away(path, lambda: path.unlink(missing_ok=True))
     return bool(counts)
 
@@ -104,7 +107,13 @@ def _put_away(path: Path, how: Callable[[], object]) -> None:
     try:
         how()
     except OSError as error:
-        logger.warning("The journal %s stays where it is: %s", path, error.strerror)
+        _say_once(f"The journal {path} stays where it is: {error.strerror}")
+
+
+def _say_once(sentence: str, error: Exception | None = None) -> None:
+    if sentence not in _told:
+        _told.add(sentence)
+        logger.log(logging.ERROR if error else logging.WARNING, sentence, exc_info=error)
 
 
 def _play(journal: Journalled) -> "Counter[str] | None":
@@ -124,7 +133,7 @@ def _play(journal: Journalled) -> "Counter[str] | None":
         results = player.results()
         if proves_absence:
             results += player.suspects()
-        written = write(lease, [*results, *player.late()], is_repeat=True)
+        written = write_apart(lease, [*results, *player.late()], is_repeat=True)
         counts = _counted(lease, [one for one in results if one.work.claimed.message_id in written])
         if proves_absence:
             counts["given_back"] += len(queue.release_others(lease, ()))
