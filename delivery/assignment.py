@@ -119,8 +119,9 @@ def plan(
     with their free connections, and a rotation in step with that would always begin with the same group.
     """
     groups: dict[tuple[int, ...], list[Lane]] = {}
+    first_to_last = ranked(profiles, free_connections)
     for lane in lanes:
-        profile_ids = order(profiles, lane.pool, free_connections)
+        profile_ids = tuple(one.profile_id for one in first_to_last if serves(one, lane.pool))
         if profile_ids:
             groups.setdefault(profile_ids, []).append(lane)
     priorities = sorted({lane.priority for lane in lanes}, reverse=backwards)

@@ -100,6 +100,22 @@ def test_groups_take_turns_however_the_free_connections_change():
     assert first == [1, 2, 1, 2]
 
 
+def test_profiles_are_ranked_once_for_all_lanes():
+    """Two hundred routes and servers would be sorted two hundred times a round."""
+
+    class Counted(dict):
+        asked = 0
+
+        def get(self, *args):
+            self.asked += 1
+            return super().get(*args)
+
+    free, profiles = Counted({1: 1}), [P(n) for n in range(1, 51)]
+    lanes = [Lane(Pool(n, profile_id=n)) for n in range(1, 51)]
+    assert len(plan(lanes, profiles, free, turn=0)) == 50
+    assert free.asked == 50
+
+
 def test_lanes_nobody_serves_are_left_out():
     assert plan([Lane(Pool(1, profile_id=9))], [P(7)], {}, turn=0) == []
 

@@ -2,6 +2,7 @@
 
 import threading
 from base64 import encodebytes
+from collections import Counter
 from datetime import timedelta
 from itertools import count
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from delivery import dispatcher, queue
 from delivery.dispatcher import chores, database, drain, lease
 from delivery.dispatcher.servers import health
+from delivery.dispatcher.servers.server import Server
 from delivery.models import (
     Attempt,
     Content,
@@ -434,6 +436,24 @@ def test_there_are_never_more_connections_than_the_profile_allows():
             worker.join()
         assert server.accepted == 200
         assert server.most_open <= 3
+
+
+def test_a_claim_asks_only_the_servers_of_its_route(monkeypatch):
+    """With two hundred profiles it would cost the square of that to ask all of them for each."""
+    room, asked = Server.room, Counter()
+
+    def counted(self):
+        asked[self.profile_id] += 1
+        return room.fget(self)
+
+    with smtp_server() as server:
+        names = [profile_for(server, name=f"P{n}").name for n in range(20)]
+        for name in names:
+            queued(profile=name)
+        monkeypatch.setattr(Server, "room", property(counted))
+        report = drained()
+        assert report.sent == server.accepted == len(names)
+    assert max(asked.values()) < 10, asked  # 21 where each claim asked them all
 
 
 def test_a_message_costs_less_than_a_fifth_of_a_statement():

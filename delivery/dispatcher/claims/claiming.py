@@ -152,7 +152,7 @@ class Claims:
         lanes, claimed = frozenset(bid.lanes), 0
         for wanted in (most,) if lanes in self._plenty else (1, most):
             await self._park.prepare(bid.profile_ids, wanted)
-            seats = assignment.seats(bid.profile_ids, self._park.rooms(), most - claimed)
+            seats = assignment.seats(bid.profile_ids, self._park.rooms(bid.profile_ids), most - claimed)
             if not seats:
                 break
             found = len(await self._take(bid.lanes, seats))
@@ -225,7 +225,7 @@ class Claims:
             return [seat.profile_id for seat in seats]
         await self._park.prepare(sorted(others), len(seats))
         taken = Counter(seat.profile_id for seat in seats)
-        return assignment.reseat(seats, {i: room - taken[i] for i, room in self._park.rooms().items()})
+        return assignment.reseat(seats, {i: room - taken[i] for i, room in self._park.rooms(others).items()})
 
     def _seat(self, claimed: Claimed) -> assignment.Seat:
         policy = self._park[claimed.profile_id].way.on_uncertain
@@ -257,7 +257,7 @@ class Claims:
         for lane in [lane for lane in self.lanes if lane.priority > SUSPECT]:
             profile_ids = assignment.order(self._park.ways(), lane.pool, self._park.free_connections())
             await self._park.prepare(profile_ids, 1)
-            seats = assignment.seats(profile_ids, self._park.rooms(), 1)
+            seats = assignment.seats(profile_ids, self._park.rooms(profile_ids), 1)
             taken = await self._take([(lane.pool.id, lane.priority)], seats) if seats else []
             if taken:
                 self._suspects.claimed(taken[0].message_id)
