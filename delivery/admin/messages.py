@@ -106,7 +106,7 @@ class MessageAdmin(Columns, Acting):
         if is_act and (stopped := self.stopped(request)) is not None:
             return stopped
         allowed = {
-            "message_actions": actions.allowed(request),
+            "message_actions": actions.allowed_on_tab(request),
             "may_ask_route": request.user.has_perm(routing.PERMISSION),
             "may_open_profile": request.user.has_perm("smtp_settings.view_smtpprofile"),
         }

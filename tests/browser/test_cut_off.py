@@ -64,6 +64,20 @@ def test_moments_of_other_days_stay_in_their_columns(browser, person, servers):
         assert page.locator(f"#result_list {column}").evaluate(over) <= 0, column
 
 
+def test_a_row_without_a_tick_stands_in_its_columns_on_a_phone(browser, person, servers):
+    queued()
+    claimed(queue.register_worker(), profile_id=servers.pk)
+
+    page = browser.window(user=person, width=PHONE)
+    page.goto(f"{MESSAGES}?state=sending")  # nothing can be done with those
+
+    number, badge = (
+        page.locator(f"#result_list {one}").bounding_box() for one in (".field-number a", ".mc-badge")
+    )
+    assert page.locator(".action-checkbox").count() == 0
+    assert number["x"] + number["width"] <= badge["x"]
+
+
 def test_the_open_tab_is_in_sight_on_a_phone(browser, person):
     queued()
     page = browser.window(user=person, width=PHONE)
