@@ -54,6 +54,9 @@ class Database:
         self.ticked_at = time.monotonic()
         self._jobs: queues.SimpleQueue[Job | None] = queues.SimpleQueue()
         self._socket: int | None = None
+        #: Whether something was said that no idle loop has heard of, and what tells the one that waits.
+        self._was_told = False
+        self._tell: Callable[[], object] | None = None
         self._beat: Job | None = None
         self._beat_at = self._beaten_at = self._planned_at = 0.0
         self._thread = threading.Thread(target=self._work, name="drain-database", daemon=True)
@@ -96,21 +99,28 @@ class Database:
 
     @contextmanager
     def heard(self, told: Callable[[], None]) -> Iterator[None]:
-        """Call `told` in the loop when the database says something unasked.
+        """Call `told` in the loop when the database says something unasked, or has since the last time.
 
-        For an idle loop: the answer to a statement is something, too, and a connection that the thread
-        closes meanwhile is heard no more. What was said is read with the next statement.
+        For an idle loop: the answer to a statement is something, too. What is said while a statement runs, a
+        heartbeat for one, comes with its answer: the thread passes it on, for the socket is silent then.
         """
-        socket = self._socket
-        if socket is None:
-            yield
-            return
         loop = asyncio.get_running_loop()
-        loop.add_reader(socket, told)
+
+        def tell() -> None:
+            self._was_told = False
+            told()
+
+        socket, self._tell = self._socket, lambda: loop.call_soon_threadsafe(tell)
+        if self._was_told:
+            loop.call_soon(tell)  # behind what the loop has to do already
+        if socket is not None:
+            loop.add_reader(socket, tell)
         try:
             yield
         finally:
-            loop.remove_reader(socket)
+            self._tell = None
+            if socket is not None:
+                loop.remove_reader(socket)
 
     def tick(self) -> None:
         """Say that the loop is alive."""
@@ -122,7 +132,7 @@ class Database:
                 while (job := self._next()) is not None:
                     job()
             finally:
-                connection.close()
+                self._close()
 
     def _next(self) -> Job | None:
         """Wait for the next function; beat whenever it is time."""
@@ -149,7 +159,7 @@ class Database:
                 logger.exception("No heartbeat, for a reason of our own.")
                 return
             logger.warning("No heartbeat: %s", str(error).strip())
-            connection.close()
+            self._close()
 
     def _patiently(self, work: Callable[[], T]) -> T:
         give_up_at = time.monotonic() + PATIENCE_SECONDS
@@ -165,7 +175,7 @@ class Database:
                     raise
                 logger.warning("The database did not answer, trying again: %s", str(error).strip())
                 self.repeats += 1
-                connection.close()
+                self._close()
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
@@ -178,11 +188,22 @@ class Database:
                 (pid,) = cursor.fetchone()
             raw: Connection[Any] | None = connection.connection
             if raw is not None:
-                raw.add_notify_handler(_ignore)  # that it was said is all there is to know
+                raw.add_notify_handler(self._hear)
                 self._socket = raw.fileno()
                 if pid == raw.info.backend_pid:  # else a pool: what is prepared may be missing there
                     raw.prepare_threshold = PREPARED_AFTER
                 self._planned_at = time.monotonic()
+            self._hear()  # nobody listened until now
+
+    def _close(self) -> None:
+        self._socket = None
+        connection.close()
+
+    def _hear(self, _notify: Notify | None = None) -> None:
+        """Take a notification out of the connection: that it was said is all there is to know."""
+        self._was_told = True
+        if (tell := self._tell) is not None:
+            tell()
 
     def _forget_plans(self) -> None:
         if time.monotonic() - self._planned_at > PLANS_SECONDS:
@@ -209,10 +230,6 @@ def is_outdated(error: Exception) -> bool:
 
 def _nothing() -> None:
     """Make the thread look at its clock."""
-
-
-def _ignore(_notify: Notify) -> None:
-    """Take a notification out of the connection."""
 
 
 def _succeed(future: "asyncio.Future[T]", result: T) -> None:

@@ -10,6 +10,7 @@ from django.db import OperationalError, connection, transaction
 from delivery import queue, tasks
 from delivery.dispatcher import drain
 from delivery.dispatcher.claims import claiming
+from delivery.dispatcher.recording import recorder
 from delivery.handover import send
 from delivery.models import Message
 from delivery.queue import waking
@@ -17,6 +18,7 @@ from delivery.queue.statements import run
 from tests.acceptance.processes import until
 from tests.builders import a_profile
 from tests.delivery.engine import draining
+from tests.delivery.queueing import in_threads
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,6 +69,21 @@ def test_an_idle_drain_hears_of_a_message_at_once(blind):
         server.wait_for(2)
         send_one()
         server.wait_for(3)
+
+
+def test_what_is_said_while_a_drain_writes_an_outcome_is_heard_too(blind, monkeypatch):
+    """It comes with the answer to that statement, and nothing is left to be heard afterwards."""
+    write, said = recorder.write, []
+
+    def as_another_says_so(*args, **options):
+        if not said:
+            said.append(True)
+            in_threads(send_one)
+        return write(*args, **options)
+
+    monkeypatch.setattr(recorder, "write", as_another_says_so)
+    with an_idle_drain() as server:
+        server.wait_for(2)
 
 
 def test_a_drain_that_lost_its_connection_listens_again(blind):
