@@ -5,6 +5,7 @@ import time
 import pytest
 
 from delivery.dispatcher.recording import recorder
+from delivery.dispatcher.servers import server as one_server
 from tests.builders import a_profile
 from tests.delivery.engine import drained, queued
 from tests.servers import smtp_server
@@ -27,9 +28,12 @@ def test_no_connection_goes_on_with_so_many_answers_unrecorded(
         unrecorded.append(self.unacknowledged)
 
     def slowly(*arguments, **options):
-        time.sleep(0.3)
+        known = 0
+        while known != (known := len(unrecorded)):  # as long as the connections go on
+            time.sleep(0.3)
         return write(*arguments, **options)
 
+    monkeypatch.setattr(one_server, "_DEPTH_MS", 1_000_000)  # in hand on a slow machine, too
     monkeypatch.setattr(recorder.Recorder, "add", added)
     monkeypatch.setattr(recorder, "write", slowly)
     with smtp_server() as server:
