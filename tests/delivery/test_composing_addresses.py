@@ -124,7 +124,7 @@ def test_b19_exact_duplicates_go_and_the_case_of_the_local_part_stays():
 
 
 def test_b20_a_megabyte_of_recipient_is_refused_before_it_is_parsed():
-    begun = time.monotonic()
+    begun = time.thread_time()
     for text in (
         "a" * 1_000_000,
         "(" * 1_000_000,
@@ -136,7 +136,7 @@ def test_b20_a_megabyte_of_recipient_is_refused_before_it_is_parsed():
             checked(text)
         with pytest.raises(CannotCompose):
             mailbox(text, "To")
-    assert time.monotonic() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 def test_one_text_is_not_a_list_of_recipients():

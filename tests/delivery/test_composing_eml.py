@@ -416,10 +416,10 @@ def test_a29_calendar_and_report_types_pass(kind):
 
 
 def test_c08_ten_megabytes_of_dots_take_linear_time():
-    begun = time.monotonic()
+    begun = time.thread_time()
     composed = composed_eml(b".\r\n" * 3_300_000)
     assert composed.size_bytes > 9_900_000
-    assert time.monotonic() - begun < 10
+    assert time.thread_time() - begun < 10
 
 
 def a_pdf(size=100_000, seed=b"pdf"):
@@ -524,10 +524,10 @@ def test_g19_60_kilobytes_of_hostile_header_take_no_time(name, unit):
     text = "ü" + unit * (30_000 // len(unit.encode()))
     folded = "\r\n ".join(text[at : at + 300] for at in range(0, len(text), 300))
     raw = f"{name}: {folded}\r\nFrom: ann@example.org\r\n\r\nx\r\n".encode()
-    begun = time.process_time()
+    begun = time.thread_time()
     if refusal(compose_eml, raw, rcpt_to=["bo@example.com"]) is None:
         assert_sendable(on_the_wire(compose_eml(raw, rcpt_to=["bo@example.com"])))
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -322,12 +322,12 @@ BAD = [
 
 @pytest.mark.parametrize(("changes", "words"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
 def test_bad_input_is_refused_with_a_sentence(changes, words):
-    begun = time.monotonic()
+    begun = time.thread_time()
     with pytest.raises(CannotCompose, match=words) as caught:
         compose_message(a_message(**changes))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
-    assert time.monotonic() - begun < 10
+    assert time.thread_time() - begun < 10
 
 
 @pytest.mark.parametrize(

@@ -232,9 +232,9 @@ def test_the_first_rule_that_fits_is_found():
 
 def test_no_words_take_long_on_any_reply():
     """A regular expression of these wildcards would try more ways than there are seconds."""
-    started = time.process_time()
+    started = time.thread_time()
     assert not holds("a" * 500, "a*" * 99 + "b")
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.django_db
