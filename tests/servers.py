@@ -105,12 +105,12 @@ class Server:
         self.messages: list[Received] = []
         #: Command lines of all sessions in the order of arrival: "MAIL FROM:<a@example.org> SIZE=120".
         self.commands: list[str] = []
-        #: Messages accepted, connections accepted, connections open now, and the most there were at once.
+        #: Messages accepted, connections accepted, connections open now.
         self.accepted = 0
         self.sessions = 0
         self.open = 0
-        self.most_open = 0
-        #: Sessions between the banner and the last reply: a client that has it may have opened another.
+        #: Sessions between the banner and the last reply, and the most at once: a client that has that reply
+        #: may have opened another before the end of the connection is seen here.
         self.talking = 0
         self.most_talking = 0
         self.changed = threading.Condition()
@@ -340,7 +340,6 @@ async def _connected(server: Server, reader: asyncio.StreamReader, writer: async
     with server.changed:
         server.sessions += 1
         server.open += 1
-        server.most_open = max(server.most_open, server.open)
         server.talking += 1
         server.most_talking = max(server.most_talking, server.talking)
         number = server.sessions

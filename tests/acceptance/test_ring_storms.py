@@ -69,5 +69,5 @@ def test_drains_delivered_twice_to_two_workers_with_a_beat_each_send_everything_
         found = books([server])
     assert_balanced(found, enqueued=600, at_rest=True, duplicates=0)
     assert found.messages == {SmallState.SENT: 600}
-    assert server.most_open <= 4
+    assert server.most_talking <= 4
     assert not Attempt.objects.exists()

@@ -62,7 +62,7 @@ def test_workers_replaced_one_by_one_send_everything_once(
         )
     assert_balanced(found, enqueued=(restarts + 1) * batch, at_rest=True, duplicates=0)
     assert found.messages == {SmallState.SENT: (restarts + 1) * batch}
-    assert server.most_open <= CONNECTIONS
+    assert server.most_talking <= CONNECTIONS
     assert not Attempt.objects.exists()
     assert not Slot.objects.filter(worker_id__isnull=False).exists()
     assert set(Worker.objects.values_list("state", flat=True)) == {Worker.State.DEAD}

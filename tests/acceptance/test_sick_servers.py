@@ -111,7 +111,7 @@ def test_of_four_workers_one_connection_tries_a_server_that_is_back_and_all_begi
     assert kinds.count("server.breaker_opened") == 4
     assert kinds.count("server.breaker_closed") == 1
     assert set(Message.objects.values_list("attempts", flat=True)) == {1}
-    assert server.most_open <= 8
+    assert server.most_talking <= 8
 
 
 def test_after_an_outage_all_workers_together_double_their_connections(process_environment):
@@ -120,7 +120,7 @@ def test_after_an_outage_all_workers_together_double_their_connections(process_e
     with smtp_server() as server:
 
         def banner(_argument):
-            opened.append((server.open, server.accepted))
+            opened.append((server.talking, server.accepted))
 
         profile = a_profile(host=server.host, port=server.port, max_connections=8)
         ProfileState.objects.create(
@@ -143,9 +143,9 @@ def test_a_server_that_bears_three_connections_is_left_with_three(process_enviro
     with smtp_server() as server:
 
         def banner(_argument):
-            if server.open <= most:
+            if server.talking <= most:
                 return None
-            refused.append(server.open)
+            refused.append(server.talking)
             return "421 4.7.0 Too many connections from your address"
 
         server.answers["BANNER"] = banner

@@ -435,7 +435,7 @@ def test_there_are_never_more_connections_than_the_profile_allows():
         for worker in workers:
             worker.join()
         assert server.accepted == 200
-        assert server.most_open <= 3
+        assert server.most_talking <= 3
 
 
 def test_a_claim_asks_only_the_servers_of_its_route(monkeypatch):

@@ -194,7 +194,7 @@ def test_a_batch_is_carried_out_in_order_one_after_another():
         carrying.start_batch(batch)
         server.wait_for(4)
         until(lambda: not TestRun.objects.filter(batch=batch, finished_at=None).exists())
-        assert server.most_open == 1
+        assert server.most_talking == 1
     runs = TestRun.objects.filter(batch=batch).order_by("started_at")
     assert [run.profile_id for run in runs] == [profile.pk for profile in profiles]
     assert {run.state for run in runs} == {TestRun.State.PASSED}
