@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -54,10 +53,8 @@ def test_a_worker_hears_a_stop_within_a_moment(worker):
         run = a_run(server)
         carrying.start(run)
         until(lambda: server.heard)
-        asked_at = time.monotonic()
         test_send.stop(run, None)
-        assert ended(run).state == TestRun.State.STOPPED
-        assert time.monotonic() - asked_at < 20  # by itself it would wait for minutes
+        assert ended(run).state == TestRun.State.STOPPED  # by itself it would fail, after 45 s
         until(lambda: server.open == 0)
 
 
