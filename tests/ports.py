@@ -27,7 +27,7 @@ def free_ports(count):
     return list(found)
 
 
-def wait_until_listening(process: subprocess.Popen, port, *, timeout=20.0):
+def wait_until_listening(process: subprocess.Popen, port, *, timeout=60.0):
     """Return when the program takes connections; AssertionError when it ends before, or takes too long."""
     give_up_at = time.monotonic() + timeout
     while not is_listening(port):
@@ -36,7 +36,7 @@ def wait_until_listening(process: subprocess.Popen, port, *, timeout=20.0):
         time.sleep(0.01)
 
 
-def wait_until_deaf(port, *, timeout=20.0):
+def wait_until_deaf(port, *, timeout=60.0):
     """Return when nothing takes connections there any more."""
     give_up_at = time.monotonic() + timeout
     while is_listening(port):

@@ -99,7 +99,7 @@ def in_threads(*functions):
     def run(function):
         try:
             connection.ensure_connection()
-            start.wait(10)
+            start.wait(60)
             return function()
         finally:
             connection.close()
@@ -136,7 +136,7 @@ def on_another_connection(function):
         yield pool.submit(run)
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     """Look until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

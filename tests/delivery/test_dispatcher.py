@@ -596,15 +596,15 @@ def test_an_answer_that_outlasts_the_grace_leaves_the_message_uncertain(monkeypa
 
     def slowly(_argument):
         asked.set()
-        answering.wait(10)
+        answering.wait(60)
 
     with smtp_server(answers={"DOT": slowly}) as server:
         profile_for(server, max_connections=1)
         (message_id,) = queued()
         with draining(stop=stop) as result:
-            assert asked.wait(10)
+            assert asked.wait(60)
             stop.set()
-            result.thread.join(10)
+            result.thread.join(50)
             answering.set()
     assert entry_of(message_id).uncertain
     (attempt,) = attempts_of(message_id)
@@ -646,7 +646,7 @@ def test_a_worker_declared_dead_completes_nothing_more(monkeypatch):
 
     def hold(_argument):
         asked.set()
-        waiting.wait(10)
+        waiting.wait(60)
 
     monkeypatch.setattr(database, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(queue, "heartbeat", counted)
@@ -654,7 +654,7 @@ def test_a_worker_declared_dead_completes_nothing_more(monkeypatch):
         profile_for(server, max_connections=1)
         queued()
         with draining() as result:
-            assert asked.wait(10)
+            assert asked.wait(60)
             Worker.objects.update(state=Worker.State.DEAD)
             before = last[0]
             until(lambda: last[0] >= before + 3)
@@ -693,14 +693,14 @@ def test_a_stop_gives_back_what_was_not_begun():
 
     def slowly(_argument):
         asked.set()
-        answering.wait(10)
+        answering.wait(60)
 
     stop = threading.Event()
     with smtp_server(answers={"DOT": slowly}) as server:
         profile_for(server, max_connections=1)
         queued(20)
         with draining(stop=stop) as result:
-            assert asked.wait(10)
+            assert asked.wait(60)
             stop.set()
             until(lambda: QueueEntry.objects.filter(lease_id__isnull=False).count() == 1)
             answering.set()

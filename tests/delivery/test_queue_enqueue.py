@@ -419,7 +419,7 @@ def test_a_second_caller_waits_for_the_first_ones_end(commits):
         finally:
             transaction.commit() if commits else transaction.rollback()
             transaction.set_autocommit(True)
-        answer = second.result(10)
+        answer = second.result(60)
 
     assert answer.created is not commits
     assert (answer.id == first.id) is commits

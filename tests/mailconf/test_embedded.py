@@ -167,7 +167,7 @@ def test_a_server_left_running_is_ended_and_started_again(server):
     again = embedded.PrivateServer(server.place, durable=False)
     again.start()
     try:
-        assert left_over.wait(10) == 0
+        assert left_over.wait(60) == 0
         assert ask(again, "SELECT n FROM kept") == 7
     finally:
         again.stop()

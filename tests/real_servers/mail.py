@@ -89,7 +89,7 @@ async def carry_by(transport, mails):
     return outcomes
 
 
-def wait_until_empty(*folders, log, is_mail=lambda _name: True, timeout=30.0):
+def wait_until_empty(*folders, log, is_mail=lambda _name: True, timeout=60.0):
     """Return when a server has passed on all it took: the folders of its queue hold no mail any more."""
     give_up_at = time.monotonic() + timeout
     while any(

@@ -73,7 +73,7 @@ def test_a_live_worker_is_told_and_the_web_process_leaves_the_run_alone(says_ali
     with smtp_server() as server:
         run = a_run(server)
         carrying.start(run)
-        assert told.wait(10)
+        assert told.wait(60)
         assert carrying.look_after(run).state == TestRun.State.WAITING
         assert server.sessions == 0
         tasks.run_test(run.pk)

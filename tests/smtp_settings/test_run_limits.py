@@ -35,7 +35,7 @@ def at_once(*starts):
 
     def one(begin):
         try:
-            meeting.wait(10)
+            meeting.wait(60)
             found.append(begin())
         except TooManyTests as error:
             found.append(error)
@@ -46,7 +46,7 @@ def at_once(*starts):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     return found
 
 

@@ -172,7 +172,7 @@ def test_a_double_click_sends_one_email(as_):
         def click():
             own = Client()
             own.force_login(client.user)
-            meeting.wait(10)
+            meeting.wait(60)
             answers.append(own.post(START, values).json())
             connection.close()
 
@@ -180,7 +180,7 @@ def test_a_double_click_sends_one_email(as_):
         for thread in clicks:
             thread.start()
         for thread in clicks:
-            thread.join(20)
+            thread.join(60)
         [answer] = [one for one in answers if "id" in one]
         [other] = [one for one in answers if "id" not in one]
         followed(client, answer)

@@ -110,7 +110,7 @@ def test_the_steps_of_a_running_test_can_be_read_meanwhile(transactional_db):
         connection.close()
 
     def hold_back(_argument):
-        return None if seen.wait(10) else "451 nobody saw a step"
+        return None if seen.wait(40) else "451 nobody saw a step"
 
     with smtp_server(answers={"RCPT": hold_back}) as server:
         run = test_send.candidate(at(server), None, None, ["inbox@example.com"])
