@@ -114,14 +114,11 @@ def a_crowded_profile(**fields):
     return profile
 
 
-def day(ago):
-    return date_format(timezone.localtime(timezone.now() - ago), "j M, H:i")
-
-
 def test_lists_pages_and_the_dashboard_say_what_was_learned_and_when():
     profile = a_crowded_profile()
     words = "Learned from its answers: at most 4 connections at once ("
-    sessions = f"20 messages a session ({day(timedelta(days=6))}), 1 recipient a message ("
+    since = timezone.localtime(ProfileState.objects.get().session_messages_at)
+    sessions = f"20 messages a session ({date_format(since, 'j M, H:i')}), 1 recipient a message ("
     for page in (*pages_of(profile, "viewer"), text_of(client_of("viewer").get(reverse("admin:index")))):
         assert words in page
         assert sessions in page
