@@ -8,6 +8,7 @@ with no entry of any kind does not exist. UDP answers that are too long are cut 
 """
 
 import asyncio
+import errno
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -114,12 +115,19 @@ def name_server(table):
     with loop_in_a_thread() as loop:
 
         async def start():
-            stream = await asyncio.start_server(lambda r, w: _stream(server, r, w), "127.0.0.1", 0)
-            server.port = stream.sockets[0].getsockname()[1]
-            datagrams, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(server), local_addr=server.address
-            )
-            return stream, datagrams
+            while True:
+                stream = await asyncio.start_server(lambda r, w: _stream(server, r, w), "127.0.0.1", 0)
+                server.port = stream.sockets[0].getsockname()[1]
+                try:
+                    datagrams, _ = await loop.create_datagram_endpoint(
+                        lambda: _Datagrams(server), local_addr=server.address
+                    )
+                except OSError as error:  # free for TCP, and for UDP another test asks or answers there
+                    stream.close()
+                    if error.errno != errno.EADDRINUSE:
+                        raise
+                else:
+                    return stream, datagrams
 
         async def stop():
             datagrams.close()
