@@ -14,6 +14,7 @@ from tests.acceptance.processes import finished, until
 from tests.builders import a_profile
 from tests.delivery.engine import drained, due_again
 from tests.delivery.policies import policy
+from tests.ports import free_port
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,8 +96,7 @@ def test_a_program_hears_of_a_refusal(environment):
 
 
 def test_a_program_hears_of_a_server_that_is_down(environment):
-    with smtp_server() as server:
-        a_profile(host=server.host, port=server.port)
+    a_profile(host="127.0.0.1", port=free_port())
     assert "was not sent" in heard(environment, "sends")[0]
     assert state() is SmallState.FAILED
 

@@ -21,6 +21,7 @@ from tests.browser.form_page import (
     save_is_open,
     wait_for_end,
 )
+from tests.ports import free_port
 from tests.servers import smtp_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -49,8 +50,7 @@ def test_from_an_empty_form_to_a_live_profile_with_three_wrong_values_on_the_way
     """The issue's "done when": wrong port, wrong security, wrong password in turn."""
     page = browser.window(user=person, width=width, javascript=scripts)
     station = f"newcomer-{width}{'' if scripts else '-plain'}"
-    with smtp_server() as gone:
-        nobody = gone.port
+    nobody = free_port()
     with (
         smtp_server(security="tls", auth=(USER, PASSWORD)) as server,
     ):

@@ -21,6 +21,7 @@ from tests.builders import a_profile
 from tests.delivery.engine import attempts_of, drained, due_again, queued, state_of
 from tests.delivery.policies import policy, site_policy
 from tests.delivery.queueing import in_threads
+from tests.ports import free_port
 from tests.servers import smtp_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,9 +88,7 @@ def test_a_refusal_is_raised_and_not_retried(server, verb, answer):
 
 def test_a_server_that_is_down_is_told_of_and_nothing_is_left_in_the_queue():
     policy(queue_enabled=False)
-    with smtp_server() as server:
-        port = server.port
-    a_profile(port=port)
+    a_profile(port=free_port())
     with pytest.raises(NotSent, match="was not sent"):
         send(a_message())
     assert only().state == SmallState.FAILED
@@ -104,9 +103,7 @@ def test_without_any_server_it_fails_at_once():
 
 
 def test_the_next_server_is_asked_when_one_is_down(server):
-    with smtp_server() as gone:
-        port = gone.port
-    a_profile(name="First", host=server.host, port=port, is_default=True)
+    a_profile(name="First", host=server.host, port=free_port(), is_default=True)
     send(a_message())
     assert (len(server.messages), only().state) == (1, SmallState.SENT)
 

@@ -12,6 +12,7 @@ from django.test.html import Element, parse_html
 
 from smtp_settings.models import SMTPProfile
 from tests.builders import a_user
+from tests.ports import free_port
 from tests.servers import smtp_server
 from tests.smtp_settings.form_filling import ADD, entries_for, press
 from tests.submitting import form_of
@@ -222,11 +223,6 @@ FAILURES = [
 ]
 
 
-def closed_port():
-    with smtp_server() as gone:
-        return gone.port
-
-
 @contextmanager
 def server_for(failure):
     """The server of a row, and the authority that signed its certificate."""
@@ -245,7 +241,7 @@ def typed(failure, server, authority):
     """The entries of a row that differ from those of a whole new profile."""
     entries = dict(failure.entries)
     if entries.get("port") == "closed":
-        entries["port"] = closed_port()
+        entries["port"] = free_port()
     if "ca" in entries:
         entries["ca"] = authority
     return entries
