@@ -138,7 +138,7 @@ def test_the_commit_raises_what_was_not_sent_and_stays_done(server):
 
 
 def test_the_limit_cuts_off_what_is_on_the_wire(server, monkeypatch):
-    monkeypatch.setattr(at_once, "LIMIT_SECONDS", 2.0)
+    monkeypatch.setattr(at_once, "LIMIT_SECONDS", 5.0)
     goes_on = threading.Event()
 
     async def at_dot(_content):
