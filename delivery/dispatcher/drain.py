@@ -175,7 +175,8 @@ class Drain:
     async def _rest(self) -> None:
         """Nothing could be claimed: see whether it is over, else wait for a change."""
         can_serve = self.park.can_serve_soon if self.terms.until_empty else self.park.can_serve
-        is_idle = not (self.park.held or self.desk.learning) and not can_serve(self.claims.lanes)
+        is_busy = self.park.held or self.desk.learning or self.claims.is_logging
+        is_idle = not is_busy and not can_serve(self.claims.lanes)
         if is_idle and self.terms.until_empty:
             await self._finish_if_empty()
         else:

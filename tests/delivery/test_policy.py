@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage
 from django.utils import timezone
 
 from delivery import dispatcher
-from delivery.dispatcher.claims import logging_only
+from delivery.dispatcher.claims import claiming, logging_only
 from delivery.handover import send
 from delivery.models import Attempt, Message, QueueEntry, SmallState
 from delivery.queue import SmallState as State
@@ -119,6 +119,14 @@ def test_log_only_needs_no_server():
     drained()
     assert {state_of(i) for i in ids} == {SmallState.SUPPRESSED}
     assert Event.objects.filter(kind="message.suppressed").count() == 250
+
+
+def test_a_drain_until_empty_that_looks_while_it_records_what_is_logged_leaves_nothing(monkeypatch):
+    monkeypatch.setattr(claiming, "LOOK_SECONDS", 0.0)  # as where a claim takes longer
+    policy(debug_mode="log")
+    ids = queued(250)
+    drained()
+    assert {state_of(i) for i in ids} == {SmallState.SUPPRESSED}
 
 
 def test_log_only_of_one_site_leaves_the_others_alone():

@@ -105,6 +105,11 @@ class Claims:
         return logged + await (self._claim_suspect() if is_suspects_turn else self._claim(lanes))
 
     @property
+    def is_logging(self) -> bool:
+        """Whether messages are being recorded that no server holds, or wait for that."""
+        return bool(self._being_logged or self.logged)
+
+    @property
     def is_through(self) -> bool:
         """Whether no mail is left to wait for; more may always be enqueued."""
         return False
