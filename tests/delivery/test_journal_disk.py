@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from delivery import tasks
 from delivery.dispatcher.recording import journal as journals
 from delivery.models import Attempt, Message, QueueEntry, SmallState, Worker
 from smtp_settings.models import Event
@@ -57,9 +58,10 @@ def as_anybody(state):
         yield
         return
     for folder in (state, *state.parents):
-        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest-", "test_", "disk")):
+        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest-", "popen-", "test_", "disk")):
             folder.chmod(0o755)
     os.chown(state, NOBODY, NOBODY)
+    tasks.ring()  # its thread outlives us
     own = ctypes.CDLL(None).setfsuid
     own(NOBODY)  # of this thread and those it starts
     try:
@@ -126,3 +128,16 @@ def test_a_folder_that_becomes_unwritable_stops_no_mail_and_is_told_of_once(
         state.chmod(0o700)
         drained()
         assert not left.exists()
+
+
+def test_a_folder_that_nobody_may_enter_stops_no_mail_and_is_told_of_once(state, caplog):
+    state.chmod(0o700)
+    with as_anybody(state), smtp_server() as server:
+        state.chmod(0)
+        a_profile(host=server.host, port=server.port)
+        for _drain in range(3):
+            queued(10)
+            assert drained(deadline=60.0).sent == 10
+        assert_each_was_sent_once(server)
+        assert len(said(caplog, "cannot be looked for")) == len(said(caplog, "No journal is kept")) == 1
+        state.chmod(0o700)

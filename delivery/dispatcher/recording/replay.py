@@ -57,12 +57,21 @@ def replay_all(folder: Path | None = None) -> bool:
     raises; a journal that cannot be played back for another reason is set aside.
     """
     found = False
-    for path in sorted((folder or settings.MAILCONF_STATE_DIR).glob(NAMES)):
+    for path in _journals(folder or settings.MAILCONF_STATE_DIR):
         opened = _taken(path)
         if opened is not None:
             with opened:
                 found |= _replay(path, opened)
     return found
+
+
+def _journals(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.match(NAMES))
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            _say_once(f"The journals in {folder} cannot be looked for: {error.strerror}")
+        return []
 
 
 def _taken(path: Path) -> BinaryIO | None:
