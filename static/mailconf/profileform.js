@@ -178,6 +178,8 @@
         refresh();
     });
     form.addEventListener("change", () => { if (!isOurs) { refresh(); } });
+    // The token is of a session that is over, until the next save renews it.
+    document.addEventListener("mc:signed_out", () => clearTimeout(hintTimer));
 
     form.addEventListener("click", (event) => {
         const button = event.target.closest("button[name=_fix]");

@@ -58,6 +58,7 @@
         isAsked = false;
         if (error instanceof SignedOut) {
             [run, address, trouble] = [null, "", "signed_out"];
+            document.dispatchEvent(new Event("mc:signed_out"));
         } else if (isUnderWay() && run.id) {
             trouble = "offline";
             timer = setTimeout(poll, 1000 * 2 ** Math.min(failures++, 2));
