@@ -24,7 +24,8 @@ HELD = {
     "worker_lost": gettext_lazy("A worker stopped while sending this message. It may have been delivered."),
     "uncertain": MAY_HAVE_ARRIVED,
     "internal_error": gettext_lazy(
-        "mailconf itself failed three times while sending this message. The log of the worker says why."
+        "mailconf itself failed while it sent this message or recorded what became of it. The log of the"
+        " worker says why."
     ),
     "no_route": gettext_lazy(
         "Its site, or the one profile it may leave by, was deleted while it was handed over."
